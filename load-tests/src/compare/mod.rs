@@ -1,0 +1,270 @@
+//! orgcast beside what one would use instead: the same scenarios, on one machine, in one run.
+//!
+//! Runs are interleaved (A B C, A B C), so that whatever else the machine does falls on everybody;
+//! of several runs the median counts, and the least and the most are shown with it.
+
+mod cases;
+mod chart;
+
+use std::collections::BTreeSet;
+use std::fmt::{self, Display};
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::client::Dial;
+use crate::error::{ClientError, LoadError};
+use crate::options::{Common, Run};
+use crate::report::{Report, number};
+use crate::scenario::{fanout, idle, rooms, storm};
+use crate::subject::Kind;
+use cases::{Case, Plan, What};
+
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    /// About a minute, with fewer and shorter runs
+    #[arg(long)]
+    pub quick: bool,
+    /// Runs of each server in each case; their median counts
+    #[arg(long)]
+    pub rounds: Option<usize>,
+    /// Only these servers
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub only: Vec<Kind>,
+    /// Only cases whose name contains one of these
+    #[arg(long, value_delimiter = ',')]
+    pub cases: Vec<String>,
+    /// Also draw the figures into this file
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+}
+
+/// Which way a figure is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Better {
+    Higher,
+    Lower,
+}
+
+/// One figure of one server: the median of its runs, and what they were.
+#[derive(Debug, Clone, Serialize)]
+pub struct Entry {
+    pub subject: &'static str,
+    pub median: f64,
+    pub min: f64,
+    pub max: f64,
+    /// orgcast's median divided by this one.
+    pub orgcast_ratio: Option<f64>,
+    pub runs: Vec<f64>,
+}
+
+/// One figure of a case, for all servers.
+#[derive(Debug, Clone, Serialize)]
+pub struct Comparison {
+    pub case: &'static str,
+    pub figure: &'static str,
+    pub better: Better,
+    pub entries: Vec<Entry>,
+}
+
+/// Everything that was compared.
+#[derive(Debug, Default, Serialize)]
+pub struct Outcome {
+    pub comparisons: Vec<Comparison>,
+    /// Runs that could not be made, or failed; each once.
+    pub faults: BTreeSet<String>,
+    /// Whether one of the faults is orgcast's.
+    pub orgcast_failed: bool,
+}
+
+/// Runs the comparison. What a peer can't do is noted and left out.
+pub async fn run(common: &Common, options: &Options) -> Result<Outcome, LoadError> {
+    let plan = Plan::new(options.quick);
+    let rounds = options.rounds.unwrap_or(plan.rounds).max(1);
+    let mut outcome = Outcome::default();
+    for case in plan.cases {
+        let name = case.name;
+        if !options.cases.is_empty() && !options.cases.iter().any(|part| name.contains(part)) {
+            continue;
+        }
+        let mut subjects = case.subjects.clone();
+        subjects.retain(|kind| options.only.is_empty() || options.only.contains(kind));
+        let rounds = if case.is_steady { 1 } else { rounds };
+        let mut reports: Vec<(Kind, Vec<Report>)> = subjects
+            .into_iter()
+            .map(|kind| (kind, Vec::new()))
+            .collect();
+        for round in 1..=rounds {
+            for (kind, reports) in &mut reports {
+                eprintln!("{name}: {} ({round} of {rounds})", kind.name());
+                match once(common, &case, *kind).await {
+                    Ok(report) if !report.is_failed() => reports.push(report),
+                    Ok(report) => outcome.blame(&case, *kind, &report.faults.join("; ")),
+                    // Not to offer it is a choice.
+                    Err(LoadError::Joining {
+                        first: first @ ClientError::NoDeflate,
+                        ..
+                    }) => outcome.note(&case, *kind, &first.to_string()),
+                    Err(error) => outcome.blame(&case, *kind, &error.to_string()),
+                }
+            }
+        }
+        for (figure, better) in case.what.figures() {
+            let comparison = Comparison::of(name, figure, *better, &reports);
+            print!("{comparison}");
+            outcome.comparisons.push(comparison);
+        }
+    }
+    for fault in &outcome.faults {
+        println!("not compared: {fault}");
+    }
+    if let Some(path) = &options.svg {
+        std::fs::write(path, chart::draw(&outcome.comparisons))
+            .map_err(|error| LoadError::Write(path.clone(), error))?;
+    }
+    Ok(outcome)
+}
+
+async fn once(common: &Common, case: &Case, kind: Kind) -> Result<Report, LoadError> {
+    let run = Run {
+        subject: common.subject(kind),
+        url: None,
+        dial: Dial {
+            deflate: case.deflate,
+            ..Dial::new(case.protocol)
+        },
+        threads: common.threads.into(),
+    };
+    match &case.what {
+        What::Fanout(options) => fanout::run(&run, options).await,
+        What::Storm(options) => storm::run(&run, options).await,
+        What::Idle(options) => idle::run(&run, options).await,
+        What::Rooms(options) => rooms::run(&run, options).await,
+    }
+}
+
+impl Outcome {
+    fn blame(&mut self, case: &Case, kind: Kind, problem: &str) {
+        self.orgcast_failed |= kind == Kind::Orgcast;
+        self.note(case, kind, problem);
+    }
+
+    fn note(&mut self, case: &Case, kind: Kind, problem: &str) {
+        let fault = format!("{}, {}: {problem}", case.name, kind.name());
+        self.faults.insert(fault);
+    }
+}
+
+impl Comparison {
+    fn of(
+        case: &'static str,
+        figure: &'static str,
+        better: Better,
+        reports: &[(Kind, Vec<Report>)],
+    ) -> Self {
+        let mut entries: Vec<Entry> = reports
+            .iter()
+            .filter_map(|(kind, reports)| {
+                let runs: Vec<f64> = reports
+                    .iter()
+                    .filter_map(|report| report.figure(figure))
+                    .collect();
+                Entry::of(kind.name(), runs)
+            })
+            .collect();
+        let ours = entries
+            .iter()
+            .find(|entry| entry.subject == Kind::Orgcast.name())
+            .map(|entry| entry.median);
+        for entry in &mut entries {
+            entry.orgcast_ratio = ours.map(|ours| ours / entry.median);
+        }
+        Self {
+            case,
+            figure,
+            better,
+            entries,
+        }
+    }
+}
+
+impl Entry {
+    fn of(subject: &'static str, runs: Vec<f64>) -> Option<Self> {
+        let mut sorted = runs.clone();
+        sorted.sort_by(f64::total_cmp);
+        let middle = sorted.len() / 2;
+        let median = match sorted.len() {
+            0 => return None,
+            odd if odd % 2 == 1 => sorted[middle],
+            _ => f64::midpoint(sorted[middle - 1], sorted[middle]),
+        };
+        Some(Self {
+            subject,
+            median,
+            min: sorted[0],
+            max: sorted[sorted.len() - 1],
+            orgcast_ratio: None,
+            runs,
+        })
+    }
+}
+
+impl Display for Comparison {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let better = match self.better {
+            Better::Higher => "more is better",
+            Better::Lower => "less is better",
+        };
+        writeln!(out, "{}: {} ({better})", self.case, self.figure)?;
+        let (name, columns) = ("", ["median", "min", "max", "orgcast / it"]);
+        writeln!(
+            out,
+            "  {name:<14} {:>12} {:>12} {:>12} {:>14}",
+            columns[0], columns[1], columns[2], columns[3]
+        )?;
+        for entry in &self.entries {
+            let ratio = entry
+                .orgcast_ratio
+                .map_or_else(String::new, |ratio| format!("{ratio:.2}"));
+            writeln!(
+                out,
+                "  {:<14} {:>12} {:>12} {:>12} {ratio:>14}",
+                entry.subject,
+                number(entry.median),
+                number(entry.min),
+                number(entry.max)
+            )?;
+        }
+        writeln!(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(value: f64) -> Report {
+        let mut report = Report::default();
+        report.add("speed", value);
+        report
+    }
+
+    #[test]
+    fn the_median_counts_and_the_ratio_is_ours_to_theirs() {
+        let reports = [
+            (Kind::Orgcast, vec![report(9.0), report(30.0), report(10.0)]),
+            (Kind::Node, vec![report(4.0), report(6.0)]),
+            (Kind::Bun, Vec::new()),
+        ];
+        let comparison = Comparison::of("case", "speed", Better::Higher, &reports);
+        let [ours, node] = &comparison.entries[..] else {
+            panic!("{comparison}");
+        };
+        assert_eq!((ours.median, ours.min, ours.max), (10.0, 9.0, 30.0));
+        assert_eq!((node.median, node.orgcast_ratio), (5.0, Some(2.0)));
+        assert!(comparison.to_string().contains("2.00"), "{comparison}");
+        assert!(chart::draw(&[comparison]).contains("orgcast"));
+    }
+}

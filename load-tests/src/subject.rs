@@ -1,0 +1,153 @@
+//! The servers that can be loaded, and how each is started.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::client::Protocol;
+use crate::error::LoadError;
+use crate::process::Server;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, clap::ValueEnum)]
+pub enum Kind {
+    Orgcast,
+    /// socket.io on Node, with ws
+    Node,
+    /// socket.io on Bun, with @socket.io/bun-engine
+    Bun,
+    /// Bun's own WebSocket server and its publish
+    BunNative,
+    /// The socketioxide crate behind axum
+    Socketioxide,
+    /// A loop that writes one ready-made frame to every socket
+    Floor,
+}
+
+impl Kind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Orgcast => "orgcast",
+            Self::Node => "node",
+            Self::Bun => "bun",
+            Self::BunNative => "bun-native",
+            Self::Socketioxide => "socketioxide",
+            Self::Floor => "floor",
+        }
+    }
+
+    pub fn speaks(self, protocol: Protocol) -> bool {
+        match self {
+            Self::Orgcast => true,
+            Self::Node | Self::Bun | Self::Socketioxide => protocol != Protocol::Plain,
+            Self::BunNative => protocol == Protocol::Plain,
+            Self::Floor => protocol != Protocol::Polling,
+        }
+    }
+}
+
+/// A server that can be started.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    pub kind: Kind,
+    pub orgcast: PathBuf,
+    /// Further arguments for orgcast.
+    pub arguments: Vec<String>,
+    pub peers: PathBuf,
+}
+
+/// No limit of orgcast's stands in the way of a load.
+const ORGCAST: [&str; 15] = [
+    "serve",
+    "--port",
+    "0",
+    "--max-connections-total",
+    "0",
+    "--max-connections-per-org",
+    "0",
+    "--rate-limit-messages-per-second",
+    "0",
+    "--room-max-size",
+    "0",
+    "--cors-origins",
+    "*",
+    "--log",
+    "warn",
+];
+
+impl Subject {
+    /// Starts it and awaits that it listens. A server that was asked to deflate and can't is found
+    /// out by its clients.
+    pub fn start(&self, deflate: bool) -> Result<Server, LoadError> {
+        let mut command = match self.kind {
+            Kind::Orgcast => {
+                // Neither a configuration file nor variables of whoever runs this count.
+                let failed = |error| LoadError::Start(self.orgcast.clone(), error);
+                let program = std::path::absolute(&self.orgcast).map_err(failed)?;
+                let mut command = Command::new(program);
+                command.current_dir(std::env::temp_dir());
+                for (name, _) in std::env::vars_os() {
+                    if name.to_string_lossy().starts_with("ORGCAST_") {
+                        command.env_remove(name);
+                    }
+                }
+                command.args(ORGCAST).args(&self.arguments);
+                command
+            }
+            Kind::Node => self.script("node".into(), "node.mjs"),
+            Kind::Bun => self.script(self.bun()?, "bun.mjs"),
+            Kind::BunNative => self.script(self.bun()?, "bun-native.mjs"),
+            Kind::Socketioxide => peer("socketioxide")?,
+            Kind::Floor => peer("floor")?,
+        };
+        if deflate {
+            command.env("PEER_DEFLATE", "1");
+        }
+        Server::start(command)
+    }
+
+    fn script(&self, runtime: OsString, name: &str) -> Command {
+        let mut command = Command::new(runtime);
+        command
+            .arg(self.peers.join(name))
+            .env("NODE_ENV", "production");
+        command
+    }
+
+    /// The binary itself: the package moves it out of that of the platform when its install script
+    /// is allowed to run.
+    fn bun(&self) -> Result<OsString, LoadError> {
+        let modules = self.peers.join("node_modules");
+        [
+            "@oven/bun-linux-x64/bin/bun",
+            "@oven/bun-linux-aarch64/bin/bun",
+            "bun/bin/bun.exe",
+        ]
+        .iter()
+        .map(|path| modules.join(path))
+        .find(|path| path.is_file())
+        .map(Into::into)
+        .ok_or_else(|| {
+            LoadError::Usage(format!(
+                "no Bun under {}; run `npm ci` in {}",
+                modules.display(),
+                self.peers.display()
+            ))
+        })
+    }
+}
+
+/// A peer that is written in Rust lies beside this program.
+fn peer(name: &str) -> Result<Command, LoadError> {
+    let own = std::env::current_exe().map_err(|error| LoadError::Start(name.into(), error))?;
+    // A test's binary lies one directory further down.
+    let program = own
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|directory| directory.join("orgcast-load-peer"))
+        .find(|path| path.is_file())
+        .ok_or_else(|| LoadError::Usage("orgcast-load-peer is not built".to_owned()))?;
+    let mut command = Command::new(program);
+    command.arg(name);
+    Ok(command)
+}

@@ -1,0 +1,267 @@
+//! Every scenario, small, against the real server: the server serves it, and the generator works.
+
+use std::path::PathBuf;
+
+use orgcast_load::client::{Dial, Protocol};
+use orgcast_load::options::Run;
+use orgcast_load::report::Report;
+use orgcast_load::scenario::{acks, churn, fanout, hierarchy, idle, ping, rooms, stalled, storm};
+use orgcast_load::subject::{Kind, Subject};
+use tokio::sync::Mutex;
+
+const ALL: [Protocol; 3] = [Protocol::Socketio, Protocol::Plain, Protocol::Polling];
+const WEBSOCKET: [Protocol; 2] = [Protocol::Socketio, Protocol::Plain];
+
+/// One at a time: they would only measure each other.
+static TURN: Mutex<()> = Mutex::const_new(());
+
+fn against_the_server(protocol: Protocol) -> Run {
+    let Some(orgcast) = std::env::var_os("ORGCAST_BIN").map(PathBuf::from) else {
+        panic!("ORGCAST_BIN must name the orgcast binary; `make test` builds it and sets it");
+    };
+    Run {
+        subject: Subject {
+            kind: Kind::Orgcast,
+            orgcast,
+            arguments: Vec::new(),
+            peers: PathBuf::new(),
+        },
+        url: None,
+        dial: Dial::new(protocol),
+        threads: 1,
+    }
+}
+
+fn figure(report: &Report, name: &str) -> f64 {
+    report
+        .figure(name)
+        .unwrap_or_else(|| panic!("no {name} in\n{report}"))
+}
+
+#[track_caller]
+fn check(report: &Report, positive: &[&str]) {
+    assert!(!report.is_failed(), "{report}");
+    for name in positive {
+        assert!(figure(report, name) > 0.0, "{name} in\n{report}");
+    }
+}
+
+#[tokio::test]
+async fn a_flooded_room_hears_everything_once_and_in_order() {
+    let _turn = TURN.lock().await;
+    for protocol in ALL {
+        let options = fanout::Options {
+            members: 50,
+            seconds: 0.5,
+            ..fanout::Options::default()
+        };
+        let report = fanout::run(&against_the_server(protocol), &options)
+            .await
+            .unwrap();
+        check(
+            &report,
+            &["deliveries_per_second", "latency_p50_us", "server_cpus"],
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_paced_room_hears_everything_once_and_in_order() {
+    let _turn = TURN.lock().await;
+    for protocol in WEBSOCKET {
+        let options = fanout::Options {
+            members: 50,
+            size: 2048,
+            seconds: 0.5,
+            paced: Some(20.0),
+            ..fanout::Options::default()
+        };
+        let report = fanout::run(&against_the_server(protocol), &options)
+            .await
+            .unwrap();
+        check(&report, &["deliveries_per_second", "latency_p50_us"]);
+    }
+}
+
+#[tokio::test]
+async fn a_crowd_joins_at_once() {
+    let _turn = TURN.lock().await;
+    for protocol in ALL {
+        let options = storm::Options {
+            connections: 300,
+            room: 100,
+        };
+        let report = storm::run(&against_the_server(protocol), &options)
+            .await
+            .unwrap();
+        check(&report, &["connections_per_second"]);
+    }
+}
+
+#[tokio::test]
+async fn idle_connections_have_a_price() {
+    let _turn = TURN.lock().await;
+    for protocol in WEBSOCKET {
+        let options = idle::Options {
+            connections: vec![100, 600],
+            settle: 0.5,
+            room: 100,
+        };
+        let report = idle::run(&against_the_server(protocol), &options)
+            .await
+            .unwrap();
+        check(
+            &report,
+            &["server_resident_bytes_at_600", "bytes_per_connection"],
+        );
+    }
+}
+
+#[tokio::test]
+async fn only_the_members_of_a_room_hear_it() {
+    let _turn = TURN.lock().await;
+    for protocol in WEBSOCKET {
+        let options = rooms::Options {
+            rooms: 50,
+            members: 4,
+            connections: 40,
+            size: 200,
+            seconds: 0.5,
+            publishers: 3,
+            window: 8,
+        };
+        let report = rooms::run(&against_the_server(protocol), &options)
+            .await
+            .unwrap();
+        check(&report, &["server_cpu_us_per_broadcast"]);
+    }
+}
+
+#[tokio::test]
+async fn overlapping_subscriptions_hear_what_their_filters_say_once() {
+    let _turn = TURN.lock().await;
+    for protocol in WEBSOCKET {
+        let options = hierarchy::Options {
+            connections: 140,
+            departments: 2,
+            queues: 3,
+            size: 200,
+            seconds: 0.5,
+            publishers: 3,
+            window: 8,
+        };
+        let report = hierarchy::run(&against_the_server(protocol), &options)
+            .await
+            .unwrap();
+        check(&report, &["deliveries_per_second"]);
+    }
+}
+
+#[tokio::test]
+async fn those_who_stay_miss_nothing_while_others_come_and_go() {
+    let _turn = TURN.lock().await;
+    for protocol in WEBSOCKET {
+        let options = churn::Options {
+            members: 30,
+            churn: 50.0,
+            stay: 0.3,
+            paced: 40.0,
+            size: 200,
+            seconds: 1.0,
+        };
+        let report = churn::run(&against_the_server(protocol), &options)
+            .await
+            .unwrap();
+        check(&report, &["deliveries_per_second", "came_and_went"]);
+    }
+}
+
+#[tokio::test]
+async fn a_stalled_reader_is_let_go_and_nobody_else_loses_anything() {
+    let _turn = TURN.lock().await;
+    for protocol in WEBSOCKET {
+        let options = stalled::Options {
+            members: 20,
+            paced: 200.0,
+            size: 16 * 1024,
+            seconds: 1.0,
+            patience: 40.0,
+        };
+        let report = stalled::run(&against_the_server(protocol), &options)
+            .await
+            .unwrap();
+        check(&report, &["let_go_after_seconds", "latency_with_p99_us"]);
+    }
+}
+
+#[tokio::test]
+async fn requests_are_answered_in_a_closed_loop() {
+    let _turn = TURN.lock().await;
+    for protocol in ALL {
+        let options = ping::Options {
+            connections: 20,
+            seconds: 0.5,
+        };
+        let report = ping::run(&against_the_server(protocol), &options)
+            .await
+            .unwrap();
+        check(&report, &["requests_per_second", "latency_p50_us"]);
+    }
+}
+
+#[tokio::test]
+async fn a_soak_tells_the_slope_of_the_memory() {
+    let _turn = TURN.lock().await;
+    let options = churn::SoakOptions {
+        minutes: 0.1,
+        members: 20,
+        churn: 20.0,
+        paced: 20.0,
+        max_growth: None,
+    };
+    let run = against_the_server(Protocol::Socketio);
+    let report = churn::soak(&run, &options).await.unwrap();
+    check(&report, &["came_and_went", "server_resident_bytes"]);
+    figure(&report, "resident_growth_bytes_per_minute");
+}
+
+/// Only the plain protocol allows it: a Socket.IO client waits until CONNECT is acknowledged, and
+/// Socket.IO's own server closes the connection of one that does not.
+#[tokio::test]
+async fn commands_in_the_same_write_are_answered() {
+    let _turn = TURN.lock().await;
+    let options = acks::Options {
+        connections: 1000,
+        eager: true,
+        together: true,
+    };
+    let run = against_the_server(Protocol::Plain);
+    let report = acks::run(&run, &options).await.unwrap();
+    check(&report, &["acknowledged"]);
+}
+
+#[tokio::test]
+async fn clients_that_connect_in_the_same_moment_are_all_answered() {
+    let _turn = TURN.lock().await;
+    let options = acks::Options {
+        connections: 2000,
+        eager: false,
+        together: true,
+    };
+    let run = against_the_server(Protocol::Socketio);
+    let report = acks::run(&run, &options).await.unwrap();
+    check(&report, &["acknowledged"]);
+}
+
+#[tokio::test]
+async fn eighteen_thousand_clients_that_emit_at_once_are_all_answered() {
+    let _turn = TURN.lock().await;
+    let options = acks::Options {
+        connections: 18_000,
+        eager: false,
+        together: false,
+    };
+    let run = against_the_server(Protocol::Socketio);
+    let report = acks::run(&run, &options).await.unwrap();
+    check(&report, &["acknowledged"]);
+}

@@ -1,0 +1,735 @@
+//! How the sources of the configuration are laid over each other: defaults, file, variables, flags.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use super::config::Config;
+use super::keys::{
+    DEFAULT_FILE, FILE_VARIABLE, KEYS, VARIABLE_PREFIX, default_values, flag_name, is_group,
+    known_key, set_at, value_at, variable_name,
+};
+use super::problem::{ConfigError, Origin, Problem};
+
+/// Keys whose values are never quoted, not even where they are wrong.
+const HIDDEN_KEYS: [&str; 5] = [
+    "api_keys",
+    "auth.jwt_secret",
+    "auth.jwt_previous_secrets",
+    "auth.jwt_public_keys",
+    "auth.jwks",
+];
+
+const API_KEYS_EXPECTED: &str = "a table of keys, such as { \"crm\" = { hash = \"sha256:...\", \
+    scopes = [\"broadcast\"], organization = \"org_123\" } }";
+
+/// Where a configuration comes from, without having been looked at.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The file that `--config` names; it must exist.
+    pub file: Option<PathBuf>,
+    /// Environment variables; those that don't start with `ORGCAST_` are ignored.
+    pub env: Vec<(String, String)>,
+    /// Key paths such as `auth.allow_insecure` with the text of their flag; the last wins.
+    pub flags: Vec<(String, String)>,
+    /// What a relative file name is relative to, and where `orgcast.toml` is looked for.
+    pub working_dir: PathBuf,
+}
+
+/// Lays the sources over each other (defaults, then the file, then the variables, then the
+/// flags) and validates what comes out. A list or table of a later source replaces that of an
+/// earlier one.
+///
+/// # Errors
+/// [`ConfigError::Unreadable`] and [`ConfigError::Syntax`] for the file;
+/// [`ConfigError::Invalid`] with every unknown name and wrong type of all sources, or, where
+/// there is none, with every broken rule of [`Config::validate`].
+pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
+    let mut layers = Layers::new();
+    if let Some((path, table)) = read_file(sources)? {
+        layers.file(&path, table);
+    }
+    layers.variables(&sources.env);
+    layers.flags(&sources.flags);
+    layers.finish()
+}
+
+fn nearest(name: &str, known: impl Iterator<Item = String>) -> String {
+    // The case and the kind of dash are what people get wrong first; they are no distance.
+    let plain = |name: &str| name.to_lowercase().replace('-', "_");
+    let mut best = (f64::NEG_INFINITY, String::new());
+    for candidate in known {
+        let likeness = strsim::normalized_damerau_levenshtein(&plain(name), &plain(&candidate));
+        if likeness > best.0 {
+            best = (likeness, candidate);
+        }
+    }
+    best.1
+}
+
+fn read_file(sources: &Sources) -> Result<Option<(PathBuf, Table)>, ConfigError> {
+    let from_variable = || {
+        sources
+            .env
+            .iter()
+            .find(|(name, _)| name == FILE_VARIABLE)
+            .map(|(_, value)| PathBuf::from(value))
+    };
+    let named = sources.file.clone().or_else(from_variable);
+    let must_exist = named.is_some();
+    let path = named.unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
+    match std::fs::read_to_string(sources.working_dir.join(&path)) {
+        Ok(text) => match text.parse::<Table>() {
+            Ok(table) => Ok(Some((path, table))),
+            Err(cause) => {
+                let before = &text[..cause.span().map_or(0, |span| span.start.min(text.len()))];
+                let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+                Err(ConfigError::Syntax {
+                    path,
+                    line: before.matches('\n').count() + 1,
+                    column: before[line_start..].chars().count() + 1,
+                    problem: cause.message().to_owned(),
+                })
+            }
+        },
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound && !must_exist => Ok(None),
+        Err(cause) => Err(ConfigError::Unreadable { path, cause }),
+    }
+}
+
+struct Layers {
+    defaults: Table,
+    values: Table,
+    origins: BTreeMap<&'static str, Origin>,
+    problems: Vec<Problem>,
+}
+
+impl Layers {
+    fn new() -> Self {
+        let defaults = default_values();
+        Self {
+            values: defaults.clone(),
+            defaults,
+            origins: BTreeMap::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    fn file(&mut self, path: &Path, table: Table) {
+        self.file_table(path, "", table);
+    }
+
+    fn file_table(&mut self, path: &Path, group: &str, table: Table) {
+        for (name, value) in table {
+            let name = if group.is_empty() {
+                name
+            } else {
+                format!("{group}.{name}")
+            };
+            let origin = Origin::File {
+                key: name.clone(),
+                path: path.to_owned(),
+            };
+            match (known_key(&name), value) {
+                (Some(key), value) => self.set(key, origin, value),
+                (None, Value::Table(inner)) if is_group(&name) || !inner.is_empty() => {
+                    self.file_table(path, &name, inner);
+                }
+                (None, value) if is_group(&name) => self.problems.push(Problem::WrongType {
+                    origin,
+                    value: shown(&value),
+                    expected: "a table of keys".to_owned(),
+                }),
+                (None, _) => {
+                    let nearest = nearest(&name, KEYS.iter().map(|(key, _)| (*key).to_owned()));
+                    self.problems.push(Problem::Unknown {
+                        origin,
+                        nearest: format!("`{nearest}`"),
+                    });
+                }
+            }
+        }
+    }
+
+    fn variables(&mut self, env: &[(String, String)]) {
+        for (name, text) in env {
+            if !name.starts_with(VARIABLE_PREFIX) || name == FILE_VARIABLE {
+                continue;
+            }
+            let origin = Origin::Variable(name.clone());
+            if let Some((key, _)) = KEYS.iter().find(|(key, _)| variable_name(key) == *name) {
+                self.set_text(key, origin, text);
+            } else {
+                let known = KEYS
+                    .iter()
+                    .map(|(key, _)| variable_name(key))
+                    .chain([FILE_VARIABLE.to_owned()]);
+                self.problems.push(Problem::Unknown {
+                    origin,
+                    nearest: nearest(name, known),
+                });
+            }
+        }
+    }
+
+    fn flags(&mut self, flags: &[(String, String)]) {
+        for (name, text) in flags {
+            let origin = Origin::Flag(format!("--{}", flag_name(name)));
+            if let Some(key) = known_key(name) {
+                self.set_text(key, origin, text);
+            } else {
+                let nearest = nearest(&flag_name(name), KEYS.iter().map(|(key, _)| flag_name(key)));
+                self.problems.push(Problem::Unknown {
+                    origin,
+                    nearest: format!("--{nearest}"),
+                });
+            }
+        }
+    }
+
+    fn set_text(&mut self, key: &'static str, origin: Origin, text: &str) {
+        let value = read_text(value_at(&self.defaults, key), text);
+        self.set(key, origin, value);
+    }
+
+    fn set(&mut self, key: &'static str, origin: Origin, value: Value) {
+        // Trying the value alone among defaults ties an error to the source that caused it.
+        let mut alone = self.defaults.clone();
+        set_at(&mut alone, key, value.clone());
+        match Config::deserialize(alone) {
+            Ok(_) => {
+                set_at(&mut self.values, key, value);
+                self.origins.insert(key, origin);
+            }
+            Err(error) => {
+                let expected = expectation(key, value_at(&self.defaults, key), error.message());
+                let value = if HIDDEN_KEYS.contains(&key) {
+                    "not shown here".to_owned()
+                } else {
+                    shown(&value)
+                };
+                self.problems.push(Problem::WrongType {
+                    origin,
+                    value,
+                    expected,
+                });
+            }
+        }
+    }
+
+    fn finish(self) -> Result<Config, ConfigError> {
+        if !self.problems.is_empty() {
+            return Err(ConfigError::Invalid(self.problems));
+        }
+        #[expect(
+            clippy::expect_used,
+            reason = "each value was accepted among the defaults, and only the type of its own \
+                      field accepts or refuses it"
+        )]
+        let config = Config::deserialize(self.values).expect("every value was accepted alone");
+        match config.validate() {
+            Ok(()) => Ok(config),
+            Err(ConfigError::Invalid(mut problems)) => {
+                for problem in &mut problems {
+                    if let Problem::Rule { key, origin, .. } = problem {
+                        *origin = self.origins.get(key).cloned();
+                    }
+                }
+                Err(ConfigError::Invalid(problems))
+            }
+            Err(other) => Err(other),
+        }
+    }
+}
+
+/// Reads the text of a variable or flag as the type of the default. Text that cannot be read
+/// so stays text, which the key then refuses with its own expectation.
+fn read_text(default: Option<&Value>, text: &str) -> Value {
+    let as_text = || Value::String(text.to_owned());
+    let as_toml = || text.trim().parse::<Value>().unwrap_or_else(|_| as_text());
+    match default {
+        Some(Value::Integer(_)) => text
+            .trim()
+            .parse()
+            .map_or_else(|_| as_text(), Value::Integer),
+        Some(Value::Float(_)) => text.trim().parse().map_or_else(|_| as_text(), Value::Float),
+        Some(Value::Boolean(_)) => text
+            .trim()
+            .parse()
+            .map_or_else(|_| as_text(), Value::Boolean),
+        Some(Value::Array(_)) if text.trim_start().starts_with('[') => as_toml(),
+        Some(Value::Array(_)) => {
+            let items = text
+                .split(',')
+                .map(str::trim)
+                .filter(|item| !item.is_empty());
+            Value::Array(items.map(|item| Value::String(item.to_owned())).collect())
+        }
+        Some(Value::Table(_)) => as_toml(),
+        _ => as_text(),
+    }
+}
+
+/// What a key takes, in an operator's words, from its default and what its type said.
+fn expectation(key: &str, default: Option<&Value>, refusal: &str) -> String {
+    match default {
+        Some(Value::Table(_)) if key == "org_limits" => {
+            return "a table of limits, such as { \"id\" = { max_connections = 500, \
+                    messages_per_second = 200, messages_per_minute = 0, \
+                    requests_per_second = 50 } }"
+                .to_owned();
+        }
+        Some(Value::Table(_)) if key == "api_keys" => return API_KEYS_EXPECTED.to_owned(),
+        Some(Value::Array(_)) => return "a list of strings, such as [\"a\", \"b\"]".to_owned(),
+        Some(Value::Table(_)) => {
+            return "a table of strings, such as { \"name\" = \"value\" }".to_owned();
+        }
+        _ => {}
+    }
+    if refusal.contains("IP address") {
+        return "an IP address, such as 127.0.0.1 or ::1".to_owned();
+    }
+    match refusal
+        .rsplit_once("expected ")
+        .map(|(_, expected)| expected)
+    {
+        Some("u16") => format!("a whole number from 0 to {}", u16::MAX),
+        Some("u32") => format!("a whole number from 0 to {}", u32::MAX),
+        Some("u64" | "usize") => "a whole number, 0 or more".to_owned(),
+        Some("a boolean") => "true or false".to_owned(),
+        Some(expected) => expected.to_owned(),
+        None => format!("something else: {refusal}"),
+    }
+}
+
+fn shown(value: &Value) -> String {
+    const LONGEST: usize = 80;
+    // TOML writes some strings over several lines, and a problem is one line.
+    let text = match value {
+        Value::String(text) => format!("{text:?}"),
+        other => other.to_string().replace('\n', "\\n"),
+    };
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::config::{Envelope, LogFormat};
+
+    struct Case {
+        dir: tempfile::TempDir,
+        sources: Sources,
+    }
+
+    impl Case {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let sources = Sources {
+                working_dir: dir.path().to_owned(),
+                ..Sources::default()
+            };
+            Self { dir, sources }
+        }
+
+        fn file(self, name: &str, text: &str) -> Self {
+            std::fs::write(self.dir.path().join(name), text).unwrap();
+            self
+        }
+
+        fn config(mut self, name: &str) -> Self {
+            self.sources.file = Some(name.into());
+            self
+        }
+
+        fn env(mut self, name: &str, value: &str) -> Self {
+            self.sources.env.push((name.to_owned(), value.to_owned()));
+            self
+        }
+
+        fn flag(mut self, key: &str, value: &str) -> Self {
+            self.sources.flags.push((key.to_owned(), value.to_owned()));
+            self
+        }
+
+        fn loaded(&self) -> Config {
+            load(&self.sources).unwrap_or_else(|error| panic!("{error}"))
+        }
+
+        fn refused(&self) -> String {
+            load(&self.sources).unwrap_err().to_string()
+        }
+    }
+
+    fn leaves(prefix: &str, table: &Table, found: &mut Vec<String>) {
+        for (name, value) in table {
+            let path = if prefix.is_empty() {
+                name.clone()
+            } else {
+                format!("{prefix}.{name}")
+            };
+            match value {
+                Value::Table(inner) if known_key(&path).is_none() => leaves(&path, inner, found),
+                _ => found.push(path),
+            }
+        }
+    }
+
+    #[test]
+    fn the_table_of_keys_is_exactly_the_configuration_in_its_order() {
+        let mut found = Vec::new();
+        leaves("", &default_values(), &mut found);
+        assert_eq!(found, KEYS.iter().map(|(key, _)| *key).collect::<Vec<_>>());
+        assert!(
+            KEYS.iter()
+                .all(|(_, doc)| doc.ends_with('.') && !doc.contains('\n'))
+        );
+    }
+
+    #[test]
+    fn every_key_has_a_variable_and_a_flag_of_its_own() {
+        let mut variables: Vec<_> = KEYS.iter().map(|(key, _)| variable_name(key)).collect();
+        variables.push(FILE_VARIABLE.to_owned());
+        variables.sort();
+        variables.dedup();
+        assert_eq!(variables.len(), KEYS.len() + 1);
+        assert_eq!(
+            variable_name("max_connections_per_org"),
+            "ORGCAST_MAX_CONNECTIONS_PER_ORG"
+        );
+        assert_eq!(
+            variable_name("auth.allow_insecure"),
+            "ORGCAST_AUTH__ALLOW_INSECURE"
+        );
+        assert_eq!(
+            flag_name("max_connections_per_org"),
+            "max-connections-per-org"
+        );
+        assert_eq!(flag_name("auth.allow_insecure"), "auth.allow-insecure");
+    }
+
+    #[test]
+    fn with_no_source_at_all_the_defaults_are_used() {
+        assert_eq!(Case::new().loaded(), Config::default());
+    }
+
+    #[test]
+    fn flags_win_over_variables_over_the_file_over_the_defaults() {
+        let mut case = Case::new();
+        assert_eq!(case.loaded().port, 5000);
+        case = case.file(
+            "orgcast.toml",
+            "port = 5001\nroom_max_size = 1\n[auth]\nallow_insecure = true\n",
+        );
+        assert_eq!(case.loaded().port, 5001);
+        assert!(case.loaded().auth.allow_insecure);
+        case = case
+            .env("ORGCAST_PORT", "5002")
+            .env("ORGCAST_AUTH__ALLOW_INSECURE", "false");
+        assert_eq!(case.loaded().port, 5002);
+        assert!(!case.loaded().auth.allow_insecure);
+        case = case
+            .flag("port", "5003")
+            .flag("auth.allow_insecure", "true");
+        let config = case.loaded();
+        assert_eq!(config.port, 5003);
+        assert!(config.auth.allow_insecure);
+        assert_eq!(config.room_max_size, 1);
+        assert_eq!(case.flag("port", "5004").loaded().port, 5004);
+    }
+
+    #[test]
+    fn text_is_read_by_the_type_of_the_default() {
+        let config = Case::new()
+            .env("ORGCAST_LOG", "true")
+            .env("ORGCAST_PATH", "/5000")
+            .env("ORGCAST_HOST", "::1")
+            .env("ORGCAST_AUTH_REQUIRED", "false")
+            .env("ORGCAST_CORS_ORIGINS", "http://a:1, https://b")
+            .env("ORGCAST_CHANNELS", r#"["orders", "shifts"]"#)
+            .env(
+                "ORGCAST_EVENTS",
+                r#"{ "order.created" = "orders", note = "" }"#,
+            )
+            .env("ORGCAST_DEFAULT_ENVELOPE", "type_data")
+            .env("ORGCAST_LOG_FORMAT", "json")
+            .loaded();
+        assert_eq!(config.log, "true");
+        assert_eq!(config.path, "/5000");
+        assert!(config.host.is_loopback() && config.host.is_ipv6());
+        assert!(!config.auth_required);
+        assert_eq!(config.cors_origins, ["http://a:1", "https://b"]);
+        assert_eq!(config.channels, ["orders", "shifts"]);
+        assert_eq!(config.events["order.created"], "orders");
+        assert_eq!(config.events["note"], "");
+        assert_eq!(config.default_envelope, Envelope::TypeData);
+        assert_eq!(config.log_format, LogFormat::Json);
+    }
+
+    #[test]
+    fn an_empty_list_can_be_written_as_text() {
+        assert!(
+            Case::new()
+                .env("ORGCAST_CORS_ORIGINS", "")
+                .loaded()
+                .cors_origins
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn a_later_source_replaces_a_list_or_table_as_a_whole() {
+        let case = Case::new()
+            .file(
+                "orgcast.toml",
+                "channels = [\"a\", \"b\"]\n[events]\nx = \"a\"\n",
+            )
+            .flag("channels", "c")
+            .env("ORGCAST_EVENTS", "{ y = \"c\" }");
+        assert_eq!(case.loaded().channels, ["c"]);
+        assert_eq!(case.loaded().events.keys().collect::<Vec<_>>(), ["y"]);
+    }
+
+    #[test]
+    fn variables_of_other_programs_are_ignored() {
+        assert_eq!(
+            Case::new()
+                .env("PATH", "/bin")
+                .env("ORGCASTX", "1")
+                .loaded(),
+            Config::default()
+        );
+    }
+
+    #[test]
+    fn the_flag_names_the_file_before_the_variable_and_that_before_the_working_directory() {
+        let mut case = Case::new()
+            .file("orgcast.toml", "port = 1")
+            .file("variable.toml", "port = 2")
+            .file("flag.toml", "port = 3");
+        assert_eq!(case.loaded().port, 1);
+        case = case.env("ORGCAST_CONFIG", "variable.toml");
+        assert_eq!(case.loaded().port, 2);
+        assert_eq!(case.config("flag.toml").loaded().port, 3);
+    }
+
+    #[test]
+    fn a_named_file_must_exist() {
+        let by_flag = Case::new().config("absent.toml");
+        let by_variable = Case::new().env("ORGCAST_CONFIG", "absent.toml");
+        for case in [by_flag, by_variable] {
+            assert!(matches!(
+                load(&case.sources),
+                Err(ConfigError::Unreadable { .. })
+            ));
+            assert!(
+                case.refused()
+                    .starts_with("cannot read the configuration file absent.toml: ")
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_toml_is_refused_with_the_place() {
+        let case = Case::new().file("orgcast.toml", "port = 1\nhost = \n");
+        assert!(matches!(
+            load(&case.sources),
+            Err(ConfigError::Syntax { .. })
+        ));
+        let text = case.refused();
+        assert!(
+            text.contains("orgcast.toml") && text.contains("line 2"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn an_unknown_key_names_the_file_and_the_nearest_key() {
+        let refused = |text| Case::new().file("orgcast.toml", text).refused();
+        assert_eq!(
+            refused("prot = 1"),
+            "unknown key `prot` in orgcast.toml; did you mean `port`?"
+        );
+        assert_eq!(
+            refused("[auth]\nalow_insecure = true"),
+            "unknown key `auth.alow_insecure` in orgcast.toml; did you mean `auth.allow_insecure`?"
+        );
+        assert_eq!(
+            refused("[auht]\nallow_insecure = true"),
+            "unknown key `auht.allow_insecure` in orgcast.toml; did you mean `auth.allow_insecure`?"
+        );
+        assert!(
+            refused("[nonsense]")
+                .starts_with("unknown key `nonsense` in orgcast.toml; did you mean `")
+        );
+        assert_eq!(
+            Case::new().file("orgcast.toml", "[auth]").loaded(),
+            Config::default()
+        );
+    }
+
+    #[test]
+    fn an_unknown_variable_names_the_nearest_variable() {
+        let refused = |name| Case::new().env(name, "1").refused();
+        assert_eq!(
+            refused("ORGCAST_PROT"),
+            "unknown variable ORGCAST_PROT; did you mean ORGCAST_PORT?"
+        );
+        assert_eq!(
+            refused("ORGCAST_CONFG"),
+            "unknown variable ORGCAST_CONFG; did you mean ORGCAST_CONFIG?"
+        );
+        assert_eq!(
+            refused("ORGCAST_AUTH_ALLOW_INSECURE"),
+            "unknown variable ORGCAST_AUTH_ALLOW_INSECURE; did you mean ORGCAST_AUTH__ALLOW_INSECURE?"
+        );
+        assert_eq!(
+            refused("ORGCAST_port"),
+            "unknown variable ORGCAST_port; did you mean ORGCAST_PORT?"
+        );
+    }
+
+    #[test]
+    fn an_unknown_flag_names_the_nearest_flag() {
+        let text = Case::new().flag("room_max_sise", "1").refused();
+        assert_eq!(
+            text,
+            "unknown flag --room-max-sise; did you mean --room-max-size?"
+        );
+    }
+
+    #[test]
+    fn a_wrong_type_names_source_key_value_and_expectation() {
+        let file = |text| Case::new().file("orgcast.toml", text).refused();
+        assert_eq!(
+            file("port = \"http\""),
+            "key `port` in orgcast.toml is \"http\"; expected a whole number from 0 to 65535"
+        );
+        assert_eq!(
+            file("port = 65536"),
+            "key `port` in orgcast.toml is 65536; expected a whole number from 0 to 65535"
+        );
+        assert_eq!(
+            file("room_max_size = -1"),
+            "key `room_max_size` in orgcast.toml is -1; expected a whole number, 0 or more"
+        );
+        assert_eq!(
+            file("channels = [1]"),
+            "key `channels` in orgcast.toml is [1]; expected a list of strings, such as [\"a\", \"b\"]"
+        );
+        assert_eq!(
+            file("auth = true"),
+            "key `auth` in orgcast.toml is true; expected a table of keys"
+        );
+        assert_eq!(
+            file("path = 5"),
+            "key `path` in orgcast.toml is 5; expected a string"
+        );
+        let env = |name, value| Case::new().env(name, value).refused();
+        assert_eq!(
+            env("ORGCAST_AUTH_REQUIRED", "yes"),
+            "variable ORGCAST_AUTH_REQUIRED is \"yes\"; expected true or false"
+        );
+        assert_eq!(
+            env("ORGCAST_HOST", "localhost"),
+            "variable ORGCAST_HOST is \"localhost\"; expected an IP address, such as 127.0.0.1 or ::1"
+        );
+        assert_eq!(
+            env("ORGCAST_EVENTS", "a=b"),
+            "variable ORGCAST_EVENTS is \"a=b\"; expected a table of strings, such as { \"name\" = \"value\" }"
+        );
+        assert_eq!(
+            env("ORGCAST_DEFAULT_ENVELOPE", "xml"),
+            "variable ORGCAST_DEFAULT_ENVELOPE is \"xml\"; expected one of `event`, `type_data`, `type_payload`"
+        );
+        let flag = |key, value| Case::new().flag(key, value).refused();
+        assert_eq!(
+            flag("rate_limit_burst", "many"),
+            "flag --rate-limit-burst is \"many\"; expected a whole number from 0 to 4294967295"
+        );
+        assert_eq!(
+            flag("log_format", "xml"),
+            "flag --log-format is \"xml\"; expected `text` or `json`"
+        );
+    }
+
+    #[test]
+    fn an_error_is_one_line_whatever_the_name_or_value_holds() {
+        for text in ["\"a\\nb\" = 1", "port = \"a\\nb\"", "port = [\"a\\n\\nb\"]"] {
+            let refused = Case::new().file("orgcast.toml", text).refused();
+            assert_eq!(refused.lines().count(), 1, "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_long_value_is_shortened_in_the_error() {
+        let text = Case::new().env("ORGCAST_PORT", &"é".repeat(5000)).refused();
+        assert!(text.len() < 300, "{text}");
+    }
+
+    #[test]
+    fn the_mistakes_of_all_sources_are_reported_together() {
+        let text = Case::new()
+            .file("orgcast.toml", "prot = 1\nport = true\n")
+            .env("ORGCAST_PROT", "1")
+            .env("ORGCAST_PORT", "x")
+            .flag("port", "y")
+            .refused();
+        let starts: Vec<_> = text
+            .lines()
+            .map(|line| line.split(';').next().unwrap())
+            .collect();
+        assert_eq!(
+            starts,
+            [
+                "unknown key `prot` in orgcast.toml",
+                "key `port` in orgcast.toml is true",
+                "unknown variable ORGCAST_PROT",
+                "variable ORGCAST_PORT is \"x\"",
+                "flag --port is \"y\"",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_broken_rule_names_the_source_that_set_the_value() {
+        let text = Case::new()
+            .file("orgcast.toml", "path = \"/\"\nchannels = [\"A\", \"B\"]\n")
+            .env("ORGCAST_PING_INTERVAL_MS", "0")
+            .flag("host", "0.0.0.0")
+            .refused();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 5, "{text}");
+        assert!(lines[0].ends_with("(set by flag --host)"), "{text}");
+        assert!(
+            lines[1].ends_with("(set by key `path` in orgcast.toml)"),
+            "{text}"
+        );
+        assert!(
+            lines[2].ends_with("(set by variable ORGCAST_PING_INTERVAL_MS)"),
+            "{text}"
+        );
+        assert!(
+            lines[3].ends_with("(set by key `channels` in orgcast.toml)"),
+            "{text}"
+        );
+        assert!(
+            lines[4].ends_with("(set by key `channels` in orgcast.toml)"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn the_default_file_loads_as_the_defaults() {
+        let case = Case::new().file("orgcast.toml", &Config::default().to_toml());
+        assert_eq!(case.loaded(), Config::default());
+    }
+}

@@ -1,0 +1,95 @@
+//! The program: command line, configuration, server, shutdown.
+
+mod accept;
+mod auth_config;
+pub mod cli;
+pub mod config;
+mod keygen;
+pub mod keys;
+pub mod load;
+pub mod options;
+pub mod problem;
+mod rules;
+pub mod server;
+pub mod shutdown;
+pub mod tls;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use tracing_subscriber::EnvFilter;
+
+use cli::{CliError, Command};
+use config::{Config, LogFormat};
+
+/// Does what the command line says. Exit codes: 0 done, 1 failed, 2 not understood.
+pub fn run() -> ExitCode {
+    let lossy = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+    let variables = std::env::vars_os().map(|(name, value)| (lossy(name), lossy(value)));
+    match cli::parse(std::env::args_os(), variables) {
+        Ok(Command::Serve(config)) => serve(&config),
+        Ok(Command::CheckConfig(config)) => check(&config),
+        Ok(Command::DefaultConfig) => say(&Config::default().to_toml()),
+        Ok(Command::Tool(Ok(text))) => say(&text),
+        Ok(Command::Tool(Err(problem))) => fail(&problem, 1),
+        Err(CliError::Usage(error)) => error.exit(),
+        Err(CliError::Config(error)) => fail(&error, 2),
+    }
+}
+
+fn check(config: &Config) -> ExitCode {
+    match options::Options::of(config) {
+        Ok(_) => say(&format!(
+            "the configuration is valid: http://{}:{}{}",
+            config.host, config.port, config.path
+        )),
+        Err(error) => fail(&error, 2),
+    }
+}
+
+fn serve(config: &Config) -> ExitCode {
+    let options = match options::Options::of(config) {
+        Ok(options) => options,
+        Err(error) => return fail(&error, 2),
+    };
+    let Ok(filter) = EnvFilter::try_new(&config.log) else {
+        return fail(
+            &format!(
+                "`log` is \"{}\", which is no filter; try \"info\"",
+                config.log
+            ),
+            2,
+        );
+    };
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match config.log_format {
+        LogFormat::Text => logs.init(),
+        LogFormat::Json => logs.json().init(),
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("failed to start the runtime: {error}"), 1),
+    };
+    match runtime.block_on(server::run(options)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error, 1),
+    }
+}
+
+fn say(text: &str) -> ExitCode {
+    match writeln!(std::io::stdout(), "{}", text.trim_end()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn fail(error: &dyn std::fmt::Display, code: u8) -> ExitCode {
+    // Without a place to say it the exit code has to do.
+    let _ = writeln!(std::io::stderr(), "orgcast: {error}");
+    ExitCode::from(code)
+}

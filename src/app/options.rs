@@ -1,0 +1,183 @@
+//! From the one configuration to the options of each module.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::auth_config::{AuthConfigError, AuthOptions};
+use super::config::{self, Config};
+use super::shutdown::DrainOptions;
+use super::tls::TlsPaths;
+use crate::domain::event::{Catalogue, CatalogueError};
+use crate::domain::identity::{IdError, OrganizationId};
+use crate::domain::room::{Channel, ChannelError};
+use crate::http::address::{Network, NetworkError};
+use crate::http::router::HttpOptions;
+use crate::hub::HubOptions;
+use crate::hub::gate::{GateOptions, OrganizationLimits};
+use crate::hub::rates::RateOptions;
+use crate::protocol::envelope::Envelope;
+use crate::protocol::plain::PlainOptions;
+use crate::protocol::socket_io::SocketIoOptions;
+use crate::wire::http_stream::HttpTimeouts;
+use crate::wire::link::LinkOptions;
+
+/// Why a configuration can't be served.
+#[derive(Debug, Error)]
+pub enum OptionsError {
+    #[error("`events`: {0}")]
+    Events(#[from] CatalogueError),
+    #[error("`channels`: `{0}`: {1}")]
+    Channels(String, ChannelError),
+    #[error("`org_limits`: {0}")]
+    Organization(#[from] IdError),
+    #[error("`trusted_proxies`: {0}")]
+    Proxy(#[from] NetworkError),
+    #[error(transparent)]
+    Auth(#[from] AuthConfigError),
+}
+
+/// What the server is made of.
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub address: SocketAddr,
+    pub is_insecure: bool,
+    pub auth: AuthOptions,
+    pub drain: DrainOptions,
+    pub timeouts: HttpTimeouts,
+    pub tls: Option<TlsPaths>,
+    pub catalogue: Catalogue,
+    pub hub: HubOptions,
+    pub socket_io: SocketIoOptions,
+    pub plain: PlainOptions,
+    pub http: HttpOptions,
+}
+
+impl Options {
+    pub fn of(config: &Config) -> Result<Self, OptionsError> {
+        let millis = Duration::from_millis;
+        let channels = config
+            .channels
+            .iter()
+            .map(|name| {
+                Channel::new(name).map_err(|error| OptionsError::Channels(name.clone(), error))
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let events = config
+            .events
+            .iter()
+            .map(|(event, channel)| (event.as_str(), channel.as_str()));
+        let compression_threshold = config
+            .compression_enabled
+            .then_some(config.compression_threshold_bytes);
+        let link = LinkOptions {
+            max_messages: config.send_queue_max_messages,
+            max_bytes: config.send_queue_max_bytes,
+            write_timeout: millis(config.write_timeout_ms),
+            max_message_size: config.max_message_size_bytes,
+            compression_threshold,
+        };
+        let (ping_interval, ping_timeout) = (
+            millis(config.ping_interval_ms),
+            millis(config.ping_timeout_ms),
+        );
+        let auth = AuthOptions::of(&config.auth, &config.api_keys)?;
+        let is_reachable = !config.host.to_canonical().is_loopback();
+        Ok(Self {
+            address: SocketAddr::new(config.host, config.port),
+            is_insecure: is_reachable && auth.believes_clients,
+            drain: DrainOptions {
+                timeout: millis(config.shutdown_timeout_ms),
+                delay: millis(config.drain_delay_ms),
+                batch_size: config.drain_batch_size,
+                interval: millis(config.drain_interval_ms),
+            },
+            timeouts: HttpTimeouts {
+                header: millis(config.header_timeout_ms),
+                keep_alive: millis(config.keep_alive_timeout_ms),
+                write: millis(config.write_timeout_ms),
+            },
+            tls: (!config.tls.cert_file.is_empty()).then(|| TlsPaths {
+                certificate: config.tls.cert_file.clone().into(),
+                key: config.tls.key_file.clone().into(),
+            }),
+            catalogue: Catalogue::new(events, channels)?,
+            hub: HubOptions {
+                gate: gate(config)?,
+                max_subscriptions_per_connection: config.max_subscriptions_per_connection,
+                room_max_size: config.room_max_size,
+                auth_required: config.auth_required,
+                auth_timeout: millis(config.auth_timeout_ms),
+                expiry_warning: millis(config.auth.expiry_warning_ms),
+                ack_timeout: millis(config.ack_timeout_ms),
+            },
+            socket_io: SocketIoOptions {
+                path: config.path.clone(),
+                ping_interval,
+                ping_timeout,
+                connect_timeout: millis(config.connect_timeout_ms),
+                ack_timeout: millis(config.ack_timeout_ms),
+                max_message_size: config.max_message_size_bytes,
+                link,
+            },
+            plain: PlainOptions {
+                default_envelope: match config.default_envelope {
+                    config::Envelope::Event => Envelope::Event,
+                    config::Envelope::TypeData => Envelope::TypeData,
+                    config::Envelope::TypePayload => Envelope::TypePayload,
+                },
+                ping_interval,
+                ping_timeout,
+                max_message_size: config.max_message_size_bytes,
+                link,
+            },
+            http: HttpOptions {
+                path: config.path.clone(),
+                cors_origins: config.cors_origins.clone(),
+                require_origin: config.require_origin,
+                access: auth.access.clone(),
+                max_message_size: config.max_message_size_bytes,
+                body_timeout: millis(config.body_timeout_ms),
+                trusted_proxies: config
+                    .trusted_proxies
+                    .iter()
+                    .map(|proxy| proxy.parse::<Network>())
+                    .collect::<Result<_, _>>()?,
+                compression_threshold,
+            },
+            auth,
+        })
+    }
+}
+
+fn gate(config: &Config) -> Result<GateOptions, OptionsError> {
+    let organizations = config
+        .org_limits
+        .iter()
+        .map(|(id, limits)| {
+            let limits = OrganizationLimits {
+                max_connections: limits.max_connections,
+                messages_per_second: limits.messages_per_second,
+                messages_per_minute: limits.messages_per_minute,
+                requests_per_second: limits.requests_per_second,
+            };
+            Ok((OrganizationId::new(id)?, limits))
+        })
+        .collect::<Result<_, IdError>>()?;
+    Ok(GateOptions {
+        max_connections_total: config.max_connections_total,
+        max_connections_per_org: config.max_connections_per_org,
+        max_connections_per_address: config.max_connections_per_address,
+        handshakes_per_second: config.handshakes_per_second,
+        handshakes_per_second_per_address: config.handshakes_per_second_per_address,
+        requests_per_second: config.rate_limit_requests_per_second,
+        rate: RateOptions {
+            per_second: config.rate_limit_messages_per_second,
+            burst: config.rate_limit_burst,
+            per_minute: config.rate_limit_messages_per_minute,
+            close_after: Duration::from_millis(config.rate_limit_close_after_ms),
+        },
+        organizations,
+    })
+}

@@ -1,0 +1,116 @@
+//! The end of a server: clients are sent away in an order that others can take them in.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use rand::Rng;
+use rand::seq::SliceRandom;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use crate::domain::fault::CloseReason;
+use crate::hub::Hub;
+
+/// How a shutdown goes.
+#[derive(Debug, Clone, Copy)]
+pub struct DrainOptions {
+    /// All of it, whatever the clients do.
+    pub timeout: Duration,
+    /// Between the end of readiness and the end of accepting: a part of the timeout.
+    pub delay: Duration,
+    /// Connections that are closed at once.
+    pub batch_size: usize,
+    /// Between two batches, on average.
+    pub interval: Duration,
+}
+
+/// How often it is looked whether everybody has gone.
+const LOOK: Duration = Duration::from_millis(10);
+/// How long requests may still take once every client has gone.
+const LAST_REQUESTS: Duration = Duration::from_secs(5);
+
+/// Sends everybody away. Ends when all are gone, at the latest when the timeout is over.
+pub(super) async fn drain(
+    hub: &Hub,
+    options: DrainOptions,
+    stop_accepting: watch::Sender<bool>,
+    mut alive: mpsc::Receiver<()>,
+) {
+    let end = Instant::now() + options.timeout;
+    tracing::info!(connections = hub.connection_count(), "shutting down");
+    hub.begin_drain();
+    tokio::time::sleep(options.delay).await;
+    hub.gate.close();
+    // Nobody listens any more only if the accept loop has ended, which is what is wanted.
+    let _ = stop_accepting.send(true);
+    let everybody = async {
+        send_away(hub, options, end).await;
+        let requests = async { while alive.recv().await.is_some() {} };
+        // Whoever is still in the middle of a request then is not worth waiting for.
+        let _ = tokio::time::timeout(LAST_REQUESTS, requests).await;
+    };
+    if tokio::time::timeout_at(end, everybody).await.is_err() {
+        tracing::warn!(
+            connections = hub.connection_count(),
+            "the shutdown timeout is over"
+        );
+    }
+}
+
+/// Closes all connections, the batches within half of the time that is left, and waits until they
+/// are gone. Those that come up meanwhile, having shaken hands before, are closed too.
+async fn send_away(hub: &Hub, options: DrainOptions, end: Instant) {
+    let mut told = HashSet::new();
+    let half = end.saturating_duration_since(Instant::now()) / 2;
+    loop {
+        let mut connections = hub.connections();
+        if connections.is_empty() {
+            return;
+        }
+        connections.retain(|connection| told.insert(connection.id));
+        connections.shuffle(&mut rand::rng());
+        let (batch, interval) = pace(connections.len(), options, half);
+        for (at, some) in connections.chunks(batch).enumerate() {
+            if at > 0 {
+                let jitter = rand::rng().random_range(0.5..1.5);
+                tokio::time::sleep(interval.mul_f64(jitter)).await;
+            }
+            for connection in some {
+                hub.close(connection, CloseReason::GoingAway);
+            }
+        }
+        drop(connections);
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Batch and interval as wanted, the batch larger if all would take longer than `time`.
+fn pace(connections: usize, options: DrainOptions, time: Duration) -> (usize, Duration) {
+    let interval = options.interval.max(Duration::from_millis(1));
+    let intervals = usize::try_from(time.as_millis() / interval.as_millis().max(1)).unwrap_or(1);
+    let batch = options
+        .batch_size
+        .max(connections.div_ceil(intervals.max(1)));
+    (batch.max(1), interval)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_grow_when_there_is_no_time_for_small_ones() {
+        let options = DrainOptions {
+            timeout: Duration::from_secs(30),
+            delay: Duration::ZERO,
+            batch_size: 100,
+            interval: Duration::from_millis(100),
+        };
+        let half = Duration::from_secs(15);
+        assert_eq!(pace(5000, options, half), (100, options.interval));
+        assert_eq!(pace(15_000, options, half), (100, options.interval));
+        assert_eq!(pace(60_000, options, half), (400, options.interval));
+        assert_eq!(pace(10, options, Duration::ZERO), (100, options.interval));
+        assert_eq!(pace(0, options, half), (100, options.interval));
+    }
+}

@@ -1,0 +1,135 @@
+//! The server's own [`Authenticator`]: tokens by its keys, and asserted identities where allowed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::claim::{Claim, TokenClaim};
+use super::jwks::Jwks;
+use super::jwt::{self, Parts, TokenRules};
+use super::key::VerifyKey;
+use super::revocation::Revocations;
+use super::{Authenticator, Waiting};
+use crate::domain::fault::{Code, Fault, reason};
+use crate::domain::grants::Pass;
+use crate::domain::time::UnixMillis;
+
+/// When a client whose key may be fetched meanwhile should try again.
+const KEY_RETRY: Duration = Duration::from_secs(1);
+
+/// What an [`Authority`] accepts.
+#[derive(Debug, Clone, Default)]
+pub struct AuthorityOptions {
+    /// Keys out of the configuration and its files.
+    pub keys: Vec<VerifyKey>,
+    pub rules: TokenRules,
+    /// Whether a client may say who it is without a token.
+    pub allow_asserted: bool,
+    pub token_cookie: Option<String>,
+}
+
+/// Verifies tokens, and refuses what was revoked.
+#[derive(Debug)]
+pub struct Authority {
+    options: AuthorityOptions,
+    jwks: Option<Arc<Jwks>>,
+    revocations: Arc<Revocations>,
+}
+
+impl Authority {
+    pub fn new(
+        options: AuthorityOptions,
+        jwks: Option<Arc<Jwks>>,
+        revocations: Arc<Revocations>,
+    ) -> Self {
+        Self {
+            options,
+            jwks,
+            revocations,
+        }
+    }
+
+    fn accepts_tokens(&self) -> bool {
+        !self.options.keys.is_empty() || self.jwks.is_some()
+    }
+
+    /// Checks a token with the keys that are there.
+    pub fn verify_token(&self, token: &str, now: UnixMillis) -> Result<Pass, Fault> {
+        if !self.accepts_tokens() {
+            return Err(Fault::new(
+                Code::AuthFailed,
+                "this server has no key to check tokens with; send user_id and organization_id",
+            ));
+        }
+        let parts = Parts::of(token)?;
+        let fetched = self.jwks.as_ref().map(|jwks| jwks.keys());
+        let keys: Vec<&VerifyKey> = self
+            .options
+            .keys
+            .iter()
+            .chain(fetched.iter().flat_map(|keys| keys.iter()))
+            .collect();
+        let pass =
+            jwt::verify(&parts, &keys, &self.options.rules, now).map_err(|fault| {
+                match &self.jwks {
+                    Some(jwks) if jwks.lacks(parts.key_id.as_deref()) => {
+                        jwks.refresh_soon();
+                        let mut fault = Fault::new(
+                        Code::AuthFailed,
+                        "the token's key (`kid`) is not known; the keys are being fetched again",
+                    )
+                    .because(reason::KEY_UNKNOWN);
+                        fault.retry_after = Some(KEY_RETRY);
+                        fault
+                    }
+                    _ => fault,
+                }
+            })?;
+        self.revocations.check(&pass, now)?;
+        Ok(pass)
+    }
+
+    fn verify_claim(&self, claim: &TokenClaim, now: UnixMillis) -> Result<Pass, Fault> {
+        let pass = self.verify_token(&claim.token, now)?;
+        claim.check_beside(&pass.identity)?;
+        Ok(pass)
+    }
+}
+
+impl Authenticator for Authority {
+    fn verify(&self, claim: Claim, now: UnixMillis) -> Result<Pass, Fault> {
+        match claim {
+            Claim::Token(claim) => self.verify_claim(&claim, now),
+            Claim::Asserted(_) if !self.options.allow_asserted => Err(Fault::new(
+                Code::AuthFailed,
+                "a token is needed; this server does not believe asserted identities",
+            )
+            .because(reason::TOKEN_REQUIRED)),
+            Claim::Asserted(identity) => {
+                let pass = Pass::unlimited(identity);
+                self.revocations.check(&pass, now)?;
+                Ok(pass)
+            }
+        }
+    }
+
+    fn recheck(&self, pass: &Pass, now: UnixMillis) -> Result<(), Fault> {
+        self.revocations.check(pass, now)
+    }
+
+    fn prepare<'a>(&'a self, claim: &'a Claim) -> Waiting<'a> {
+        Box::pin(async move {
+            let (Some(jwks), Claim::Token(claim)) = (&self.jwks, claim) else {
+                return;
+            };
+            if let Ok(parts) = Parts::of(&claim.token)
+                && jwks.lacks(parts.key_id.as_deref())
+            {
+                jwks.refresh().await;
+            }
+        })
+    }
+
+    fn token_cookie(&self) -> Option<&str> {
+        self.options.token_cookie.as_deref()
+    }
+}

@@ -1,0 +1,222 @@
+//! Keys that somebody else publishes as a JWK set (RFC 7517, section 5), in a file or at a URL.
+//!
+//! They are fetched again from time to time and when a token names a key that is not among them.
+//! While the source is away or answers nonsense, the keys of the last good answer stay.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, StatusCode, Uri, header};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use parking_lot::RwLock;
+use thiserror::Error;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::key::{KeyError, VerifyKey, from_jwk_set};
+
+/// How long a fetch may take, from name resolution to the last byte.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest set in bytes.
+const MAX_SET_BYTES: usize = 1024 * 1024;
+
+type HttpClient = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
+
+/// Where a set is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Location {
+    File(PathBuf),
+    /// `http` or `https`.
+    Url(Uri),
+}
+
+/// How often a set is fetched.
+#[derive(Debug, Clone, Copy)]
+pub struct JwksOptions {
+    pub refresh_interval: Duration,
+    /// Between two fetches, whatever tokens ask for; also the pause after one that failed.
+    pub min_interval: Duration,
+}
+
+/// Why a set could not be fetched. The text names no secret.
+#[derive(Debug, Error)]
+pub enum JwksError {
+    #[error("failed to read the file: {0}")]
+    File(std::io::Error),
+    #[error("failed to reach it: {0}")]
+    Http(hyper_util::client::legacy::Error),
+    #[error("it answered {0}")]
+    Status(StatusCode),
+    #[error("its answer broke off or is longer than 1 MiB")]
+    Body,
+    #[error("it did not answer within five seconds")]
+    Timeout,
+    #[error("failed to load the system's certificates: {0}")]
+    Certificates(std::io::Error),
+    #[error("it is not a JWK set: {0}")]
+    Set(#[from] KeyError),
+}
+
+enum Source {
+    File(PathBuf),
+    Url(Uri, Box<HttpClient>),
+}
+
+/// The keys of one set, as of its last good answer.
+pub struct Jwks {
+    source: Source,
+    options: JwksOptions,
+    keys: RwLock<Arc<[VerifyKey]>>,
+    /// When it was last tried; held while it is tried.
+    tried_at: Mutex<Option<Instant>>,
+}
+
+impl std::fmt::Debug for Jwks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Jwks")
+            .field("keys", &self.keys())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Jwks {
+    /// A set that was not fetched yet.
+    pub fn new(location: Location, options: JwksOptions) -> Result<Arc<Self>, JwksError> {
+        let source = match location {
+            Location::File(path) => Source::File(path),
+            Location::Url(uri) => {
+                let client = client(&uri)?;
+                Source::Url(uri, Box::new(client))
+            }
+        };
+        Ok(Arc::new(Self {
+            source,
+            options,
+            keys: RwLock::new(Arc::from([])),
+            tried_at: Mutex::default(),
+        }))
+    }
+
+    /// The keys that are there.
+    pub fn keys(&self) -> Arc<[VerifyKey]> {
+        Arc::clone(&self.keys.read())
+    }
+
+    /// Whether no key of this name is there. A token without a name may be of any key.
+    pub fn lacks(&self, key_id: Option<&str>) -> bool {
+        let keys = self.keys.read();
+        keys.is_empty()
+            || key_id.is_some_and(|wanted| {
+                !keys
+                    .iter()
+                    .any(|key| key.id.as_deref().is_none_or(|id| id == wanted))
+            })
+    }
+
+    /// Fetches the set, unless it was tried a moment ago. Several who ask at once wait for one fetch.
+    pub async fn refresh(&self) {
+        let mut tried_at = self.tried_at.lock().await;
+        if tried_at.is_some_and(|at| at.elapsed() < self.options.min_interval) {
+            return;
+        }
+        // The task that asks may be dropped while it waits: what was begun counts as tried.
+        *tried_at = Some(Instant::now());
+        if let Err(error) = self.fetch_now().await {
+            let kept = self.keys().len();
+            tracing::warn!(%error, kept, "failed to fetch the JWK set; the keys of before stay");
+        }
+    }
+
+    /// Fetches the set and puts its keys in the place of those of before.
+    pub async fn fetch_now(&self) -> Result<usize, JwksError> {
+        let text = tokio::time::timeout(FETCH_TIMEOUT, self.fetch())
+            .await
+            .map_err(|_| JwksError::Timeout)??;
+        let (mut keys, mut others) = from_jwk_set(&text)?;
+        if matches!(self.source, Source::Url(..)) {
+            // Everybody can read what is published: a secret there is none.
+            let before = keys.len();
+            keys.retain(|key| !key.is_secret());
+            others += before - keys.len();
+        }
+        let count = keys.len();
+        if count == 0 {
+            tracing::warn!("the JWK set has no key that tokens can be checked with");
+        }
+        tracing::debug!(keys = count, others, "fetched the JWK set");
+        *self.keys.write() = keys.into();
+        Ok(count)
+    }
+
+    /// As [`Self::refresh`], without waiting. Outside a runtime it does nothing.
+    pub fn refresh_soon(self: &Arc<Self>) {
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let jwks = Arc::clone(self);
+            runtime.spawn(async move { jwks.refresh().await });
+        }
+    }
+
+    /// Fetches the set again and again, for as long as the future is polled.
+    pub async fn keep_fresh(self: Arc<Self>) {
+        loop {
+            let pause = if self.keys().is_empty() {
+                self.options.min_interval
+            } else {
+                self.options.refresh_interval
+            };
+            tokio::time::sleep(pause).await;
+            self.refresh().await;
+        }
+    }
+
+    async fn fetch(&self) -> Result<String, JwksError> {
+        let (uri, client) = match &self.source {
+            Source::File(path) => {
+                return std::fs::read_to_string(path).map_err(JwksError::File);
+            }
+            Source::Url(uri, client) => (uri, client),
+        };
+        let mut request = Request::new(Empty::new());
+        *request.uri_mut() = uri.clone();
+        request.headers_mut().insert(
+            header::ACCEPT,
+            header::HeaderValue::from_static("application/json"),
+        );
+        let response = client.request(request).await.map_err(JwksError::Http)?;
+        if response.status() != StatusCode::OK {
+            return Err(JwksError::Status(response.status()));
+        }
+        let body = Limited::new(response.into_body(), MAX_SET_BYTES)
+            .collect()
+            .await
+            .map_err(|_| JwksError::Body)?
+            .to_bytes();
+        String::from_utf8(body.into()).map_err(|_| JwksError::Body)
+    }
+}
+
+fn client(uri: &Uri) -> Result<HttpClient, JwksError> {
+    let provider = rustls::crypto::ring::default_provider();
+    let connector = HttpsConnectorBuilder::new();
+    // Without TLS it must not matter whether the system has certificates.
+    let connector = if uri.scheme() == Some(&http::uri::Scheme::HTTPS) {
+        connector
+            .with_provider_and_native_roots(provider)
+            .map_err(JwksError::Certificates)?
+    } else {
+        let config = rustls::ClientConfig::builder_with_provider(provider.into())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| JwksError::Certificates(std::io::Error::other(error)))?
+            .with_root_certificates(rustls::RootCertStore::empty())
+            .with_no_client_auth();
+        connector.with_tls_config(config)
+    };
+    let connector = connector.https_or_http().enable_http1().build();
+    Ok(Client::builder(TokioExecutor::new()).build(connector))
+}

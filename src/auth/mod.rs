@@ -1,0 +1,45 @@
+//! From what a client says about itself to a pass, and from an API key to its caller.
+
+pub mod api_key;
+pub mod authority;
+pub mod claim;
+pub mod grants;
+pub mod jwks;
+pub mod jwt;
+pub mod key;
+pub mod revocation;
+pub mod sign;
+
+use std::future::{Future, ready};
+use std::pin::Pin;
+
+use crate::domain::fault::Fault;
+use crate::domain::grants::Pass;
+use crate::domain::time::UnixMillis;
+use claim::Claim;
+
+/// A future that borrows what it waits for.
+pub type Waiting<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+/// Decides whether a claim is true.
+pub trait Authenticator: Send + Sync {
+    /// Must not block. Fails with `AUTH_FAILED` and a message that tells the client what is accepted.
+    fn verify(&self, claim: Claim, now: UnixMillis) -> Result<Pass, Fault>;
+
+    /// Whether an accepted pass still holds. Asked once more after a connection has entered its
+    /// organization, so that a revocation at the same moment misses nobody. Must not block.
+    fn recheck(&self, _pass: &Pass, _now: UnixMillis) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    /// Fetches what it takes to verify the claim, in bounded time. Whoever can wait, as handshakes
+    /// can, waits for it before [`Self::verify`].
+    fn prepare<'a>(&'a self, _claim: &'a Claim) -> Waiting<'a> {
+        Box::pin(ready(()))
+    }
+
+    /// The cookie in which handshakes carry a token.
+    fn token_cookie(&self) -> Option<&str> {
+        None
+    }
+}

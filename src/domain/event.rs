@@ -1,0 +1,367 @@
+//! Events, and the catalogue that says which exist and in which channel each one goes.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use thiserror::Error;
+
+use super::identity::OrganizationId;
+use super::room::{Channel, ChannelError};
+use super::time::UnixMillis;
+
+/// How urgent an event is. `low` may be dropped for a connection that is behind; the others never
+/// are without closing it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    Low,
+    #[default]
+    Medium,
+    High,
+    Urgent,
+}
+
+impl Priority {
+    pub const NAMES: &'static str = "low, medium, high, urgent";
+
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "low" => Some(Self::Low),
+            "medium" => Some(Self::Medium),
+            "high" => Some(Self::High),
+            "urgent" => Some(Self::Urgent),
+            _ => None,
+        }
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Urgent => "urgent",
+        }
+    }
+}
+
+/// The name of an event out of the catalogue.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct EventName(Arc<str>);
+
+impl EventName {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for EventName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The name of one published message; sorts by time of publication.
+pub type MessageId = uuid::Uuid;
+
+/// One event on its way to clients.
+#[derive(Debug)]
+pub struct Event {
+    pub id: MessageId,
+    pub name: EventName,
+    pub channel: Option<Channel>,
+    pub priority: Priority,
+    pub requires_ack: bool,
+    /// The tenant it is for; `None` for an event to everyone.
+    pub organization: Option<OrganizationId>,
+    /// The payload exactly as the backend wrote it.
+    pub payload: Box<RawValue>,
+    pub timestamp: UnixMillis,
+}
+
+/// The event that tells a client that its token is about to end. It is in no catalogue, so no
+/// backend can send it.
+pub const AUTH_EXPIRING: &str = "auth:expiring";
+
+impl Event {
+    /// Tells one client when its token ends.
+    pub fn auth_expiring(
+        organization: OrganizationId,
+        expires_at: UnixMillis,
+        now: UnixMillis,
+    ) -> Self {
+        let text = format!(
+            r#"{{"expires_at":"{expires_at}","expires_in_ms":{}}}"#,
+            expires_at.0.saturating_sub(now.0)
+        );
+        Self {
+            id: MessageId::now_v7(),
+            name: EventName(AUTH_EXPIRING.into()),
+            channel: None,
+            priority: Priority::High,
+            requires_ack: false,
+            organization: Some(organization),
+            // A time and a number are always JSON.
+            payload: RawValue::from_string(text).unwrap_or_else(|_| RawValue::NULL.to_owned()),
+            timestamp: now,
+        }
+    }
+}
+
+/// An entry of the catalogue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    pub name: EventName,
+    /// Without a channel an event goes to the organization's own room.
+    pub channel: Option<Channel>,
+    /// A dense number, for counting.
+    pub index: usize,
+}
+
+/// Every event that may be broadcast, and every channel that may be subscribed to.
+#[derive(Debug, Clone)]
+pub struct Catalogue {
+    entries: HashMap<Arc<str>, Entry>,
+    channels: BTreeSet<Channel>,
+}
+
+/// Why a catalogue can't be made.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("event `{event}`: channel `{channel}`: {problem}")]
+pub struct CatalogueError {
+    event: String,
+    channel: String,
+    problem: ChannelError,
+}
+
+/// The built-in catalogue: every event of the systems that orgcast replaces, by channel.
+const BUILT_IN: &[(&str, &[&str])] = &[
+    ("kpi", &["kpi:update", "kpi:computed", "kpi:alert"]),
+    (
+        "backlog",
+        &["backlog:update", "backlog:snapshot", "backlog:alert"],
+    ),
+    (
+        "attendance",
+        &[
+            "attendance:update",
+            "attendance:checkin",
+            "attendance:checkout",
+            "attendance:alert",
+        ],
+    ),
+    (
+        "alerts",
+        &[
+            "alert:triggered",
+            "alert:acknowledged",
+            "alert:resolved",
+            "alert:escalated",
+        ],
+    ),
+    (
+        "notifications",
+        &["notification", "notification:new", "GENERAL_NOTIFICATION"],
+    ),
+    (
+        "shifts",
+        &[
+            "shift.started",
+            "shift.ended",
+            "shift.paused",
+            "shift.cancelled",
+            "shift.updated",
+        ],
+    ),
+    ("breaks", &["break.started", "break.ended"]),
+    ("violations", &["violation.created", "violation.detected"]),
+    ("exceptions", &["exception.created", "exception.resolved"]),
+    (
+        "employees",
+        &[
+            "employee.created",
+            "employee.updated",
+            "employee.status_changed",
+        ],
+    ),
+    ("dashboard", &["dashboard.stats_updated"]),
+    (
+        "timesheets",
+        &[
+            "timesheet:approved",
+            "timesheet:rejected",
+            "timesheet:annotated",
+        ],
+    ),
+    ("deadlines", &["deadline:reminder"]),
+    ("profiles", &["PROFILE_UPDATED", "USER_JOINED", "USER_LEFT"]),
+    (
+        "orders",
+        &["ORDER_CREATED", "ORDER_UPDATED", "ORDER_STATUS_CHANGED"],
+    ),
+    ("customers", &["CUSTOMER_CREATED", "CUSTOMER_UPDATED"]),
+    (
+        "stores",
+        &["STORE_UPDATED", "PRODUCT_UPDATED", "CATEGORY_UPDATED"],
+    ),
+    (
+        "",
+        &[
+            "system:notification",
+            "system:broadcast",
+            "system:maintenance",
+            "system.notification",
+        ],
+    ),
+];
+
+impl Catalogue {
+    /// The built-in catalogue with `events` (event name to channel, an empty channel meaning none)
+    /// added or put in the place of built-in entries, and `channels` declared beside those that an
+    /// event goes to.
+    pub fn new<'a>(
+        events: impl IntoIterator<Item = (&'a str, &'a str)>,
+        channels: impl IntoIterator<Item = Channel>,
+    ) -> Result<Self, CatalogueError> {
+        let mut catalogue = Self {
+            entries: HashMap::new(),
+            channels: BTreeSet::new(),
+        };
+        let built_in = BUILT_IN
+            .iter()
+            .flat_map(|(channel, events)| events.iter().map(move |event| (*event, *channel)));
+        for (event, channel) in built_in.chain(events) {
+            catalogue.add(event, channel)?;
+        }
+        catalogue.channels.insert(Channel::all());
+        catalogue.channels.extend(channels);
+        Ok(catalogue)
+    }
+
+    fn add(&mut self, event: &str, channel: &str) -> Result<(), CatalogueError> {
+        let channel = match channel {
+            "" => None,
+            text => Some(Channel::new(text).map_err(|problem| CatalogueError {
+                event: event.to_owned(),
+                channel: text.to_owned(),
+                problem,
+            })?),
+        };
+        if let Some(channel) = &channel {
+            self.channels.insert(channel.clone());
+        }
+        let name: Arc<str> = event.into();
+        let index = self
+            .entries
+            .get(&name)
+            .map_or(self.entries.len(), |entry| entry.index);
+        self.entries.insert(
+            name.clone(),
+            Entry {
+                name: EventName(name),
+                channel,
+                index,
+            },
+        );
+        Ok(())
+    }
+
+    /// The entry of an event that may be broadcast.
+    pub fn event(&self, name: &str) -> Option<&Entry> {
+        self.entries.get(name)
+    }
+
+    /// The channel of this name, if it exists.
+    pub fn channel(&self, name: &str) -> Option<Channel> {
+        Channel::new(name)
+            .ok()
+            .filter(|channel| self.channels.contains(channel))
+    }
+
+    /// All channels, in alphabetical order.
+    pub fn channels(&self) -> impl Iterator<Item = &Channel> {
+        self.channels.iter()
+    }
+
+    /// All entries, in no order; their indices are 0 to the count less one.
+    pub fn events(&self) -> impl ExactSizeIterator<Item = &Entry> {
+        self.entries.values()
+    }
+
+    /// The known event whose name looks most like `name`, for error messages.
+    pub fn nearest(&self, name: &str) -> Option<&str> {
+        if name.len() > 64 {
+            return None;
+        }
+        self.entries
+            .keys()
+            .map(|known| (strsim::jaro_winkler(known, name), &**known))
+            .filter(|(likeness, _)| *likeness > 0.7)
+            .max_by(|a, b| a.0.total_cmp(&b.0))
+            .map(|(_, known)| known)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_catalogue_maps_events_to_the_channels_of_the_contract() {
+        let catalogue = Catalogue::new([], []).unwrap();
+        for (event, channel) in [
+            ("kpi:update", Some("kpi")),
+            ("alert:escalated", Some("alerts")),
+            ("notification:new", Some("notifications")),
+            ("shift.started", Some("shifts")),
+            ("violation.detected", Some("violations")),
+            ("timesheet:approved", Some("timesheets")),
+            ("ORDER_CREATED", Some("orders")),
+            ("system:maintenance", None),
+        ] {
+            let entry = catalogue.event(event).unwrap();
+            assert_eq!(
+                entry.channel.as_ref().map(Channel::as_str),
+                channel,
+                "{event}"
+            );
+        }
+        assert!(catalogue.event("client:ping").is_none());
+        for channel in [
+            "kpi",
+            "backlog",
+            "attendance",
+            "alerts",
+            "notifications",
+            "all",
+        ] {
+            assert!(catalogue.channel(channel).is_some(), "{channel}");
+        }
+    }
+
+    #[test]
+    fn configured_events_extend_and_replace_the_built_in_ones() {
+        let extra = Channel::new("high-priority-violations").unwrap();
+        let catalogue = Catalogue::new(
+            [("ticket:new", "tickets"), ("kpi:alert", "")],
+            [extra.clone()],
+        )
+        .unwrap();
+        assert_eq!(catalogue.channel("tickets").unwrap().as_str(), "tickets");
+        assert_eq!(catalogue.event("kpi:alert").unwrap().channel, None);
+        assert_eq!(catalogue.channel(extra.as_str()), Some(extra));
+        let mut indices: Vec<usize> = catalogue.events().map(|entry| entry.index).collect();
+        indices.sort_unstable();
+        assert_eq!(indices, (0..catalogue.events().len()).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_misspelt_event_has_a_nearest_one() {
+        let catalogue = Catalogue::new([], []).unwrap();
+        assert_eq!(catalogue.nearest("kpi:updat"), Some("kpi:update"));
+        assert_eq!(catalogue.nearest("zzz"), None);
+    }
+}

@@ -1,0 +1,9 @@
+//! The pure core: no IO, no runtime, no clock of its own.
+
+pub mod event;
+pub mod fault;
+pub mod grants;
+pub mod identity;
+pub mod room;
+pub mod time;
+pub mod words;

@@ -1,0 +1,212 @@
+//! The words of the protocol (section 1): each thing has one name on output and several on input.
+
+use serde_json::{Map, Value};
+
+use super::fault::Fault;
+use super::identity::{DepartmentId, IdError, OrganizationId, QueueName, UserId};
+use super::room::Place;
+
+/// A thing with its accepted names; the first one is used on output.
+#[derive(Debug, Clone, Copy)]
+pub struct Word(pub &'static [&'static str]);
+
+pub const ORGANIZATION: Word = Word(&[
+    "organization_id",
+    "organizationId",
+    "org_id",
+    "orgId",
+    "company_id",
+    "companyId",
+    "tenant_id",
+    "tenantId",
+    "store_id",
+    "storeId",
+]);
+pub const DEPARTMENT: Word = Word(&["department_id", "departmentId", "dept_id", "deptId"]);
+pub const QUEUE: Word = Word(&["queue_name", "queueName", "queue"]);
+pub const USER: Word = Word(&["user_id", "userId", "sub"]);
+pub const USERS: Word = Word(&["user_ids", "userIds"]);
+pub const CONNECTIONS: Word = Word(&[
+    "socket_ids",
+    "socketIds",
+    "connection_ids",
+    "connectionIds",
+    "socket_id",
+    "connection_id",
+]);
+
+impl Word {
+    pub fn name(self) -> &'static str {
+        self.0[0]
+    }
+
+    /// The value under any of the names, `null` counting as absent. Two names with different values
+    /// are refused: guessing which one was meant could reach the wrong organization.
+    pub fn find(
+        self,
+        object: &Map<String, Value>,
+    ) -> Result<Option<(&'static str, &Value)>, Fault> {
+        let mut found: Option<(&'static str, &Value)> = None;
+        for name in self.0 {
+            let Some(value) = object.get(*name).filter(|value| !value.is_null()) else {
+                continue;
+            };
+            match found {
+                Some((first, earlier)) if earlier != value => {
+                    return Err(Fault::invalid(format!(
+                        "`{first}` and `{name}` mean the same and differ"
+                    )));
+                }
+                Some(_) => {}
+                None => found = Some((name, value)),
+            }
+        }
+        Ok(found)
+    }
+
+    /// The id under any of the names. A number is taken as its decimal digits, since many backends
+    /// number their users.
+    pub fn id<T>(
+        self,
+        object: &Map<String, Value>,
+        make: impl FnOnce(&str) -> Result<T, IdError>,
+    ) -> Result<Option<T>, Fault> {
+        let Some((name, value)) = self.find(object)? else {
+            return Ok(None);
+        };
+        id_from(name, value, make).map(Some)
+    }
+}
+
+/// The id in one value, which errors call `name`.
+pub fn id_from<T>(
+    name: &str,
+    value: &Value,
+    make: impl FnOnce(&str) -> Result<T, IdError>,
+) -> Result<T, Fault> {
+    let parsed = match value {
+        Value::String(text) => make(text),
+        Value::Number(number) if number.is_u64() => make(&number.to_string()),
+        _ => {
+            return Err(Fault::invalid(format!(
+                "`{name}` must be a string, not {}",
+                kind_of(value)
+            )));
+        }
+    };
+    parsed.map_err(|problem| Fault::invalid(format!("`{name}` is not an id: {problem}")))
+}
+
+/// The user id, if there is one.
+pub fn user(object: &Map<String, Value>) -> Result<Option<UserId>, Fault> {
+    USER.id(object, UserId::new)
+}
+
+/// The organization, if there is one.
+pub fn organization(object: &Map<String, Value>) -> Result<Option<OrganizationId>, Fault> {
+    ORGANIZATION.id(object, OrganizationId::new)
+}
+
+/// The place that the object names. `default` is the organization where it names none; without
+/// either the place is refused.
+pub fn place(
+    object: &Map<String, Value>,
+    default: Option<&OrganizationId>,
+) -> Result<Option<Place>, Fault> {
+    let department = DEPARTMENT.id(object, DepartmentId::new)?;
+    let queue = QUEUE.id(object, QueueName::new)?;
+    match organization(object)?.or_else(|| default.cloned()) {
+        Some(organization) => Ok(Some(Place {
+            organization,
+            department,
+            queue,
+        })),
+        None if department.is_some() || queue.is_some() => Err(Fault::invalid(
+            "`organization_id` is missing beside the department or queue",
+        )),
+        None => Ok(None),
+    }
+}
+
+/// One text or a list of texts, under any of the names.
+pub fn texts(object: &Map<String, Value>, word: Word) -> Result<Option<Vec<String>>, Fault> {
+    let Some((name, value)) = word.find(object)? else {
+        return Ok(None);
+    };
+    let refuse = |value: &Value| {
+        Fault::invalid(format!(
+            "`{name}` must be a list of strings, not {}",
+            kind_of(value)
+        ))
+    };
+    match value {
+        Value::String(text) => Ok(Some(vec![text.clone()])),
+        Value::Array(items) => items
+            .iter()
+            .map(|item| item.as_str().map(str::to_owned).ok_or_else(|| refuse(item)))
+            .collect::<Result<_, _>>()
+            .map(Some),
+        other => Err(refuse(other)),
+    }
+}
+
+/// What a JSON value is, in an error's words.
+pub fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(value: Value) -> Map<String, Value> {
+        match value {
+            Value::Object(map) => map,
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn every_alias_of_the_contract_names_the_organization() {
+        for name in ORGANIZATION.0 {
+            let found = organization(&object(json!({ *name: "acme" }))).unwrap();
+            assert_eq!(found, Some(OrganizationId::new("acme").unwrap()), "{name}");
+        }
+    }
+
+    #[test]
+    fn two_spellings_that_differ_are_refused() {
+        let fault = organization(&object(json!({"org_id": "a", "storeId": "b"}))).unwrap_err();
+        assert_eq!(
+            fault.message,
+            "`org_id` and `storeId` mean the same and differ"
+        );
+        assert!(organization(&object(json!({"org_id": "a", "storeId": "a"}))).is_ok());
+    }
+
+    #[test]
+    fn a_wrong_type_is_named() {
+        let fault = user(&object(json!({"userId": ["a"]}))).unwrap_err();
+        assert_eq!(fault.message, "`userId` must be a string, not an array");
+        assert_eq!(
+            user(&object(json!({"userId": 7}))).unwrap(),
+            Some(UserId::new("7").unwrap())
+        );
+        assert_eq!(user(&object(json!({"userId": null}))).unwrap(), None);
+    }
+
+    #[test]
+    fn a_department_without_an_organization_is_refused() {
+        assert!(place(&object(json!({"dept_id": "d"})), None).is_err());
+        assert_eq!(place(&object(json!({})), None), Ok(None));
+    }
+}

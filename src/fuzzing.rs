@@ -1,0 +1,135 @@
+//! What `fuzz/` runs on bytes from anywhere. Each function panics if a promise is broken.
+
+use http::HeaderMap;
+use http::header::SEC_WEBSOCKET_EXTENSIONS;
+
+use crate::auth::claim::Claim;
+use crate::domain::identity::{DepartmentId, OrganizationId, QueueName, UserId};
+use crate::domain::room::{Channel, Place, Room};
+use crate::protocol::envelope;
+pub use crate::protocol::socket_io::fuzz_packets as packets;
+use crate::wire::deflate::{compress_frame, inflate};
+use crate::wire::frame::{Opcode, server_frame};
+use crate::wire::inbound::{Inbound, Verdict};
+use crate::wire::negotiation;
+
+/// A client's frames: they mean the same however they are cut, and no message is over the limit.
+pub fn frames(input: &[u8]) {
+    let Some((&settings, bytes)) = input.split_first() else {
+        return;
+    };
+    let limit = 16 << (settings & 0x07);
+    let inflates = settings & 0x80 != 0;
+    let read = |cut: usize| {
+        let mut inbound = Inbound::new(limit, inflates);
+        let (mut out, mut texts) = (Vec::new(), Vec::new());
+        let mut outcome = Ok(());
+        for part in bytes.chunks(cut) {
+            outcome = inbound.feed(part, &mut out, |text| {
+                let text = text.map(<[u8]>::to_vec);
+                assert!(text.as_ref().is_none_or(|text| text.len() <= limit));
+                texts.push(text);
+                match texts.len() % 8 {
+                    6 => Verdict::Swallow,
+                    7 => Verdict::Replace(b"replaced".to_vec()),
+                    _ => Verdict::Pass,
+                }
+            });
+            if outcome.is_err() {
+                break;
+            }
+        }
+        (outcome, out, texts)
+    };
+    let whole = read(bytes.len().max(1));
+    assert_eq!(whole, read(1));
+    assert_eq!(whole, read(usize::from(settings >> 3 & 0x0f) + 2));
+
+    // What comes out are whole frames that a second reader passes on as they are.
+    let mut again = Vec::new();
+    let outcome = Inbound::new(usize::MAX, false).feed(&whole.1, &mut again, |_| Verdict::Pass);
+    assert_eq!((outcome, again), (Ok(()), whole.1));
+}
+
+/// A compressed message: bounded, and what was read can be sent.
+pub fn inflate_message(input: &[u8]) {
+    let Some((&settings, payload)) = input.split_first() else {
+        return;
+    };
+    let limit = 16 << (settings & 0x0f);
+    if let Ok(text) = inflate(payload, limit) {
+        assert!(text.len() <= limit);
+        round_trip(&text);
+    }
+    round_trip(payload);
+}
+
+fn round_trip(text: &[u8]) {
+    let plain = server_frame(Opcode::Text, text);
+    let Some(frame) = compress_frame(&plain, 0) else {
+        return;
+    };
+    assert!(frame.len() < plain.len());
+    let start = match frame[1] {
+        126 => 4,
+        127 => 10,
+        _ => 2,
+    };
+    assert_eq!(inflate(&frame[start..], text.len()).as_deref(), Ok(text));
+}
+
+/// Text from a plain client, and what stands in a handshake.
+pub fn envelopes(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else {
+        return;
+    };
+    if let Ok(inbound) = envelope::read(text)
+        && let Some(serde_json::Value::Object(data)) = &inbound.data
+    {
+        // A claim or a reason, but no panic.
+        let _ = Claim::from_object(data);
+    }
+    let _ = Claim::from_query(text);
+    let _ = Claim::from_authorization(text);
+    if let Ok(offers) = text.parse() {
+        let headers = HeaderMap::from_iter([(SEC_WEBSOCKET_EXTENSIONS, offers)]);
+        if let Some(answer) = negotiation::answer(&headers) {
+            assert!(text.to_ascii_lowercase().contains("permessage-deflate"));
+            // The answer is an offer that can be met.
+            let headers = HeaderMap::from_iter([(SEC_WEBSOCKET_EXTENSIONS, answer.clone())]);
+            assert_eq!(negotiation::answer(&headers), Some(answer));
+        }
+    }
+}
+
+/// Room names: one room, one name, both ways.
+pub fn rooms(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else {
+        return;
+    };
+    if let Ok(room) = Room::parse(text) {
+        assert_eq!(room.name().as_str(), text);
+    }
+    let mut parts = text.split('\n');
+    let mut next = || parts.next().unwrap_or_default();
+    let (organization, user, channel) = (next(), next(), next());
+    let (department, queue) = (next(), next());
+    let Ok(organization) = OrganizationId::new(organization) else {
+        return;
+    };
+    let mut rooms = vec![Room::Organization(organization.clone())];
+    if let Ok(user) = UserId::new(user) {
+        rooms.push(Room::User(organization.clone(), user));
+    }
+    if let Ok(channel) = Channel::new(channel) {
+        let place = Place {
+            organization,
+            department: DepartmentId::new(department).ok(),
+            queue: QueueName::new(queue).ok(),
+        };
+        rooms.push(Room::Subscription(channel, place));
+    }
+    for room in &rooms {
+        assert_eq!(Room::parse(room.name().as_str()).as_ref(), Ok(room));
+    }
+}

@@ -1,0 +1,221 @@
+//! Which address a request comes from, when it came through proxies.
+
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::HeaderMap;
+
+const FORWARDED_FOR: &str = "x-forwarded-for";
+
+/// Addresses with a common beginning: `10.0.0.0/8`, `fd00::/8`, or a single one without the slash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    address: IpAddr,
+    prefix: u32,
+}
+
+/// The text is no address and no network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it is no IP address and no network such as 10.0.0.0/8")]
+pub struct NetworkError;
+
+impl FromStr for Network {
+    type Err = NetworkError;
+
+    fn from_str(text: &str) -> Result<Self, NetworkError> {
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| NetworkError)?;
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = match prefix {
+            None => bits,
+            Some(prefix) if prefix.bytes().all(|byte| byte.is_ascii_digit()) => {
+                prefix.parse().map_err(|_| NetworkError)?
+            }
+            Some(_) => return Err(NetworkError),
+        };
+        if prefix > bits {
+            return Err(NetworkError);
+        }
+        Ok(Self { address, prefix })
+    }
+}
+
+impl Network {
+    fn contains(self, address: IpAddr) -> bool {
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                let differs = u32::from(own) ^ u32::from(other);
+                differs.checked_shr(32 - self.prefix).unwrap_or(0) == 0
+            }
+            (IpAddr::V6(own), IpAddr::V6(other)) => {
+                let differs = u128::from(own) ^ u128::from(other);
+                differs.checked_shr(128 - self.prefix).unwrap_or(0) == 0
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The proxies whose word on where a request comes from is believed.
+#[derive(Debug, Clone)]
+pub(super) struct Proxies(Arc<[Network]>);
+
+impl Proxies {
+    pub fn new(trusted: &[Network]) -> Self {
+        Self(trusted.into())
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(address))
+    }
+
+    /// Goes back from the peer, hop by hop, as long as the hop is a trusted proxy: what stands left
+    /// of an untrusted one may have been made up by it.
+    fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let mut client = peer.to_canonical();
+        let lines: Vec<&str> = headers
+            .get_all(FORWARDED_FOR)
+            .iter()
+            .map(|line| line.to_str().unwrap_or_default())
+            .collect();
+        let hops = lines.iter().rev().flat_map(|line| line.rsplit(','));
+        for hop in hops {
+            if !self.trusts(client) {
+                break;
+            }
+            match read_hop(hop.trim()) {
+                Some(address) => client = address.to_canonical(),
+                None => break,
+            }
+        }
+        client
+    }
+}
+
+/// An address as proxies write it: with a port or without, IPv6 in brackets or without.
+fn read_hop(hop: &str) -> Option<IpAddr> {
+    if let Ok(address) = hop.parse() {
+        return Some(address);
+    }
+    if let Ok(address) = hop.parse::<SocketAddr>() {
+        return Some(address.ip());
+    }
+    hop.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
+}
+
+/// Puts the client's address in the place of the peer's.
+pub(super) async fn resolve(
+    State(proxies): State<Proxies>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    if let Some(ConnectInfo(peer)) = peer.copied() {
+        let client = proxies.client(peer.ip(), request.headers());
+        let client = SocketAddr::new(client, peer.port());
+        request.extensions_mut().insert(ConnectInfo(client));
+    }
+    next.run(request).await
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn client(trusted: &[&str], peer: &str, forwarded: &[&str]) -> String {
+        let trusted: Vec<Network> = trusted.iter().map(|text| text.parse().unwrap()).collect();
+        let mut headers = HeaderMap::new();
+        for line in forwarded {
+            headers.append(
+                FORWARDED_FOR,
+                HeaderValue::from_bytes(line.as_bytes()).unwrap(),
+            );
+        }
+        Proxies::new(&trusted)
+            .client(peer.parse().unwrap(), &headers)
+            .to_string()
+    }
+
+    #[test]
+    fn only_a_trusted_peer_is_believed() {
+        assert_eq!(client(&[], "10.0.0.1", &["1.2.3.4"]), "10.0.0.1");
+        assert_eq!(client(&["10.0.0.2"], "10.0.0.1", &["1.2.3.4"]), "10.0.0.1");
+        assert_eq!(client(&["10.0.0.1"], "10.0.0.1", &["1.2.3.4"]), "1.2.3.4");
+        assert_eq!(client(&["10.0.0.1"], "10.0.0.1", &[]), "10.0.0.1");
+        assert_eq!(
+            client(&["10.0.0.0/8"], "::ffff:10.0.0.1", &["1.2.3.4"]),
+            "1.2.3.4"
+        );
+    }
+
+    #[test]
+    fn what_the_client_itself_wrote_is_not_believed() {
+        let trusted = ["10.0.0.0/8"];
+        // The client sent the first entry, the proxies appended the others.
+        for lines in [
+            &["6.6.6.6, 1.2.3.4, 10.0.0.9"][..],
+            &["6.6.6.6", "1.2.3.4, 10.0.0.9"][..],
+            &["10.0.0.7, 1.2.3.4,10.0.0.9"][..],
+            &["nonsense, 1.2.3.4 , 10.0.0.9"][..],
+        ] {
+            assert_eq!(client(&trusted, "10.0.0.1", lines), "1.2.3.4", "{lines:?}");
+        }
+        // Nothing readable stands there: the last hop that is known.
+        for lines in [
+            &["nonsense"][..],
+            &["1.2.3.4, "][..],
+            &["é"][..],
+            &["unknown"][..],
+        ] {
+            assert_eq!(client(&trusted, "10.0.0.1", lines), "10.0.0.1", "{lines:?}");
+        }
+        assert_eq!(
+            client(&trusted, "10.0.0.1", &["10.0.0.3, 10.0.0.2"]),
+            "10.0.0.3"
+        );
+    }
+
+    #[test]
+    fn hops_may_have_ports_and_brackets() {
+        for (hop, expected) in [
+            ("1.2.3.4:5678", "1.2.3.4"),
+            ("[2001:db8::1]:443", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("::ffff:1.2.3.4", "1.2.3.4"),
+        ] {
+            assert_eq!(client(&["10.0.0.1"], "10.0.0.1", &[hop]), expected, "{hop}");
+        }
+    }
+
+    #[test]
+    fn networks_are_read_and_hold_what_they_say() {
+        let holds = |network: &str, address: &str| {
+            let network: Network = network.parse().unwrap();
+            network.contains(address.parse().unwrap())
+        };
+        assert!(holds("10.1.0.0/16", "10.1.255.255") && !holds("10.1.0.0/16", "10.2.0.0"));
+        assert!(holds("0.0.0.0/0", "8.8.8.8") && !holds("0.0.0.0/0", "::1"));
+        assert!(holds("fd00::/8", "fdff::1") && !holds("fd00::/8", "fe00::1"));
+        assert!(holds("::/0", "2001:db8::1") && holds("::1", "::1") && !holds("::1", "::2"));
+        for bad in [
+            "",
+            "10.0.0.0/33",
+            "10.0.0.0/",
+            "10.0.0.0/+8",
+            "::/129",
+            "localhost",
+        ] {
+            assert_eq!(bad.parse::<Network>(), Err(NetworkError), "{bad}");
+        }
+    }
+}

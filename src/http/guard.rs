@@ -1,0 +1,168 @@
+//! Who may call the API. A handler takes a [`Permit`] of the scope that it needs; without one it
+//! can't be called, and what it may see is asked of the permit.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::response::{IntoResponse, Response};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+
+use super::reply::Refusal;
+use super::router::App;
+use crate::auth::api_key::{ApiKeys, Caller, Reach, Scope};
+use crate::domain::fault::{Code, Fault};
+use crate::domain::identity::OrganizationId;
+
+const API_KEY: &str = "x-api-key";
+
+/// Whom the API answers.
+#[derive(Debug, Clone)]
+pub enum ApiAccess {
+    /// Everybody: right on loopback with asserted identities, and for nothing else.
+    Open,
+    /// Whoever has one of these keys.
+    Keys(ApiKeys),
+}
+
+/// The scope of a route, by type.
+pub(super) trait Needs: Send {
+    const SCOPE: Scope;
+}
+
+pub(super) struct Broadcast;
+pub(super) struct Read;
+pub(super) struct Admin;
+
+impl Needs for Broadcast {
+    const SCOPE: Scope = Scope::Broadcast;
+}
+
+impl Needs for Read {
+    const SCOPE: Scope = Scope::Read;
+}
+
+impl Needs for Admin {
+    const SCOPE: Scope = Scope::Admin;
+}
+
+/// A caller who was let in for this scope.
+pub(super) struct Permit<N> {
+    /// `None` where the API is open.
+    caller: Option<Arc<Caller>>,
+    _scope: PhantomData<N>,
+}
+
+impl<N> Permit<N> {
+    /// The organization beyond which the caller sees and reaches nothing; `None` for an operator.
+    pub fn wall(&self) -> Option<&OrganizationId> {
+        match &self.caller.as_ref()?.reach {
+            Reach::Operator => None,
+            Reach::Organization(organization) => Some(organization),
+        }
+    }
+
+    /// The organization that a request is about, given the one that it names. `UNAUTHORIZED` if it
+    /// names another than the caller's.
+    pub fn within(&self, named: Option<OrganizationId>) -> Result<Option<OrganizationId>, Fault> {
+        match (self.wall(), named) {
+            (None, named) => Ok(named),
+            (Some(own), None) => Ok(Some(own.clone())),
+            (Some(own), Some(named)) if *own == named => Ok(Some(named)),
+            (Some(own), Some(_)) => Err(Fault::unauthorized(format!(
+                "this API key acts in organization `{own}` only"
+            ))),
+        }
+    }
+
+    /// Fails for every caller but an operator.
+    pub fn operator(&self, what: &'static str) -> Result<(), Fault> {
+        match self.wall() {
+            None => Ok(()),
+            Some(_) => Err(Fault::unauthorized(format!(
+                "{what} needs an operator's key"
+            ))),
+        }
+    }
+}
+
+/// Why a caller was not let in.
+pub(super) struct Denied(Fault);
+
+impl IntoResponse for Denied {
+    fn into_response(self) -> Response {
+        let mut response = Refusal(self.0).into_response();
+        if response.status() == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer realm=\"orgcast\""),
+            );
+        }
+        response
+    }
+}
+
+impl<N: Needs> FromRequestParts<App> for Permit<N> {
+    type Rejection = Denied;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Denied> {
+        let caller = match &app.access {
+            ApiAccess::Open => None,
+            ApiAccess::Keys(keys) => Some(check(keys, &parts.headers, N::SCOPE).map_err(Denied)?),
+        };
+        Ok(Self {
+            caller,
+            _scope: PhantomData,
+        })
+    }
+}
+
+fn check(keys: &ApiKeys, headers: &HeaderMap, scope: Scope) -> Result<Arc<Caller>, Fault> {
+    let key = presented(headers)?;
+    let caller = keys
+        .find(&key)
+        .ok_or_else(|| Fault::new(Code::AuthFailed, "the API key is not known"))?;
+    if !caller.scopes.contains(&scope) {
+        return Err(Fault::unauthorized(format!(
+            "this API key does not have the scope `{}`",
+            scope.name()
+        )));
+    }
+    tracing::debug!(key = caller.name, scope = scope.name(), "API call");
+    Ok(caller)
+}
+
+/// The key in `X-API-Key` or behind `Authorization: Bearer`. Two that differ are refused.
+fn presented(headers: &HeaderMap) -> Result<String, Fault> {
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).trim().to_owned();
+    let mut found: Option<String> = None;
+    let bearers = headers
+        .get_all(header::AUTHORIZATION)
+        .iter()
+        .filter_map(|value| {
+            let value = text(value);
+            let (scheme, key) = value.split_once(' ')?;
+            scheme
+                .eq_ignore_ascii_case("bearer")
+                .then(|| key.trim().to_owned())
+        });
+    for key in headers.get_all(API_KEY).iter().map(text).chain(bearers) {
+        match &found {
+            Some(earlier) if *earlier != key => {
+                return Err(Fault::new(
+                    Code::AuthFailed,
+                    "the request has two API keys that differ",
+                ));
+            }
+            _ => found = Some(key),
+        }
+    }
+    found.ok_or_else(|| {
+        Fault::new(
+            Code::AuthFailed,
+            "an API key is needed, as `X-API-Key` or `Authorization: Bearer`; \
+             `orgcast gen-key` makes one",
+        )
+    })
+}

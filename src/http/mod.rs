@@ -1,0 +1,14 @@
+//! The HTTP side: broadcasts from backends, what operators read, and the doors to `/ws`.
+
+pub mod address;
+mod broadcast;
+mod compression;
+mod gateway;
+pub mod guard;
+mod info;
+mod limit;
+mod origin;
+mod reply;
+mod revoke;
+pub mod router;
+mod target;

@@ -1,0 +1,128 @@
+//! Revoking users and tokens (`POST /api/ws/revoke`).
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use serde_json::{Map, Value, json};
+
+use super::compression;
+use super::guard::{Admin, Permit};
+use super::reply::Refusal;
+use super::router::App;
+use crate::domain::fault::Fault;
+use crate::domain::grants::TokenId;
+use crate::domain::identity::Identity;
+use crate::domain::time::UnixMillis;
+use crate::domain::words::{self, Word};
+
+const TOKEN_ID: Word = Word(&["jti", "token_id", "tokenId"]);
+const EXPIRES_AT: Word = Word(&["expires_at", "expiresAt", "exp"]);
+
+/// Longest `jti` in bytes.
+const MAX_TOKEN_ID_BYTES: usize = 256;
+
+/// Closes every connection of a user (`{user_id, organization_id}`) or of a token (`{jti}`), and
+/// refuses it until `expires_at`.
+pub(super) async fn revoke(
+    permit: Permit<Admin>,
+    State(app): State<App>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Value>, Refusal> {
+    let body = body.map_err(|rejection| {
+        if compression::is_too_large(&rejection) {
+            Fault::too_large(app.max_message_size)
+        } else {
+            Fault::invalid(rejection.body_text())
+        }
+    })?;
+    let object: Map<String, Value> = serde_json::from_slice(&body)
+        .map_err(|error| Fault::invalid(format!("the body is not a JSON object: {error}")))?;
+    check_members(&object)?;
+    let now = UnixMillis::from_system(SystemTime::now());
+    let until = expires_at(&object)?;
+    let organization = permit.within(words::organization(&object)?)?;
+    let closed = match (words::user(&object)?, token_id(&object)?) {
+        (Some(user), None) => {
+            let organization = organization
+                .ok_or_else(|| Fault::invalid("`organization_id` is missing beside the user"))?;
+            let identity = Identity { user, organization };
+            // First the refusal, then the close: whoever comes between the two is refused.
+            app.revocations.revoke_user(identity.clone(), now, until)?;
+            app.hub.close_user(&identity.organization, &identity.user)
+        }
+        (None, Some(token_id)) => {
+            app.revocations.revoke_token(
+                organization.clone(),
+                Arc::clone(&token_id),
+                now,
+                until,
+            )?;
+            app.hub.close_token(organization.as_ref(), &token_id)
+        }
+        _ => {
+            return Err(Fault::invalid(
+                "the body needs a `user_id` with its `organization_id`, or a `jti`",
+            )
+            .into());
+        }
+    };
+    Ok(Json(json!({
+        "success": true,
+        "closed_connections": closed,
+        "refused_until": until,
+        "timestamp": now,
+    })))
+}
+
+fn check_members(object: &Map<String, Value>) -> Result<(), Fault> {
+    let known = [words::USER, words::ORGANIZATION, TOKEN_ID, EXPIRES_AT];
+    match object
+        .keys()
+        .find(|name| !known.iter().any(|word| word.0.contains(&name.as_str())))
+    {
+        None => Ok(()),
+        Some(name) => {
+            let name: String = name.chars().take(64).collect();
+            Err(Fault::invalid(format!(
+                "`{name}` is unknown; known are user_id, organization_id, jti, expires_at"
+            )))
+        }
+    }
+}
+
+fn token_id(object: &Map<String, Value>) -> Result<Option<TokenId>, Fault> {
+    match TOKEN_ID.find(object)? {
+        None => Ok(None),
+        Some((_, Value::String(id))) if (1..=MAX_TOKEN_ID_BYTES).contains(&id.len()) => {
+            Ok(Some(id.as_str().into()))
+        }
+        Some((_, Value::Number(id))) => Ok(Some(id.to_string().into())),
+        Some((name, _)) => Err(Fault::invalid(format!("`{name}` is not a token's id"))),
+    }
+}
+
+/// Seconds since the epoch, as in `exp`, or ISO 8601.
+fn expires_at(object: &Map<String, Value>) -> Result<Option<UnixMillis>, Fault> {
+    let Some((name, value)) = EXPIRES_AT.find(object)? else {
+        return Ok(None);
+    };
+    let millis = match value {
+        Value::Number(number) => number.as_u64().map(|seconds| seconds.saturating_mul(1000)),
+        Value::String(text) => text
+            .parse::<jiff::Timestamp>()
+            .ok()
+            .and_then(|time| u64::try_from(time.as_millisecond()).ok()),
+        _ => None,
+    };
+    millis
+        .map(|millis| Some(UnixMillis(millis)))
+        .ok_or_else(|| {
+            Fault::invalid(format!(
+                "`{name}` is no time; seconds since 1970 or ISO 8601 are"
+            ))
+        })
+}

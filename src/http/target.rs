@@ -1,0 +1,170 @@
+//! Whom a broadcast names.
+
+use std::collections::HashSet;
+
+use serde_json::{Map, Value};
+
+use crate::domain::fault::Fault;
+use crate::domain::identity::{ConnectionId, UserId};
+use crate::domain::words::{self, CONNECTIONS, USERS, Word};
+use crate::hub::publish::Target;
+
+pub(super) fn user_ids(ids: &[String], name: &str) -> Result<Vec<UserId>, Fault> {
+    ids.iter()
+        .map(|id| {
+            UserId::new(id).map_err(|problem| {
+                Fault::invalid(format!("`{name}`: `{id}` is not an id: {problem}"))
+            })
+        })
+        .collect()
+}
+
+/// The members of a target beside the ids of a place.
+const ALL: Word = Word(&["all"]);
+
+/// Reads the `target` of a broadcast.
+pub(super) fn read_target(target: &Map<String, Value>) -> Result<Target, Fault> {
+    for name in target.keys() {
+        let known = [
+            words::ORGANIZATION,
+            words::DEPARTMENT,
+            words::QUEUE,
+            words::USER,
+            USERS,
+            CONNECTIONS,
+            ALL,
+        ];
+        if !known.iter().any(|word| word.0.contains(&name.as_str())) {
+            return Err(Fault::invalid(format!(
+                "`target` has an unknown member `{name}`; known are organization_id, \
+                 department_id, queue_name, user_ids, socket_ids, all"
+            )));
+        }
+    }
+    let place = words::place(target, None)?;
+    let organization = place.as_ref().map(|place| place.organization.clone());
+    let mut users = user_ids(
+        &words::texts(target, USERS)?.unwrap_or_default(),
+        USERS.name(),
+    )?;
+    users.extend(words::user(target)?);
+    let connections = words::texts(target, CONNECTIONS)?;
+    let all = match target.get("all") {
+        None | Some(Value::Bool(false) | Value::Null) => false,
+        Some(Value::Bool(true)) => true,
+        Some(other) => {
+            let kind = words::kind_of(other);
+            return Err(Fault::invalid(format!(
+                "`all` must be true or false, not {kind}"
+            )));
+        }
+    };
+    let has_users = !users.is_empty() || target.keys().any(|key| USERS.0.contains(&key.as_str()));
+    match (all, has_users, connections, place) {
+        (true, false, None, None) => Ok(Target::Everyone {
+            within: None,
+            except: HashSet::new(),
+        }),
+        (true, ..) => Err(Fault::invalid("`all` stands alone in a target")),
+        (_, true, Some(_), _) => Err(Fault::invalid(
+            "a target has `user_ids` or `socket_ids`, not both",
+        )),
+        (_, _, _, Some(place))
+            if place.is_narrow() && (has_users || target_has_connections(target)) =>
+        {
+            Err(Fault::invalid(
+                "users and connections are not inside a department or queue",
+            ))
+        }
+        (false, true, None, _) => match organization {
+            Some(organization) => Ok(Target::Users(organization, users)),
+            None => Err(Fault::invalid(
+                "`organization_id` is missing beside the users",
+            )),
+        },
+        (false, false, Some(ids), _) => {
+            Ok(Target::Connections(organization, connection_ids(&ids)?))
+        }
+        (false, false, None, Some(place)) => Ok(Target::Place(place)),
+        (false, false, None, None) => Err(Fault::invalid(
+            "`target` names nobody: give an organization_id, user_ids, socket_ids or all",
+        )),
+    }
+}
+
+fn target_has_connections(target: &Map<String, Value>) -> bool {
+    target
+        .keys()
+        .any(|key| CONNECTIONS.0.contains(&key.as_str()))
+}
+
+fn connection_ids(ids: &[String]) -> Result<Vec<ConnectionId>, Fault> {
+    ids.iter()
+        .map(|id| {
+            ConnectionId::parse(id).ok_or_else(|| {
+                let id: String = id.chars().take(64).collect();
+                Fault::invalid(format!("`{id}` is not a connection id"))
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn target(value: Value) -> Result<Target, Fault> {
+        match value {
+            Value::Object(target) => read_target(&target),
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn targets_are_read() {
+        assert!(matches!(
+            target(json!({"orgId": "a", "queue": "q"})),
+            Ok(Target::Place(_))
+        ));
+        assert!(matches!(
+            target(json!({"all": true})),
+            Ok(Target::Everyone { .. })
+        ));
+        assert!(
+            matches!(target(json!({"org_id": "a", "user_ids": ["u", "v"]})), Ok(Target::Users(_, users)) if users.len() == 2)
+        );
+        let id = ConnectionId::from_random(7).to_string();
+        assert!(matches!(
+            target(json!({"socket_ids": [id]})),
+            Ok(Target::Connections(None, _))
+        ));
+    }
+
+    #[test]
+    fn targets_that_name_nobody_or_contradict_themselves_are_refused() {
+        for (bad, problem) in [
+            (json!({}), "names nobody"),
+            (json!({"all": true, "org_id": "a"}), "stands alone"),
+            (
+                json!({"organisation": "a"}),
+                "unknown member `organisation`",
+            ),
+            (json!({"user_ids": ["u"]}), "`organization_id` is missing"),
+            (json!({"queue_name": "q"}), "`organization_id` is missing"),
+            (
+                json!({"org_id": "a", "dept_id": "d", "user_id": "u"}),
+                "not inside a department",
+            ),
+            (
+                json!({"socket_ids": ["nobody"]}),
+                "`nobody` is not a connection id",
+            ),
+            (json!({"all": "yes"}), "`all` must be true or false"),
+        ] {
+            let fault = target(bad.clone()).unwrap_err();
+            assert!(fault.message.contains(problem), "{bad}: {fault}");
+        }
+    }
+}

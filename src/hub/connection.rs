@@ -1,0 +1,100 @@
+//! One connection, as the hub knows it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use super::expiry::Life;
+use super::limits::{Lease, Ticket};
+use super::ports::Deliver;
+use super::registry::RoomEntry;
+use crate::domain::grants::TokenId;
+use crate::domain::identity::{ConnectionId, Identity};
+use crate::domain::time::UnixMillis;
+
+/// Which protocol a client speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protocol {
+    SocketIo,
+    Websocket,
+}
+
+/// One connection. It is in the hub from [`super::Hub::connect`] until its [`super::Attachment`] is
+/// dropped.
+pub struct Connection {
+    pub id: ConnectionId,
+    pub protocol: Protocol,
+    pub remote_address: IpAddr,
+    pub connected_at: UnixMillis,
+    pub(super) opened: Instant,
+    last_activity: AtomicU64,
+    /// Its place among all connections, and its rate.
+    pub(super) ticket: Arc<Ticket>,
+    pub(super) deliver: Box<dyn Deliver>,
+    pub(super) membership: Mutex<Membership>,
+}
+
+/// Where a connection belongs. Its lock is taken before any room's.
+#[derive(Default)]
+pub(super) struct Membership {
+    pub identity: Option<Arc<Identity>>,
+    /// The token that it came with, or was last extended by.
+    pub token_id: Option<TokenId>,
+    pub life: Life,
+    /// Its place among the organization's connections.
+    pub place: Option<Lease>,
+    pub rooms: Vec<Arc<RoomEntry>>,
+    /// It has left: nothing may be joined any more.
+    pub closed: bool,
+}
+
+/// What it takes to make a connection.
+pub struct NewConnection {
+    pub protocol: Protocol,
+    pub remote_address: IpAddr,
+    pub ticket: Arc<Ticket>,
+    pub deliver: Box<dyn Deliver>,
+}
+
+impl Connection {
+    pub(super) fn new(
+        new: NewConnection,
+        id: ConnectionId,
+        connected_at: UnixMillis,
+        opened: Instant,
+    ) -> Self {
+        Self {
+            id,
+            protocol: new.protocol,
+            remote_address: new.remote_address,
+            connected_at,
+            opened,
+            last_activity: AtomicU64::new(connected_at.0),
+            ticket: new.ticket,
+            deliver: new.deliver,
+            membership: Mutex::default(),
+        }
+    }
+
+    /// The identity, once authenticated.
+    pub fn identity(&self) -> Option<Arc<Identity>> {
+        self.membership.lock().identity.clone()
+    }
+
+    /// When the client last sent something.
+    pub fn last_activity_at(&self) -> UnixMillis {
+        UnixMillis(self.last_activity.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn touch(&self, now: UnixMillis) {
+        self.last_activity.store(now.0, Ordering::Relaxed);
+    }
+
+    pub fn transport(&self) -> &'static str {
+        self.deliver.transport()
+    }
+}

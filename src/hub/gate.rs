@@ -1,0 +1,276 @@
+//! Who may come in: places, and how fast clients and backends may knock.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::limits::{AddressKey, AddressPlaces, Lease, Places, Ticket};
+use super::rates::{KeyedRates, Rate, RateOptions};
+use super::refused::{Refusals, Refused};
+use crate::domain::fault::{Code, Fault};
+use crate::domain::identity::OrganizationId;
+
+/// What the server takes in. A limit of 0 is no limit.
+#[derive(Debug, Clone, Default)]
+pub struct GateOptions {
+    pub max_connections_total: usize,
+    pub max_connections_per_org: usize,
+    pub max_connections_per_address: usize,
+    pub handshakes_per_second: u32,
+    pub handshakes_per_second_per_address: u32,
+    /// Requests of backends, for each organization.
+    pub requests_per_second: u32,
+    /// Messages, for each connection.
+    pub rate: RateOptions,
+    /// What holds for some organizations in place of the above.
+    pub organizations: HashMap<OrganizationId, OrganizationLimits>,
+}
+
+/// The limits of one organization; where there is none, the general one holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OrganizationLimits {
+    pub max_connections: Option<usize>,
+    pub messages_per_second: Option<u32>,
+    pub messages_per_minute: Option<u32>,
+    pub requests_per_second: Option<u32>,
+}
+
+/// Clients over the limit that are let in all the same, to be told why they can't stay.
+const MAX_REFUSED_AT_ONCE: usize = 256;
+
+/// How soon a client that found the server full should try again.
+const RETRY_WHEN_FULL: Duration = Duration::from_secs(1);
+
+/// The door of the hub.
+pub struct Gate {
+    options: GateOptions,
+    places: Places,
+    addresses: AddressPlaces,
+    being_refused: Places,
+    handshakes: KeyedRates<()>,
+    handshakes_by_address: KeyedRates<AddressKey>,
+    requests: KeyedRates<OrganizationId>,
+    requests_by_address: KeyedRates<AddressKey>,
+    requests_of_some: HashMap<OrganizationId, KeyedRates<()>>,
+    is_closed: AtomicBool,
+    pub refused: Refusals,
+}
+
+impl Gate {
+    pub(super) fn new(options: GateOptions) -> Self {
+        let requests_of_some = options
+            .organizations
+            .iter()
+            .filter_map(|(organization, limits)| {
+                let rates = KeyedRates::new(limits.requests_per_second?);
+                Some((organization.clone(), rates))
+            })
+            .collect();
+        Self {
+            places: Places::new(options.max_connections_total),
+            addresses: AddressPlaces::new(options.max_connections_per_address),
+            being_refused: Places::new(MAX_REFUSED_AT_ONCE),
+            handshakes: KeyedRates::new(options.handshakes_per_second),
+            handshakes_by_address: KeyedRates::new(options.handshakes_per_second_per_address),
+            requests: KeyedRates::new(options.requests_per_second),
+            requests_by_address: KeyedRates::new(options.requests_per_second),
+            requests_of_some,
+            is_closed: AtomicBool::new(false),
+            refused: Refusals::default(),
+            options,
+        }
+    }
+
+    /// Counts a handshake, before any work is done for it. `RATE_LIMIT_EXCEEDED` if there are too
+    /// many, of this address or in all.
+    pub fn handshake(&self, address: IpAddr) -> Result<(), Fault> {
+        self.handshakes_by_address
+            .check(&address.into())
+            .and_then(|()| self.handshakes.check(&()))
+            .map_err(|wait| {
+                self.refused.count(Refused::Handshake);
+                Fault::rate_limited(wait)
+            })
+    }
+
+    /// Gives a client its places. `CONNECTION_LIMIT` if there is none, or the server shuts down.
+    pub fn admit(&self, address: IpAddr) -> Result<Arc<Ticket>, Fault> {
+        let full = |reason, message: String| {
+            self.refused.count(reason);
+            let mut fault = Fault::new(Code::ConnectionLimit, message);
+            fault.retry_after = Some(RETRY_WHEN_FULL);
+            fault
+        };
+        if self.is_closed.load(Ordering::Relaxed) {
+            return Err(full(
+                Refused::Closing,
+                "the server is shutting down".to_owned(),
+            ));
+        }
+        let address = self.addresses.take(address.into()).ok_or_else(|| {
+            let limit = self.addresses.limit();
+            let message = format!("this address has its {limit} connections");
+            full(Refused::AddressFull, message)
+        })?;
+        let place = self.places.take().ok_or_else(|| {
+            let limit = self.places.limit();
+            let message = format!("the server holds its {limit} connections");
+            full(Refused::ServerFull, message)
+        })?;
+        Ok(Arc::new(Ticket {
+            rate: Arc::new(Rate::new(self.options.rate)),
+            _place: place,
+            _address: address,
+        }))
+    }
+
+    /// A place for a client that is let in only to be told that there is none for it.
+    pub fn place_to_refuse(&self) -> Option<Lease> {
+        self.being_refused.take()
+    }
+
+    /// The rate of a client without a ticket.
+    pub fn rate(&self) -> Arc<Rate> {
+        Arc::new(Rate::new(self.options.rate))
+    }
+
+    /// Counts a request of a backend against the organization that it is about, or against the
+    /// address that it comes from if it is about none.
+    pub fn request(
+        &self,
+        organization: Option<&OrganizationId>,
+        address: IpAddr,
+    ) -> Result<(), Fault> {
+        let checked = match organization {
+            None => self.requests_by_address.check(&address.into()),
+            Some(organization) => match self.requests_of_some.get(organization) {
+                Some(rates) => rates.check(&()),
+                None => self.requests.check(organization),
+            },
+        };
+        checked.map_err(|wait| {
+            self.refused.count(Refused::Request);
+            Fault::rate_limited(wait)
+        })
+    }
+
+    /// How many connections an organization may have; 0 is no limit.
+    pub(super) fn organization_places(&self, organization: &OrganizationId) -> usize {
+        self.limits_of(organization)
+            .and_then(|limits| limits.max_connections)
+            .unwrap_or(self.options.max_connections_per_org)
+    }
+
+    /// The rate of an organization's connections, if it is not the general one.
+    pub(super) fn organization_rate(&self, organization: &OrganizationId) -> Option<RateOptions> {
+        let limits = self.limits_of(organization)?;
+        let general = self.options.rate;
+        let rate = RateOptions {
+            per_second: limits.messages_per_second.unwrap_or(general.per_second),
+            burst: match limits.messages_per_second {
+                // The general burst belongs to the general rate.
+                Some(_) => 0,
+                None => general.burst,
+            },
+            per_minute: limits.messages_per_minute.unwrap_or(general.per_minute),
+            close_after: general.close_after,
+        };
+        (rate != general).then_some(rate)
+    }
+
+    fn limits_of(&self, organization: &OrganizationId) -> Option<&OrganizationLimits> {
+        self.options.organizations.get(organization)
+    }
+
+    /// Takes in nobody any more.
+    pub fn close(&self) {
+        self.is_closed.store(true, Ordering::Relaxed);
+    }
+
+    /// Clients that have a place, whether they are connected or have only shaken hands.
+    pub fn taken(&self) -> usize {
+        self.places.taken()
+    }
+
+    /// Remote addresses that have a place.
+    pub fn addresses(&self) -> usize {
+        self.addresses.addresses()
+    }
+
+    /// Forgets what no longer matters. To be called once a second.
+    pub(super) fn tick(&self) {
+        self.handshakes_by_address.forget_idle();
+        self.requests.forget_idle();
+        self.requests_by_address.forget_idle();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    fn organization(id: &str) -> OrganizationId {
+        OrganizationId::new(id).unwrap()
+    }
+
+    #[test]
+    fn a_refused_client_takes_no_place() {
+        let gate = Gate::new(GateOptions {
+            max_connections_total: 1,
+            max_connections_per_address: 2,
+            ..GateOptions::default()
+        });
+        let ticket = gate.admit(HERE).unwrap();
+        for _ in 0..5 {
+            let fault = gate.admit(HERE).unwrap_err();
+            assert_eq!(fault.code, Code::ConnectionLimit);
+            assert!(fault.retry_after.is_some());
+        }
+        assert_eq!(gate.taken(), 1);
+        drop(ticket);
+        assert_eq!((gate.taken(), gate.addresses()), (0, 0));
+        assert!(gate.admit(HERE).is_ok());
+        gate.close();
+        assert_eq!(gate.admit(HERE).unwrap_err().code, Code::ConnectionLimit);
+    }
+
+    #[test]
+    fn an_organization_may_have_limits_of_its_own() {
+        let limits = OrganizationLimits {
+            max_connections: Some(500),
+            messages_per_second: Some(7),
+            requests_per_second: Some(1),
+            ..OrganizationLimits::default()
+        };
+        let gate = Gate::new(GateOptions {
+            max_connections_per_org: 100,
+            requests_per_second: 2,
+            rate: RateOptions {
+                per_second: 100,
+                burst: 200,
+                per_minute: 9,
+                close_after: Duration::ZERO,
+            },
+            organizations: HashMap::from([(organization("big"), limits)]),
+            ..GateOptions::default()
+        });
+        assert_eq!(gate.organization_places(&organization("big")), 500);
+        assert_eq!(gate.organization_places(&organization("other")), 100);
+        let rate = gate.organization_rate(&organization("big")).unwrap();
+        assert_eq!((rate.per_second, rate.burst, rate.per_minute), (7, 0, 9));
+        assert_eq!(gate.organization_rate(&organization("other")), None);
+
+        let allowed = |organization: &OrganizationId| {
+            (0..5)
+                .filter(|_| gate.request(Some(organization), HERE).is_ok())
+                .count()
+        };
+        assert_eq!(allowed(&organization("big")), 1);
+        assert_eq!(allowed(&organization("other")), 2);
+        assert!(gate.request(None, HERE).is_ok(), "counted by address");
+    }
+}

@@ -1,0 +1,265 @@
+//! What a connection may do, by type: only an authenticated one has `subscribe`.
+
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+
+use super::Hub;
+use super::connection::Connection;
+use super::publish::{Publication, Receipt, Target};
+use super::refused::Refused;
+use crate::domain::event::{MessageId, Priority};
+use crate::domain::fault::{Code, Fault};
+use crate::domain::grants::Pass;
+use crate::domain::identity::Identity;
+use crate::domain::room::{Channel, Place, Room, RoomName};
+
+/// A connection's hold on the hub; dropping it disconnects.
+pub struct Attachment {
+    hub: Arc<Hub>,
+    connection: Arc<Connection>,
+}
+
+impl Attachment {
+    pub(super) fn new(hub: Arc<Hub>, connection: Arc<Connection>) -> Self {
+        Self { hub, connection }
+    }
+
+    pub fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    pub fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    /// Enters the organization: its room and the user's. Fails with `CONNECTION_LIMIT` when the
+    /// organization is full; the connection is then as before.
+    pub fn authenticate(self, pass: Pass) -> Result<Member, (Self, Fault)> {
+        let id = &pass.identity.organization;
+        let gate = &self.hub.gate;
+        let limit = gate.organization_places(id);
+        let Some((organization, place)) = self.hub.registry.enter(id, limit) else {
+            gate.refused.count(Refused::OrganizationFull);
+            let fault = Fault::new(
+                Code::ConnectionLimit,
+                format!("the organization holds its {limit} connections"),
+            );
+            return Err((self, fault));
+        };
+        {
+            let mut membership = self.connection.membership.lock();
+            if membership.closed {
+                drop(membership);
+                drop(place);
+                self.hub.registry.sweep_organization(id);
+                return Err((self, gone()));
+            }
+            for admission in pass.own_rooms() {
+                // Bounded by the organization's connections, so not by `room_max_size`.
+                if let Ok(entry) = organization.join(admission, &self.connection, 0) {
+                    membership.rooms.push(entry);
+                }
+            }
+            membership.identity = Some(Arc::new(pass.identity.clone()));
+            membership.token_id.clone_from(&pass.token_id);
+            membership.place = Some(place);
+            self.hub
+                .plan_end(&self.connection, &mut membership.life, pass.expires_at);
+        }
+        if let Some(rate) = gate.organization_rate(id) {
+            self.connection.ticket.rate.replace(rate);
+        }
+        Ok(Member {
+            attachment: self,
+            pass,
+        })
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        self.hub.disconnect(&self.connection);
+    }
+}
+
+fn gone() -> Fault {
+    Fault::new(Code::InternalError, "the connection is closing")
+}
+
+/// An authenticated connection.
+pub struct Member {
+    attachment: Attachment,
+    pass: Pass,
+}
+
+impl Member {
+    pub fn connection(&self) -> &Arc<Connection> {
+        &self.attachment.connection
+    }
+
+    pub fn pass(&self) -> &Pass {
+        &self.pass
+    }
+
+    /// Goes on with a fresh token. Subscriptions that it no longer grants end; answers their names.
+    /// `UNAUTHORIZED` if it names another user or organization.
+    pub fn renew(&mut self, pass: Pass) -> Result<Vec<RoomName>, Fault> {
+        let Identity { user, organization } = &self.pass.identity;
+        if pass.identity != self.pass.identity {
+            return Err(Fault::unauthorized(format!(
+                "this connection is user `{user}` of organization `{organization}`; connect anew \
+                 to be another",
+            )));
+        }
+        let organization = self.organization()?;
+        let connection = self.connection();
+        let mut membership = connection.membership.lock();
+        if membership.closed {
+            return Err(gone());
+        }
+        let mut ended = Vec::new();
+        membership.rooms.retain(|entry| {
+            let stays = pass.admits(&entry.room);
+            if !stays {
+                organization.leave(entry, connection);
+                ended.push(entry.name.clone());
+            }
+            stays
+        });
+        membership.token_id.clone_from(&pass.token_id);
+        self.attachment
+            .hub
+            .plan_end(connection, &mut membership.life, pass.expires_at);
+        drop(membership);
+        self.pass = pass;
+        Ok(ended)
+    }
+
+    /// Subscribes to each channel at the place: all of them, or none and an error. Subscribing
+    /// again changes nothing. Answers the rooms' names. `UNAUTHORIZED` for what is not granted.
+    pub fn subscribe(&self, channels: &[Channel], place: &Place) -> Result<Vec<RoomName>, Fault> {
+        let admissions = self.pass.subscriptions(channels, place)?;
+        let options = &self.attachment.hub.options;
+        let organization = self.organization()?;
+        let mut membership = self.connection().membership.lock();
+        if membership.closed {
+            return Err(gone());
+        }
+        let before = membership.rooms.len();
+        let mut names = Vec::with_capacity(admissions.len());
+        for admission in admissions {
+            let name = admission.room().name();
+            names.push(name.clone());
+            if membership.rooms.iter().any(|entry| entry.name == name) {
+                continue;
+            }
+            let limit = options.max_subscriptions_per_connection;
+            // The organization's and the user's room are not subscriptions.
+            let joined = if limit != 0 && membership.rooms.len() - 2 >= limit {
+                Err(Fault::new(
+                    Code::SubscriptionFailed,
+                    format!("a connection may have {limit} subscriptions"),
+                ))
+            } else {
+                organization
+                    .join(admission, self.connection(), options.room_max_size)
+                    .map_err(|_| {
+                        let size = options.room_max_size;
+                        Fault::new(
+                            Code::RoomFull,
+                            format!("room `{name}` holds its {size} connections"),
+                        )
+                    })
+            };
+            match joined {
+                Ok(entry) => membership.rooms.push(entry),
+                Err(fault) => {
+                    for entry in membership.rooms.drain(before..) {
+                        organization.leave(&entry, self.connection());
+                    }
+                    return Err(fault);
+                }
+            }
+        }
+        Ok(names)
+    }
+
+    /// Ends the subscriptions to these channels at exactly this place; answers the names of the
+    /// rooms that were left. `ROOM_NOT_FOUND` if there was none.
+    pub fn unsubscribe(&self, channels: &[Channel], place: &Place) -> Result<Vec<RoomName>, Fault> {
+        self.pass.check_organization(&place.organization)?;
+        let organization = self.organization()?;
+        let mut membership = self.connection().membership.lock();
+        let mut left = Vec::with_capacity(channels.len());
+        let mut missed = Vec::new();
+        for channel in channels {
+            let name = Room::Subscription(channel.clone(), place.clone()).name();
+            let at = membership.rooms.iter().position(|entry| entry.name == name);
+            if let Some(at) = at {
+                let entry = membership.rooms.remove(at);
+                organization.leave(&entry, self.connection());
+                left.push(name);
+            } else if !left.contains(&name) {
+                missed.push(name.to_string());
+            }
+        }
+        if left.is_empty() {
+            let rooms = missed.join("`, `");
+            return Err(Fault::new(
+                Code::RoomNotFound,
+                format!("not subscribed to `{rooms}`"),
+            ));
+        }
+        Ok(left)
+    }
+
+    /// Records that this connection acknowledged a `requires_ack` message.
+    pub fn acknowledge(&self, message: MessageId) -> Result<(), Fault> {
+        let hub = &self.attachment.hub;
+        if hub.acks.record(
+            message,
+            self.connection().id,
+            &self.pass.identity.organization,
+        ) {
+            Ok(())
+        } else {
+            Err(Fault::invalid(format!(
+                "no acknowledgement is waited for under the id `{message}`"
+            )))
+        }
+    }
+
+    /// Publishes an event that the token grants, at a place of the member's own organization. The
+    /// catalogue decides on the channel. When it returns, every recipient has the event or has it
+    /// queued.
+    pub fn publish(
+        &self,
+        event: &str,
+        payload: Box<RawValue>,
+        place: Place,
+    ) -> Result<Receipt, Fault> {
+        self.pass.check_publication(event, &place)?;
+        if self.connection().membership.lock().closed {
+            return Err(gone());
+        }
+        self.attachment.hub.publish_at_once(Publication {
+            event: event.to_owned(),
+            payload,
+            target: Target::Place(place),
+            channel: None,
+            priority: Priority::default(),
+            requires_ack: false,
+            cascade: false,
+        })
+    }
+
+    /// It exists while this member holds its place.
+    fn organization(&self) -> Result<Arc<super::registry::Organization>, Fault> {
+        self.attachment
+            .hub
+            .registry
+            .organization(&self.pass.identity.organization)
+            .ok_or_else(gone)
+    }
+}

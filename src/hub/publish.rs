@@ -1,0 +1,367 @@
+//! From a backend's broadcast to the connections that hear it.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use serde_json::value::RawValue;
+
+use super::connection::Connection;
+use super::outbound::Outbound;
+use super::ports::Delivery;
+use super::registry::Members;
+use super::{Hub, unix_now};
+use crate::domain::event::{Entry, Event, MessageId, Priority};
+use crate::domain::fault::{CloseReason, Code, Fault};
+use crate::domain::identity::{ConnectionId, OrganizationId, UserId};
+use crate::domain::room::{Channel, Place, Room, audience};
+use crate::domain::time::UnixMillis;
+
+/// Whom a broadcast is for.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// The subscribers at a place; without a channel and with only an organization, everybody in it.
+    Place(Place),
+    /// All connections of some users.
+    Users(OrganizationId, Vec<UserId>),
+    /// Single connections, of this organization if one is named.
+    Connections(Option<OrganizationId>, Vec<ConnectionId>),
+    /// Every authenticated connection, of this organization if one is named, but those of these
+    /// users.
+    Everyone {
+        within: Option<OrganizationId>,
+        except: HashSet<UserId>,
+    },
+}
+
+impl Target {
+    /// The one organization that it is about.
+    pub fn organization(&self) -> Option<&OrganizationId> {
+        match self {
+            Self::Place(place) => Some(&place.organization),
+            Self::Users(organization, _) => Some(organization),
+            Self::Connections(organization, _)
+            | Self::Everyone {
+                within: organization,
+                ..
+            } => organization.as_ref(),
+        }
+    }
+}
+
+/// What a backend wants to be told.
+#[derive(Debug)]
+pub struct Publication {
+    pub event: String,
+    pub payload: Box<RawValue>,
+    pub target: Target,
+    /// Takes the place of the catalogue's channel.
+    pub channel: Option<String>,
+    pub priority: Priority,
+    pub requires_ack: bool,
+    /// Also reach every subscription beneath the target.
+    pub cascade: bool,
+}
+
+/// What became of a broadcast.
+#[derive(Debug, Clone, Copy)]
+pub struct Receipt {
+    pub message_id: MessageId,
+    pub timestamp: UnixMillis,
+    /// Connections it was queued for or written to.
+    pub recipients: usize,
+    /// Connections that were behind and did not get it, its priority being low.
+    pub dropped: usize,
+}
+
+impl Receipt {
+    fn with(mut self, tally: &Tally) -> Self {
+        self.recipients = tally.accepted;
+        self.dropped = tally.dropped;
+        self
+    }
+}
+
+/// An event with those who are to have it.
+struct Prepared {
+    outbound: Arc<Outbound>,
+    recipients: Vec<Arc<Connection>>,
+    receipt: Receipt,
+}
+
+/// After so many deliveries a publisher lets others run.
+const DELIVERIES_AT_ONCE: usize = 128;
+
+impl Hub {
+    /// Publishes an event. When it returns, the event is queued for every connection that hears it,
+    /// each once. Events published one after the other arrive in that order. A caller that is
+    /// dropped while it waits does not stop a broadcast half-way.
+    pub async fn publish(self: &Arc<Self>, publication: Publication) -> Result<Receipt, Fault> {
+        let Prepared {
+            outbound,
+            recipients,
+            receipt,
+        } = self.prepare(publication)?;
+        let tally = if recipients.len() <= DELIVERIES_AT_ONCE {
+            self.deliver(&outbound, &recipients)
+        } else {
+            let hub = Arc::clone(self);
+            let whole = tokio::spawn(async move {
+                let mut tally = Tally::default();
+                for some in recipients.chunks(DELIVERIES_AT_ONCE) {
+                    tally.add(&hub.deliver(&outbound, some));
+                    tokio::task::yield_now().await;
+                }
+                tally
+            });
+            whole
+                .await
+                .map_err(|_| Fault::new(Code::InternalError, "the broadcast failed"))?
+        };
+        Ok(receipt.with(&tally))
+    }
+
+    /// As [`Self::publish`], without letting others run between deliveries: for a client's own event,
+    /// whose recipients are of one organization.
+    pub(super) fn publish_at_once(&self, publication: Publication) -> Result<Receipt, Fault> {
+        let prepared = self.prepare(publication)?;
+        let tally = self.deliver(&prepared.outbound, &prepared.recipients);
+        Ok(prepared.receipt.with(&tally))
+    }
+
+    fn prepare(&self, publication: Publication) -> Result<Prepared, Fault> {
+        let entry = self.entry(&publication.event)?.clone();
+        let channel = self.channel(&entry, &publication)?;
+        let recipients = self.recipients(channel.as_ref(), &publication)?;
+        let accepted_at = Instant::now();
+        self.stats.count_published(&entry, accepted_at);
+        let organization = publication.target.organization().cloned();
+        let event = Event {
+            id: MessageId::now_v7(),
+            name: entry.name,
+            channel,
+            priority: publication.priority,
+            requires_ack: publication.requires_ack,
+            organization,
+            payload: publication.payload,
+            timestamp: unix_now(),
+        };
+        let receipt = Receipt {
+            message_id: event.id,
+            timestamp: event.timestamp,
+            recipients: 0,
+            dropped: 0,
+        };
+        if event.requires_ack {
+            self.acks
+                .open(event.id, event.organization.clone(), accepted_at);
+        }
+        Ok(Prepared {
+            outbound: Arc::new(Outbound::new(event, accepted_at)),
+            recipients,
+            receipt,
+        })
+    }
+
+    /// Waits until all recipients have acknowledged, at most `time`; says how many did.
+    pub async fn wait_for_acks(&self, receipt: &Receipt, time: Duration) -> usize {
+        let time = time.min(self.options.ack_timeout);
+        self.acks
+            .wait(receipt.message_id, receipt.recipients, time)
+            .await
+    }
+
+    fn entry(&self, event: &str) -> Result<&Entry, Fault> {
+        self.catalogue.event(event).ok_or_else(|| {
+            let hint = self
+                .catalogue
+                .nearest(event)
+                .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+            let event: String = event.chars().take(128).collect();
+            Fault::invalid(format!("event `{event}` is not in the catalogue{hint}"))
+        })
+    }
+
+    fn channel(&self, entry: &Entry, publication: &Publication) -> Result<Option<Channel>, Fault> {
+        let Some(name) = &publication.channel else {
+            return Ok(entry.channel.clone());
+        };
+        self.known_channel(name, Code::InvalidMessage).map(Some)
+    }
+
+    /// The channel of this name; an error with `code` that names the channels there are.
+    pub fn known_channel(&self, name: &str, code: Code) -> Result<Channel, Fault> {
+        self.catalogue.channel(name).ok_or_else(|| {
+            let known: Vec<&str> = self.catalogue.channels().map(Channel::as_str).collect();
+            let name: String = name.chars().take(64).collect();
+            Fault::new(
+                code,
+                format!("no channel `{name}`; there are: {}", known.join(", ")),
+            )
+        })
+    }
+
+    fn recipients(
+        &self,
+        channel: Option<&Channel>,
+        publication: &Publication,
+    ) -> Result<Vec<Arc<Connection>>, Fault> {
+        let mut groups: Vec<Members> = Vec::new();
+        match &publication.target {
+            Target::Place(place) => {
+                self.members_at(channel, place, publication.cascade, &mut groups)?;
+            }
+            Target::Users(organization, users) => {
+                let organization_id = organization;
+                if let Some(organization) = self.registry.organization(organization_id) {
+                    for user in users {
+                        let room = Room::User(organization_id.clone(), user.clone()).name();
+                        groups.extend(organization.room(&room).map(|room| room.members()));
+                    }
+                }
+            }
+            Target::Connections(organization, ids) => {
+                return Ok(self.single_connections(organization.as_ref(), ids));
+            }
+            Target::Everyone { within, except } => {
+                return Ok(self.everyone(within.as_ref(), except));
+            }
+        }
+        Ok(each_once(&groups))
+    }
+
+    fn members_at(
+        &self,
+        channel: Option<&Channel>,
+        place: &Place,
+        cascade: bool,
+        groups: &mut Vec<Members>,
+    ) -> Result<(), Fault> {
+        if channel.is_none() && place.is_narrow() {
+            return Err(Fault::invalid(
+                "the event has no channel of its own: name a `channel` for a department or queue",
+            ));
+        }
+        let Some(organization) = self.registry.organization(&place.organization) else {
+            return Ok(());
+        };
+        let Some(channel) = channel else {
+            let room = Room::Organization(place.organization.clone()).name();
+            groups.extend(organization.room(&room).map(|room| room.members()));
+            return Ok(());
+        };
+        for room in audience(channel, place) {
+            groups.extend(organization.room(&room).map(|room| room.members()));
+        }
+        if cascade {
+            let all = Channel::all();
+            for entry in organization.rooms() {
+                if let Room::Subscription(subscribed, at) = &entry.room
+                    && (subscribed == channel || *subscribed == all)
+                    && at.is_beneath(place)
+                {
+                    groups.push(entry.members());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn single_connections(
+        &self,
+        organization: Option<&OrganizationId>,
+        ids: &[ConnectionId],
+    ) -> Vec<Arc<Connection>> {
+        let mut seen = HashSet::new();
+        ids.iter()
+            .filter(|id| seen.insert(**id))
+            .filter_map(|id| self.registry.connection(*id))
+            .filter(|connection| {
+                connection.identity().is_some_and(|identity| {
+                    organization.is_none_or(|organization| identity.organization == *organization)
+                })
+            })
+            .collect()
+    }
+
+    fn everyone(
+        &self,
+        within: Option<&OrganizationId>,
+        except: &HashSet<UserId>,
+    ) -> Vec<Arc<Connection>> {
+        let mut connections = self.registry.connections();
+        connections.retain(|connection| {
+            connection.identity().is_some_and(|identity| {
+                within.is_none_or(|within| *within == identity.organization)
+                    && !except.contains(&identity.user)
+            })
+        });
+        connections
+    }
+
+    fn deliver(&self, outbound: &Arc<Outbound>, recipients: &[Arc<Connection>]) -> Tally {
+        let mut tally = Tally::default();
+        for connection in recipients {
+            match connection.deliver.deliver(outbound) {
+                Delivery::Written => {
+                    let time = outbound.accepted_at.elapsed();
+                    tally.accepted += 1;
+                    tally.written += 1;
+                    tally.time += time;
+                    tally.longest = tally.longest.max(time);
+                }
+                Delivery::Queued => tally.accepted += 1,
+                Delivery::Dropped => tally.dropped += 1,
+                Delivery::Overflow => {
+                    self.stats.count_close(CloseReason::TooSlow);
+                    self.disconnect(connection);
+                }
+                Delivery::Gone => {}
+            }
+        }
+        self.stats
+            .delivered
+            .fetch_add(tally.accepted as u64, Ordering::Relaxed);
+        self.stats
+            .dropped
+            .fetch_add(tally.dropped as u64, Ordering::Relaxed);
+        if tally.written > 0 {
+            self.stats
+                .publish_to_socket
+                .record_many(tally.time, tally.longest, tally.written);
+        }
+        tally
+    }
+}
+
+/// What became of an event for some connections.
+#[derive(Debug, Default)]
+struct Tally {
+    accepted: usize,
+    dropped: usize,
+    written: u64,
+    time: Duration,
+    longest: Duration,
+}
+
+impl Tally {
+    fn add(&mut self, other: &Self) {
+        self.accepted += other.accepted;
+        self.dropped += other.dropped;
+    }
+}
+
+/// The members of all groups, each once.
+fn each_once(groups: &[Members]) -> Vec<Arc<Connection>> {
+    if let [only] = groups {
+        return only.to_vec();
+    }
+    let mut seen = HashSet::with_capacity(groups.iter().map(|group| group.len()).sum());
+    groups
+        .iter()
+        .flat_map(|group| group.iter())
+        .filter(|connection| seen.insert(connection.id))
+        .cloned()
+        .collect()
+}

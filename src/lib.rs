@@ -1,0 +1,23 @@
+//! orgcast: a Socket.IO-compatible real-time server with hierarchical rooms.
+//!
+//! Modules lie in layers; each may use the ones before it and none of its own layer's siblings,
+//! which `tests/architecture.rs` holds:
+//!
+//! | layer | modules | what they are |
+//! |---|---|---|
+//! | 0 | [`domain`] | pure: identities, rooms, events, faults |
+//! | 1 | [`wire`], [`auth`], [`hub`] | bytes; claims; who is where |
+//! | 2 | [`protocol`] | Socket.IO and plain JSON |
+//! | 3 | [`http`] | routes |
+//! | 4 | [`app`] | configuration, server, command line |
+
+pub mod app;
+pub mod auth;
+pub mod domain;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
+pub mod http;
+pub mod hub;
+pub mod protocol;
+pub mod wire;

@@ -1,0 +1,14 @@
+//! Bytes only: RFC 6455 handshakes and frames, and the TCP stream under both protocols.
+
+pub mod deflate;
+pub mod frame;
+pub mod http_stream;
+pub mod inbound;
+pub mod link;
+pub mod negotiation;
+mod outgoing;
+pub mod stream;
+mod tap;
+pub mod tls;
+pub mod transport;
+pub mod upgrade;

@@ -1,0 +1,232 @@
+import assert from 'node:assert/strict';
+import { after, before, describe } from 'node:test';
+
+import { io } from 'socket.io-client';
+import io2 from 'socket.io-client-2';
+
+import { plainClient, socketIoClient } from './lib/clients.mjs';
+import { freshOrganization, scenario } from './lib/scenario.mjs';
+import { startServer } from './lib/server.mjs';
+
+/** `{"a":{"a":...}}`, `depth` objects deep. */
+const nested = (depth) => `${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}`;
+
+// What is emitted, and the code it is refused with. `raw` is the packet as it stands after Engine.IO's `4`.
+const SOCKET_IO = [
+  { what: 'an unknown event', emit: ['no:such:event', {}], code: 'INVALID_MESSAGE' },
+  { what: 'an event of the server', emit: ['kpi:update', { organization_id: 'org_1' }], code: 'INVALID_MESSAGE' },
+  { what: 'an event named like a prototype key', emit: ['__proto__', {}], code: 'INVALID_MESSAGE' },
+  { what: 'an event without a payload', emit: ['subscribe'], code: 'INVALID_MESSAGE' },
+  { what: 'null as payload', emit: ['subscribe', null], code: 'INVALID_MESSAGE' },
+  { what: 'a number as payload', emit: ['subscribe', 42], code: 'INVALID_MESSAGE' },
+  { what: 'an array as payload', emit: ['subscribe', [['kpi']]], code: 'INVALID_MESSAGE' },
+  { what: 'an array as filter', emit: ['subscribe', { channels: ['kpi'], filters: [1] }], code: 'INVALID_MESSAGE' },
+  { what: 'a number as channel', emit: ['subscribe', { channels: [7] }], code: 'INVALID_MESSAGE' },
+  { what: 'an object as id', emit: ['subscribe', { channels: ['kpi'], queue_name: {} }], code: 'INVALID_MESSAGE' },
+  { what: 'an empty id', emit: ['subscribe', { channels: ['kpi'], queue_name: '' }], code: 'INVALID_MESSAGE' },
+  {
+    what: 'an id of 200 bytes',
+    emit: ['subscribe', { channels: ['kpi'], queue_name: 'q'.repeat(200) }],
+    code: 'INVALID_MESSAGE',
+  },
+  {
+    what: 'an id of 65 characters and 130 bytes',
+    emit: ['subscribe', { channels: ['kpi'], queue_name: 'ü'.repeat(65) }],
+    code: 'INVALID_MESSAGE',
+  },
+  {
+    what: 'an id with a control character',
+    emit: ['subscribe', { channels: ['kpi'], queue_name: 'sup\u0000port' }],
+    code: 'INVALID_MESSAGE',
+  },
+  { what: 'no channel', emit: ['subscribe', { channels: [] }], code: 'SUBSCRIPTION_FAILED' },
+  { what: 'an unknown channel', emit: ['subscribe', { channels: ['no-such-channel'] }], code: 'SUBSCRIPTION_FAILED' },
+  { what: 'a prototype key as channel', emit: ['subscribe', { channels: ['__proto__'] }], code: 'SUBSCRIPTION_FAILED' },
+  {
+    what: 'another organization',
+    emit: ['subscribe', { channels: ['kpi'], organization_id: 'org_other' }],
+    code: 'UNAUTHORIZED',
+  },
+  {
+    what: 'another organization under another name, in filters',
+    emit: ['subscribe', { channels: ['kpi'], filters: { companyId: 'org_other' } }],
+    code: 'UNAUTHORIZED',
+  },
+  {
+    what: 'a second user',
+    emit: ['authenticate', { user_id: 'somebody else', organization_id: 'org_other' }],
+    code: 'UNAUTHORIZED',
+  },
+  { what: 'binary as payload', emit: ['subscribe', Buffer.from([0, 255, 1])], code: 'INVALID_MESSAGE' },
+  {
+    what: 'binary as id',
+    emit: ['subscribe', { channels: ['kpi'], queue_name: Buffer.from('support') }],
+    code: 'INVALID_MESSAGE',
+  },
+  { what: 'malformed JSON inside an event', raw: '2["subscribe",{"channels":["kpi"}]', code: 'INVALID_MESSAGE' },
+  { what: 'an event that breaks off', raw: '2["subscribe"', code: 'INVALID_MESSAGE' },
+  { what: 'an event that is an object', raw: '2{"event":"subscribe"}', code: 'INVALID_MESSAGE' },
+  { what: 'an event without a name', raw: '2[]', code: 'INVALID_MESSAGE' },
+  { what: 'a number as name', raw: '2[7,{}]', code: 'INVALID_MESSAGE' },
+  { what: 'a packet of a type that does not exist', raw: '9["subscribe"]', code: 'INVALID_MESSAGE' },
+  { what: 'no packet at all', raw: 'subscribe', code: 'INVALID_MESSAGE' },
+  {
+    what: 'an object 10 000 levels deep',
+    raw: `2["subscribe",{"channels":["kpi"],"queue_name":${nested(10_000)}}]`,
+    code: 'INVALID_MESSAGE',
+  },
+];
+
+// What is sent, and the code it is refused with. `send` is an object, sent as JSON; `raw` a frame as it stands.
+const PLAIN = [
+  { what: 'an empty frame', raw: '', code: 'INVALID_MESSAGE' },
+  { what: 'a binary frame', raw: Buffer.from('{"event":"ping"}'), code: 'INVALID_MESSAGE' },
+  { what: 'malformed JSON', raw: '{"event":"subscribe","data":{"channels":["kpi"}', code: 'INVALID_MESSAGE' },
+  { what: 'two JSON values', raw: '{"event":"ping"}{"event":"ping"}', code: 'INVALID_MESSAGE' },
+  { what: 'a lone surrogate', raw: '{"event":"subscribe","data":{"channels":["\\ud800"]}}', code: 'INVALID_MESSAGE' },
+  { what: 'a number as message', raw: '42', code: 'INVALID_MESSAGE' },
+  { what: 'an array as message', raw: '["subscribe",{"channels":["kpi"]}]', code: 'INVALID_MESSAGE' },
+  { what: 'a message without a name', send: { data: {} }, code: 'INVALID_MESSAGE' },
+  { what: 'a number as name', send: { event: 7, data: {} }, code: 'INVALID_MESSAGE' },
+  {
+    what: 'a message that only a prototype names',
+    raw: '{"__proto__":{"event":"ping"},"constructor":{"event":"ping"}}',
+    code: 'INVALID_MESSAGE',
+  },
+  { what: 'an unknown event', send: { event: 'no:such:event', data: {} }, code: 'INVALID_MESSAGE' },
+  { what: 'an event of the server', send: { event: 'kpi:update', data: { n: 1 } }, code: 'INVALID_MESSAGE' },
+  { what: 'an event without data', send: { event: 'subscribe' }, code: 'INVALID_MESSAGE' },
+  { what: 'a number as data', send: { event: 'subscribe', data: 42 }, code: 'INVALID_MESSAGE' },
+  {
+    what: 'an array as filter',
+    send: { event: 'subscribe', data: { channels: ['kpi'], filters: [1] } },
+    code: 'INVALID_MESSAGE',
+  },
+  {
+    what: 'an id of 200 bytes',
+    send: { event: 'subscribe', data: { channels: ['kpi'], queue_name: 'q'.repeat(200) } },
+    code: 'INVALID_MESSAGE',
+  },
+  {
+    what: 'an id with a control character',
+    send: { event: 'subscribe', data: { channels: ['kpi'], queue_name: 'sup\u001bport' } },
+    code: 'INVALID_MESSAGE',
+  },
+  { what: 'no channel', send: { event: 'subscribe', data: { channels: [] } }, code: 'SUBSCRIPTION_FAILED' },
+  {
+    what: 'an unknown channel',
+    send: { event: 'subscribe', data: { channels: ['no-such-channel'] } },
+    code: 'SUBSCRIPTION_FAILED',
+  },
+  {
+    what: 'a prototype key as channel',
+    send: { event: 'subscribe', data: { channels: ['constructor'] } },
+    code: 'SUBSCRIPTION_FAILED',
+  },
+  {
+    what: 'another organization',
+    send: { event: 'subscribe', data: { channels: ['kpi'], organization_id: 'org_other' } },
+    code: 'UNAUTHORIZED',
+  },
+  {
+    what: 'a second user',
+    send: { event: 'authenticate', data: { user_id: 'somebody else', organization_id: 'org_other' } },
+    code: 'UNAUTHORIZED',
+  },
+  {
+    what: 'an object 10 000 levels deep',
+    raw: `{"event":"subscribe","data":{"channels":["kpi"],"queue_name":${nested(10_000)}}}`,
+    code: 'INVALID_MESSAGE',
+  },
+];
+
+let server;
+
+before(async () => {
+  server = await startServer({ rate_limit_messages_per_second: 0 });
+});
+after(() => server?.stop());
+
+/** One client of each protocol in the room that the hostile client shares. */
+async function bystanders(t, organization_id) {
+  const socketIo = socketIoClient(t, io, server.url, { transports: ['websocket'] });
+  await socketIo.connect();
+  const clients = [socketIo, await plainClient(t, server)];
+  for (const client of clients) await join(client, organization_id, 'bystander');
+  return clients;
+}
+
+async function join(client, organization_id, user_id) {
+  assert.equal((await client.call('authenticate', { user_id, organization_id })).success, true);
+  assert.deepEqual(await client.call('subscribe', { channels: ['kpi'] }), {
+    success: true,
+    subscriptions: [`kpi:org:${organization_id}`],
+  });
+}
+
+/** The hostile client heard of its error and of nothing else, lives, and nobody in the room noticed. */
+async function assertHarmless(hostile, others, organization_id, code) {
+  const error = await hostile.inbox.next();
+  assert.equal(error.event, 'error');
+  assert.equal(error.payload.success, false);
+  assert.equal(error.payload.error.code, code);
+  assert.match(error.payload.error.message, /\S/);
+
+  hostile.send('client:ping', {});
+  const pong = await hostile.inbox.next();
+  assert.equal(pong.event, 'client:pong');
+  assert.equal(pong.payload.error, undefined);
+
+  await assertAllHear([hostile, ...others], organization_id);
+}
+
+async function assertAllHear(clients, organization_id) {
+  const payload = { organization_id, health_score: 85 };
+  assert.equal((await server.broadcast('/kpi', payload)).recipients, clients.length);
+  for (const client of clients) {
+    const message = await client.inbox.next();
+    assert.deepEqual([message.event, message.payload], ['kpi:update', payload]);
+  }
+}
+
+for (const [version, client, transport] of [
+  ['4.x', io, 'websocket'],
+  ['4.x', io, 'polling'],
+  ['2.x', io2, 'websocket'],
+  ['2.x', io2, 'polling'],
+]) {
+  describe(`a hostile Socket.IO client ${version} over ${transport}`, () => {
+    for (const { what, emit, raw, code } of SOCKET_IO) {
+      scenario(`that sends ${what} hears ${code} and harms nobody`, async (t) => {
+        const organization_id = freshOrganization();
+        const others = await bystanders(t, organization_id);
+        const hostile = socketIoClient(t, client, server.url, { transports: [transport] });
+        await hostile.connect();
+        await join(hostile, organization_id, 'hostile');
+
+        if (raw) {
+          hostile.socket.io.engine.write(raw);
+        } else {
+          const acknowledgement = await hostile.call(...emit);
+          assert.equal(acknowledgement.success, false);
+          assert.equal(acknowledgement.error.code, code);
+        }
+        await assertHarmless(hostile, others, organization_id, code);
+      });
+    }
+  });
+}
+
+describe('a hostile plain client', () => {
+  for (const { what, send, raw, code } of PLAIN) {
+    scenario(`that sends ${what} hears ${code} and harms nobody`, async (t) => {
+      const organization_id = freshOrganization();
+      const others = await bystanders(t, organization_id);
+      const hostile = await plainClient(t, server);
+      await join(hostile, organization_id, 'hostile');
+
+      hostile.raw(raw ?? JSON.stringify(send));
+      await assertHarmless(hostile, others, organization_id, code);
+    });
+  }
+});

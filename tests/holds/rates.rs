@@ -1,0 +1,267 @@
+//! Message rates on every transport, and request rates.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use orgcast::app::config::{Config, OrgLimits};
+use serde_json::{Value, json};
+
+use super::client::{Got, Polling, Ws, broadcast, connect_packet, get, post, within};
+use super::server::{here, wait_for_stats};
+
+/// So slow a rate that nothing comes back during the test.
+fn five_a_minute(config: &mut Config) {
+    config.rate_limit_messages_per_minute = 5;
+    config.rate_limit_close_after_ms = 0;
+}
+
+#[tokio::test]
+async fn a_plain_message_over_the_rate_is_not_processed() {
+    let server = here(five_a_minute).await;
+    let mut ws = Ws::member(server.address, "a", "u").await;
+    // Pings of WebSocket and unreadable messages count as well.
+    ws.try_send(0x89, b"x").await.unwrap();
+    assert_eq!(ws.next().await, Got::Pong);
+    ws.send("{").await;
+    assert!(ws.text().await.contains("INVALID_MESSAGE"));
+    for id in 0..3 {
+        ws.send(&format!(r#"{{"event":"ping","id":{id}}}"#)).await;
+        assert!(ws.text().await.contains("pong"));
+    }
+    ws.send(r#"{"event":"subscribe","data":{"channels":["kpi"]},"id":"late"}"#)
+        .await;
+    let error: Value = serde_json::from_str(&ws.text().await).unwrap();
+    assert_eq!(error["event"], "error");
+    assert_eq!(error["id"], "late");
+    assert_eq!(error["data"]["error"]["code"], "RATE_LIMIT_EXCEEDED");
+    let wait = error["data"]["error"]["retry_after_ms"].as_u64().unwrap();
+    assert!((1..=12_000).contains(&wait), "{wait}");
+    assert!(
+        server
+            .hub
+            .rooms_view(None)
+            .iter()
+            .all(|room| room.channel.is_none())
+    );
+    let stats = super::server::stats(server.address).await;
+    assert_eq!(stats["refused_by_reason"]["message_rate"], 1);
+}
+
+#[tokio::test]
+async fn connect_and_heartbeats_and_acks_count_on_web_socket() {
+    let server = here(five_a_minute).await;
+    let mut ws = Ws::engine(server.address).await;
+    ws.send(&connect_packet("a", "u")).await;
+    ws.until("42[\"authenticated\"").await;
+    for packet in ["3", "437[\"an ack nobody waits for\"]", "3", "3"] {
+        ws.send(packet).await;
+    }
+    ws.send(r#"4211["subscribe",{"channels":["kpi"]}]"#).await;
+    let ack = ws.text().await;
+    assert!(
+        ack.starts_with("4311[") && ack.contains("RATE_LIMIT_EXCEEDED"),
+        "{ack}"
+    );
+    assert!(ack.contains("retry_after_ms"), "{ack}");
+    assert!(ws.text().await.starts_with("42[\"error\",{"));
+    assert!(
+        server
+            .hub
+            .rooms_view(None)
+            .iter()
+            .all(|room| room.channel.is_none())
+    );
+}
+
+#[tokio::test]
+async fn the_same_holds_on_polling() {
+    let server = here(five_a_minute).await;
+    let polling = Polling::open(server.address).await.unwrap();
+    polling.post(&[&connect_packet("a", "u")]).await;
+    polling.until("40{").await;
+    let ping = r#"421["client:ping"]"#;
+    polling
+        .post(&[
+            ping,
+            "3",
+            "3",
+            ping,
+            r#"429["subscribe",{"channels":["kpi"]}]"#,
+        ])
+        .await;
+    let ack = polling.until("439[").await;
+    assert!(
+        ack.contains("RATE_LIMIT_EXCEEDED") && ack.contains("retry_after_ms"),
+        "{ack}"
+    );
+    assert!(
+        server
+            .hub
+            .rooms_view(None)
+            .iter()
+            .all(|room| room.channel.is_none())
+    );
+}
+
+#[tokio::test]
+async fn a_connect_over_the_rate_is_a_connect_error() {
+    let server = here(five_a_minute).await;
+    let mut ws = Ws::engine(server.address).await;
+    for _ in 0..5 {
+        ws.send("3").await;
+    }
+    ws.send(&connect_packet("a", "u")).await;
+    let refused = ws.text().await;
+    assert!(
+        refused.starts_with("44{\"message\":\"RATE_LIMIT_EXCEEDED"),
+        "{refused}"
+    );
+}
+
+/// Sends about a thousand messages a second until the server closes.
+async fn flood(mut ws: Ws, first: u8, payload: &str) -> Got {
+    let (mut reader, mut writer) = halves(&mut ws);
+    let flood = async {
+        while writer.try_send(first, payload.as_bytes()).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        end = within("the end of a flood", reader.close()) => end,
+        () = flood => unreachable!(),
+    }
+}
+
+#[tokio::test]
+async fn who_keeps_on_over_the_rate_is_closed() {
+    let server = here(|config| {
+        config.rate_limit_messages_per_second = 10;
+        config.rate_limit_close_after_ms = 300;
+    })
+    .await;
+    let address = server.address;
+    let expected = Got::Close(1008, "Rate limit exceeded".into());
+    for (first, payload) in [
+        (0x81, r#"{"event":"ping"}"#),
+        (0x89, "beat"),
+        (0x8a, "beat"),
+    ] {
+        let end = flood(Ws::member(address, "a", "u").await, first, payload).await;
+        assert_eq!(end, expected, "{first:x}");
+    }
+    for (first, payload) in [(0x81, r#"42["client:ping"]"#), (0x81, "3"), (0x89, "beat")] {
+        let end = flood(Ws::socket_io(address, "a", "u").await, first, payload).await;
+        assert_eq!(end, expected, "{first:x} {payload}");
+    }
+    let polling = Polling::open(address).await.unwrap();
+    polling.post(&[&connect_packet("a", "u")]).await;
+    polling.until("40{").await;
+    let flooding = async {
+        while polling.post(&["3"; 20]).await.status == 200 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let until_closed = within("the end of the session", polling.until("41"));
+    tokio::select! {
+        goodbye = until_closed => assert_eq!(goodbye, "41"),
+        () = flooding => panic!("the session ended without a word"),
+    }
+    let stats = wait_for_stats(address, "the end of all", |stats| {
+        stats["active_connections"] == 0
+    })
+    .await;
+    assert_eq!(stats["closed_by_reason"]["rate_limited"], 7);
+}
+
+/// Two ends of one connection, to send and receive at once.
+fn halves(ws: &mut Ws) -> (Ws, Ws) {
+    let copy = |ws: &Ws| {
+        let socket = socket2::SockRef::from(&ws.tcp).try_clone().unwrap();
+        Ws::over(tokio::net::TcpStream::from_std(socket.into()).unwrap())
+    };
+    (copy(ws), copy(ws))
+}
+
+#[tokio::test]
+async fn an_organizations_connections_may_have_a_rate_of_their_own() {
+    let server = here(|config| {
+        config.rate_limit_messages_per_second = 1;
+        config.rate_limit_close_after_ms = 0;
+        let own = OrgLimits {
+            messages_per_second: Some(1000),
+            ..OrgLimits::default()
+        };
+        config.org_limits = BTreeMap::from([("big".into(), own)]);
+    })
+    .await;
+    for (organization, pongs) in [("big", 50), ("small", 1)] {
+        let mut ws = Ws::member(server.address, organization, "u").await;
+        for _ in 0..50 {
+            ws.send(r#"{"event":"ping"}"#).await;
+        }
+        let mut answered = 0;
+        for _ in 0..50 {
+            answered += usize::from(ws.text().await.contains("pong"));
+        }
+        assert!(
+            (pongs..=pongs + 2).contains(&answered),
+            "{organization}: {answered}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn requests_have_a_rate_per_organization() {
+    let server = here(|config| {
+        config.rate_limit_requests_per_second = 3;
+        let own = OrgLimits {
+            requests_per_second: Some(0),
+            ..OrgLimits::default()
+        };
+        config.org_limits = BTreeMap::from([("big".into(), own)]);
+    })
+    .await;
+    let address = server.address;
+    let body = |organization: &str| json!({ "event": "kpi:update", "data": {}, "target": { "organization_id": organization } });
+    let mut refused = None;
+    let mut accepted = 0;
+    for _ in 0..10 {
+        let answer = broadcast(address, &body("small")).await;
+        match answer.status {
+            200 => accepted += 1,
+            _ => refused = Some(answer),
+        }
+    }
+    assert!((3..=6).contains(&accepted), "{accepted}");
+    let refused = refused.unwrap();
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (429, "RATE_LIMIT_EXCEEDED")
+    );
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    let wait = refused.json()["error"]["retry_after_ms"].as_u64().unwrap();
+    assert!((1..=334).contains(&wait), "{wait}");
+
+    assert_eq!(broadcast(address, &body("other")).await.status, 200);
+    for _ in 0..10 {
+        assert_eq!(broadcast(address, &body("big")).await.status, 200);
+    }
+    // What is about no organization counts for its address, readable or not.
+    let mut statuses = Vec::new();
+    for _ in 0..4 {
+        statuses.push(post(address, "/api/ws/broadcast/kpi", "{").await.status);
+        statuses.push(get(address, "/api/ws/rooms").await.status);
+    }
+    assert!(
+        statuses.contains(&400) && statuses.contains(&429),
+        "{statuses:?}"
+    );
+    for _ in 0..10 {
+        assert_eq!(
+            get(address, "/healthz").await.status,
+            200,
+            "probes have no rate"
+        );
+    }
+}

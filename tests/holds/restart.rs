@@ -1,0 +1,196 @@
+//! The end of a server: clients move to the next one, and it exits in time whatever they do.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use rand::Rng;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::MACHINE;
+use super::client::{Got, Polling, Ws, connect_packet, get, within};
+use super::server::{Process, here, wait_for_stats};
+
+const CLIENTS: usize = 5000;
+
+/// A client with the semantics of `socket.io-client`: it reconnects by itself after a transport
+/// close, with a jittered delay that doubles, and not after a DISCONNECT.
+async fn live(service: watch::Receiver<SocketAddr>, number: usize, reconnected: Arc<AtomicUsize>) {
+    let mut delay = Duration::from_millis(100);
+    let mut lives = 0;
+    loop {
+        let address = *service.borrow();
+        if let Some(mut ws) = connect(address, number).await {
+            delay = Duration::from_millis(100);
+            lives += 1;
+            if lives == 2 {
+                reconnected.fetch_add(1, Ordering::Relaxed);
+            }
+            loop {
+                match ws.read_slowly().await {
+                    Got::Text(text) if text == "2" => {
+                        let _ = ws.try_send(0x81, b"3").await;
+                    }
+                    Got::Text(text) if text.starts_with("41") => panic!("told to stay away"),
+                    Got::Close(code, _) => {
+                        assert_eq!(code, 1001);
+                        let _ = ws.try_send(0x88, &code.to_be_bytes()).await;
+                        break;
+                    }
+                    Got::End => break,
+                    _ => {}
+                }
+            }
+        }
+        let jitter = rand::rng().random_range(0.5..1.5);
+        tokio::time::sleep(delay.mul_f64(jitter)).await;
+        delay = (delay * 2).min(Duration::from_secs(5));
+    }
+}
+
+async fn connect(address: SocketAddr, number: usize) -> Option<Ws> {
+    let path = "/ws/?EIO=4&transport=websocket";
+    let mut ws = Ws::try_upgrade(address, path, "").await.ok()?.ok()?;
+    let packet = connect_packet(&format!("org_{}", number % 50), &format!("user_{number}"));
+    ws.try_send(0x81, packet.as_bytes()).await.ok()?;
+    loop {
+        match ws.read_slowly().await {
+            Got::Text(text) if text.starts_with("42[\"authenticated\"") => return Some(ws),
+            Got::Text(text) if text.starts_with("44") => return None,
+            Got::Text(_) => {}
+            _ => return None,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_thousand_clients_move_to_the_next_server() {
+    let _machine = MACHINE.lock().await;
+    let flags = [
+        ("max-connections-total", "0"),
+        ("max-connections-per-org", "0"),
+        ("shutdown-timeout-ms", "20000"),
+        ("drain-delay-ms", "300"),
+        ("connect-timeout-ms", "30000"),
+    ];
+    let mut old = Process::start(&flags, None).await;
+    let new = Process::start(&flags, None).await;
+    let (service, address) = watch::channel(old.address);
+    let reconnected = Arc::new(AtomicUsize::new(0));
+    let mut clients = JoinSet::new();
+    for number in 0..CLIENTS {
+        clients.spawn(live(address.clone(), number, Arc::clone(&reconnected)));
+        if number % 100 == 99 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    wait_for_stats(old.address, "everybody", |stats| {
+        stats["connections_by_org"].as_object().is_some_and(|all| {
+            all.values()
+                .filter_map(serde_json::Value::as_u64)
+                .sum::<u64>()
+                == CLIENTS as u64
+        })
+    })
+    .await;
+    let before = Instant::now();
+    old.signal("TERM");
+    let unready = async {
+        while get(old.address, "/readyz").await.status != 503 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    within("the end of readiness", unready).await;
+    service.send_replace(new.address);
+    let status = old.exit(Duration::from_secs(20)).await;
+    let exited = before.elapsed();
+    assert_eq!(status.code(), Some(0));
+    let moved = async {
+        while reconnected.load(Ordering::Relaxed) < CLIENTS {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    within("all clients on the new server", moved).await;
+    let all = before.elapsed();
+    println!("{CLIENTS} clients: exit after {exited:?}, all reconnected after {all:?}");
+    assert_eq!(new.stats().await["active_connections"], CLIENTS);
+    clients.shutdown().await;
+}
+
+#[tokio::test]
+async fn who_does_not_move_does_not_hold_up_the_end() {
+    let mut server = Process::start(&[("shutdown-timeout-ms", "1500")], None).await;
+    let _silent = tokio::net::TcpStream::connect(server.address)
+        .await
+        .unwrap();
+    let mut members = Vec::new();
+    for _ in 0..5 {
+        // None of them answers the close frame.
+        members.push(Ws::member(server.address, "a", "u").await);
+        members.push(Ws::socket_io(server.address, "a", "u").await);
+    }
+    let polling = Polling::open(server.address).await.unwrap();
+    polling.post(&[&connect_packet("a", "p")]).await;
+    polling.until("42[\"authenticated\"").await;
+    let before = Instant::now();
+    server.signal("INT");
+    let status = server.exit(Duration::from_secs(5)).await;
+    assert_eq!(status.code(), Some(0));
+    assert!(
+        before.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        before.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_the_server_at_once() {
+    let mut server = Process::start(&[("drain-delay-ms", "25000")], None).await;
+    let mut member = Ws::member(server.address, "a", "u").await;
+    server.signal("TERM");
+    let unready = async { while get(server.address, "/readyz").await.status != 503 {} };
+    within("the end of readiness", unready).await;
+    // During the delay clients are still served.
+    Ws::member(server.address, "a", "v").await;
+    server.signal("TERM");
+    let status = server.exit(Duration::from_secs(3)).await;
+    assert_eq!(status.code(), Some(1));
+    assert_eq!(member.close().await, Got::End);
+}
+
+#[tokio::test]
+async fn everybody_is_told_to_come_back_and_gets_what_was_queued_before() {
+    let server = here(|config| config.drain_batch_size = 1).await;
+    let address = server.address;
+    let mut plain = Ws::member(address, "a", "u").await;
+    let mut engine = Ws::socket_io(address, "a", "v").await;
+    let polling = Polling::open(address).await.unwrap();
+    polling.post(&[&connect_packet("a", "p")]).await;
+    polling.until("42[\"authenticated\"").await;
+    let event = serde_json::json!({
+        "event": "notification",
+        "data": "x".repeat(300_000),
+        "target": { "user_ids": ["u", "v"], "organization_id": "a" },
+    });
+    assert_eq!(super::client::broadcast(address, &event).await.status, 200);
+    let polled = tokio::spawn(async move { polling.poll().await });
+    let stopped = tokio::spawn(server.stop());
+    for (client, name) in [(&mut plain, "plain"), (&mut engine, "engine")] {
+        assert!(client.text().await.len() > 300_000, "{name}");
+        assert_eq!(
+            client.close().await,
+            Got::Close(1001, "Server going away".into())
+        );
+        client
+            .try_send(0x88, &1001_u16.to_be_bytes())
+            .await
+            .unwrap();
+    }
+    within("the end of the server", stopped).await.unwrap();
+    // The request that waits is answered; the session is over.
+    let polled = within("the answer to a poll", polled).await.unwrap();
+    println!("a poll ends with {polled:?}");
+    assert!(tokio::net::TcpStream::connect(address).await.is_err());
+}

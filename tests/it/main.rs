@@ -1,0 +1,10 @@
+//! Integration tests: a file a topic.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod compression;
+mod docs;
+mod hub;
+mod program;
+mod stats;
+mod support;

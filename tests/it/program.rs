@@ -1,0 +1,105 @@
+//! The program: what it prints, how it fails, how it ends.
+
+use std::process::Stdio;
+
+use crate::support::{Plain, Server, orgcast, soon};
+
+async fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = orgcast(arguments)
+        .current_dir(std::env::temp_dir())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .output();
+    let output = soon("the program", output).await.unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+#[tokio::test]
+async fn the_default_configuration_is_printed_and_accepted() {
+    let (code, printed, _) = run(&["default-config"]).await;
+    assert_eq!(code, Some(0));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("orgcast.toml");
+    std::fs::write(&file, &printed).unwrap();
+    let (code, out, err) = run(&["check-config", "--config", file.to_str().unwrap()]).await;
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    assert!(out.contains("http://127.0.0.1:5000/ws"), "{out}");
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_configuration_is_said_before_a_port_is_opened() {
+    for (arguments, problem) in [
+        (vec!["serve", "--prot", "1"], "--port"),
+        (vec!["serve", "--port", "many"], "flag --port"),
+        (vec!["serve", "--host", "0.0.0.0"], "allow_insecure"),
+        (vec!["serve", "--path", "ws"], "`path`"),
+        (
+            vec!["check-config", "--config", "nowhere.toml"],
+            "nowhere.toml",
+        ),
+    ] {
+        let (code, _, err) = run(&arguments).await;
+        assert_eq!(code, Some(2), "{arguments:?}: {err}");
+        assert!(err.contains(problem), "{arguments:?}: {err}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("orgcast.toml");
+    std::fs::write(&file, "max_conections_total = 5\n").unwrap();
+    let (code, _, err) = run(&["serve", "--config", file.to_str().unwrap()]).await;
+    assert_eq!(code, Some(2));
+    assert!(
+        err.contains("did you mean `max_connections_total`?"),
+        "{err}"
+    );
+    let mut command = orgcast(&["check-config"]);
+    let output = command.env("ORGCAST_PROT", "1").output().await.unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert!(err.contains("ORGCAST_PORT"), "{err}");
+}
+
+#[tokio::test]
+async fn a_taken_port_is_a_failure_that_names_it() {
+    let server = Server::start(&[]).await;
+    let port = server.address.rsplit(':').next().unwrap();
+    let (code, _, err) = run(&["serve", "--port", port]).await;
+    assert_eq!(code, Some(1));
+    assert!(
+        err.contains(&format!("failed to listen on 127.0.0.1:{port}")),
+        "{err}"
+    );
+}
+
+#[tokio::test]
+async fn a_signal_closes_every_client_with_1001_and_ends_with_exit_code_0() {
+    for signal in ["-TERM", "-INT"] {
+        let mut server = Server::start(&[]).await;
+        let mut client = Plain::connect(&server, "?userId=u&companyId=c").await;
+        client.next().await;
+        let (code, close) = tokio::join!(server.signal(signal), client.close_code());
+        assert_eq!((code, close), (Some(0), 1001), "{signal}");
+    }
+}
+
+#[tokio::test]
+async fn unknown_routes_and_methods_are_answered_in_json() {
+    let server = Server::start(&[]).await;
+    let (status, body) = server.request("GET", "/api/ws/nothing", None).await;
+    assert_eq!((status, &body["error"]["code"]), (404, &"NOT_FOUND".into()));
+    let (status, body) = server.request("GET", "/api/ws/broadcast", None).await;
+    assert_eq!(
+        (status, &body["error"]["code"]),
+        (405, &"METHOD_NOT_ALLOWED".into())
+    );
+    for (path, key, value) in [
+        ("/healthz", "status", "ok"),
+        ("/readyz", "status", "ready"),
+        ("/api/ws/health", "status", "healthy"),
+    ] {
+        assert_eq!(server.get(path).await[key], value, "{path}");
+    }
+}

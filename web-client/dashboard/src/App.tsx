@@ -1,0 +1,148 @@
+import { type Options, OrgcastError } from '@orgcast/client';
+import { useWebSocketContext, WebSocketProvider } from '@orgcast/client/react';
+import { type ReactNode, useCallback, useEffect, useMemo, useState } from 'react';
+
+import { Alerts, Toasts, useToasts } from './Alerts.js';
+import { Attendance } from './Attendance.js';
+import { Breakdown } from './Breakdown.js';
+import { Chart } from './Chart.js';
+import { Connection, SignIn } from './Connection.js';
+import { startDemo } from './demo.js';
+import { Empty } from './Empty.js';
+import { label, type Place } from './places.js';
+import { Sidebar } from './Sidebar.js';
+import { server, usePlace, userId } from './settings.js';
+import { Tiles } from './Tiles.js';
+import { useBoard } from './use-board.js';
+
+export function App(): ReactNode {
+  const [place, go] = usePlace();
+  const [token, setToken] = useState<string>();
+  const { organization_id } = place;
+  const options = useMemo<Options>(
+    () => ({
+      url: server,
+      ...(token === undefined ? { userId, organizationId: organization_id } : { token }),
+      heartbeatInterval: 5000,
+      reconnectMaxDelay: 5000,
+    }),
+    [organization_id, token],
+  );
+  return (
+    <WebSocketProvider options={options}>
+      <Page place={place} go={go} signIn={setToken} />
+    </WebSocketProvider>
+  );
+}
+
+interface PageProps {
+  place: Place;
+  go: (place: Place) => void;
+  signIn: (token: string) => void;
+}
+
+function Page({ place, go, signIn }: PageProps): ReactNode {
+  const connection = useWebSocketContext();
+  const toasts = useToasts();
+  const { board, summary, history } = useBoard(place, toasts.add);
+  const [isDemo, setDemo] = useState(false);
+  const [isOpen, setOpen] = useState(false);
+  const { organization_id } = place;
+  const { add } = toasts;
+  useEffect(() => {
+    if (!isDemo) return;
+    return startDemo(server, organization_id, (reason) => {
+      setDemo(false);
+      add({ id: `demo-${Date.now()}`, severity: 'high', title: 'The demo feed stopped', text: reason });
+    });
+  }, [isDemo, organization_id, add]);
+  const choose = useCallback(
+    (to: Place) => {
+      go(to);
+      setOpen(false);
+    },
+    [go],
+  );
+  const isRefused = connection.connectionStatus === 'error' && isAboutIdentity(connection.error);
+  return (
+    <>
+      <a className="skip" href="#board">
+        Skip to the board
+      </a>
+      <header className="top">
+        <div className="brand">
+          <Logo />
+          <span>
+            orgcast <em>live</em>
+          </span>
+        </div>
+        <button
+          type="button"
+          className="menu"
+          aria-expanded={isOpen}
+          aria-controls="places"
+          onClick={() => setOpen(!isOpen)}
+        >
+          Places
+        </button>
+        <div className="tools">
+          <label className="switch">
+            {/* biome-ignore lint/a11y/useAriaPropsForRole: a checkbox says by itself whether it is checked */}
+            <input type="checkbox" role="switch" checked={isDemo} onChange={(e) => setDemo(e.target.checked)} />
+            <span className="track" aria-hidden="true" />
+            Demo feed
+          </label>
+          <Connection />
+        </div>
+      </header>
+      <div className="columns">
+        <Sidebar isOpen={isOpen} place={place} go={choose} board={board} isDemo={isDemo} />
+        <main id="board" tabIndex={-1}>
+          <div className="heading">
+            <h1>{label(place)}</h1>
+            <p>
+              {board.updates === 0
+                ? 'Waiting for the first update'
+                : summary.sources > 1
+                  ? `Combined from ${summary.sources} places beneath`
+                  : 'As published'}
+            </p>
+          </div>
+          {isRefused && <SignIn error={connection.error} signIn={signIn} />}
+          {board.updates === 0 && !isRefused && <Empty place={place} isDemo={isDemo} startDemo={() => setDemo(true)} />}
+          <Tiles summary={summary} />
+          <div className="charts">
+            <Chart title="Utilization" unit="%" points={history} series="utilization" reference="target" />
+            <Chart title="Backlog" unit="items" points={history} series="backlog" />
+          </div>
+          <div className="pair">
+            <Attendance attendance={summary.attendance} />
+            <Alerts alerts={board.alerts} place={place} />
+          </div>
+          <Breakdown board={board} place={place} go={choose} />
+        </main>
+      </div>
+      <Toasts toasts={toasts.shown} dismiss={toasts.dismiss} />
+    </>
+  );
+}
+
+function isAboutIdentity(error: OrgcastError | null): boolean {
+  return error instanceof OrgcastError && (error.code === 'AUTH_FAILED' || error.code === 'UNAUTHORIZED');
+}
+
+function Logo(): ReactNode {
+  return (
+    <svg viewBox="0 0 32 32" width="28" height="28" aria-hidden="true">
+      <rect width="32" height="32" rx="9" fill="var(--accent)" />
+      <circle cx="16" cy="16" r="4" fill="#fff" />
+      <path
+        d="M8.5 23.5a10.6 10.6 0 0 1 0-15M23.5 8.5a10.6 10.6 0 0 1 0 15"
+        stroke="#fff"
+        strokeWidth="2.6"
+        fill="none"
+        strokeLinecap="round"
+      />
+    </svg>
+  );
+}

@@ -1,0 +1,57 @@
+import type { ReactNode } from 'react';
+
+import { type Board, number, riskOf, rowsWithin } from './board.js';
+import { labelWithin, type Place } from './places.js';
+import { format, toneOf } from './Tiles.js';
+
+interface BreakdownProps {
+  board: Board;
+  place: Place;
+  go: (place: Place) => void;
+}
+
+/** The places beneath, side by side. */
+export function Breakdown({ board, place, go }: BreakdownProps): ReactNode {
+  const rows = rowsWithin(board, place);
+  if (rows.length === 0) return null;
+  return (
+    <section className="card" aria-labelledby="breakdown-title">
+      <h2 id="breakdown-title">Departments and queues</h2>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard */}
+      <section className="scroll" tabIndex={0} aria-label="Places beneath, side by side">
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">Place</th>
+              <th scope="col">Health</th>
+              <th scope="col">Utilization</th>
+              <th scope="col">Backlog</th>
+              <th scope="col">Risk</th>
+            </tr>
+          </thead>
+          <tbody>
+            {rows.map(({ key, place: beneath, kpi, backlog }) => {
+              const health = number(kpi?.health_score);
+              const utilization = number(kpi?.utilization?.current_utilization);
+              return (
+                <tr key={key}>
+                  <th scope="row">
+                    <button type="button" className="link" onClick={() => go(beneath)}>
+                      {labelWithin(beneath, place)}
+                    </button>
+                  </th>
+                  <td data-tone={toneOf(health, 75, 50)}>
+                    <i aria-hidden="true" /> {format(health)}
+                  </td>
+                  <td>{utilization === undefined ? '–' : `${format(utilization, 1)} %`}</td>
+                  <td>{format(number(backlog?.total_items))}</td>
+                  <td className="word">{riskOf(kpi) ?? '–'}</td>
+                </tr>
+              );
+            })}
+          </tbody>
+        </table>
+      </section>
+    </section>
+  );
+}

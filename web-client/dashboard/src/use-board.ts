@@ -1,0 +1,78 @@
+import { useWebSocketEvent } from '@orgcast/client/react';
+import { useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
+
+import { FrameValue } from '../../src/react/frame.js';
+import type { Toast } from './Alerts.js';
+import { type Board, EMPTY, type Summary, summarize, withAlert, withUpdate } from './board.js';
+import { keyOf, labelWithin, type Place, toPlace } from './places.js';
+
+export interface Point {
+  /** Seconds since 1970. */
+  at: number;
+  utilization: number | null;
+  target: number | null;
+  backlog: number | null;
+}
+
+const POINTS_KEPT = 900;
+
+/** No denser than this: a burst is one point. */
+const SPACING_S = 0.5;
+
+/** What is published at a place and beneath it, from the moment it was chosen. */
+export function useBoard(
+  place: Place,
+  toast: (toast: Toast) => void,
+): { board: Board; summary: Summary; history: readonly Point[] } {
+  const key = keyOf(place);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another place begins with nothing
+  const value = useMemo(() => new FrameValue<Board>(EMPTY), [key]);
+  useWebSocketEvent('kpi:update', (kpi) => value.change((board) => withUpdate(board, 'kpi', kpi)), place);
+  useWebSocketEvent('backlog:update', (it) => value.change((board) => withUpdate(board, 'backlog', it)), place);
+  useWebSocketEvent('attendance:update', (it) => value.change((board) => withUpdate(board, 'attendance', it)), place);
+  useWebSocketEvent(
+    'alert:triggered',
+    (alert, { id }) => {
+      value.change((board) => withAlert(board, id, alert));
+      const at = toPlace(alert);
+      toast({
+        id,
+        severity: alert.severity,
+        title: alert.rule_name,
+        text: alert.message ?? (at ? labelWithin(at, place) : ''),
+      });
+    },
+    place,
+  );
+  const board = useSyncExternalStore(value.watch, value.get);
+  const summary = useMemo(() => summarize(board, place), [board, place]);
+  return { board, summary, history: useHistory(key, board, summary) };
+}
+
+function useHistory(key: string, board: Board, summary: Summary): readonly Point[] {
+  const [history, setHistory] = useState<readonly Point[]>([]);
+  const shownFor = useRef(key);
+  useEffect(() => {
+    const isOther = shownFor.current !== key;
+    shownFor.current = key;
+    if (isOther) setHistory([]);
+    if (board.updates === 0) return;
+    const { utilization, target, backlog } = summary;
+    if (utilization === undefined && backlog === undefined) return;
+    const point: Point = {
+      at: Date.now() / 1000,
+      utilization: utilization ?? null,
+      target: target ?? null,
+      backlog: backlog ?? null,
+    };
+    setHistory((points) => {
+      const before = isOther ? [] : points;
+      const last = before.at(-1);
+      const isDense = last !== undefined && point.at - last.at < SPACING_S;
+      return [...(isDense ? before.slice(0, -1) : before), isDense ? { ...point, at: last.at } : point].slice(
+        -POINTS_KEPT,
+      );
+    });
+  }, [key, board, summary]);
+  return history;
+}

@@ -1,0 +1,21 @@
+export { type Backoff, backoffDelay } from './backoff.js';
+export { Client } from './client.js';
+export type { Clock } from './clock.js';
+export {
+  type AnyClientOptions,
+  createClient,
+  createPlainClient,
+  createSocketIoClient,
+  type PlainClientOptions,
+  type Protocol,
+} from './connect.js';
+export { type ErrorCode, OrgcastError, shouldReconnect } from './errors.js';
+export * from './events.js';
+export { getWebSocketClient, type Handlers, WebSocketClient, websocketClient } from './facade.js';
+export type { Filter, Id, Place } from './filter.js';
+export type { Options } from './options.js';
+export { plainTransport } from './plain.js';
+export { disconnectAll } from './shared.js';
+export { type SocketIoOptions, socketIoTransport } from './socket-io.js';
+export type { Endpoint, Meta, OpenTransport, Transport, TransportListener, Via, WebSocketClass } from './transport.js';
+export type { ClientOptions, ConnectionState, ConnectionStatus, Identity, Lifecycle } from './types.js';

@@ -1,0 +1,52 @@
+import { type Filter, type Id, toPlace } from './filter.js';
+import type { Wish } from './shared.js';
+
+/** Options under every name that the systems before had for them. The first of a line counts. */
+export interface Options extends Omit<Wish, 'isHint' | 'organizationId'>, Filter {
+  user_id?: Id | undefined;
+  /** Authenticate as `userId` of the organization on connecting; true. */
+  autoAuthenticate?: boolean | undefined;
+  /** A fixed token; `getToken` is better, since tokens run out. */
+  token?: string | undefined;
+
+  reconnection?: boolean | undefined;
+  autoReconnect?: boolean | undefined;
+  reconnectEnabled?: boolean | undefined;
+
+  reconnectionAttempts?: number | undefined;
+  reconnectMaxAttempts?: number | undefined;
+
+  reconnectionDelay?: number | undefined;
+  reconnectInterval?: number | undefined;
+
+  reconnectionDelayMax?: number | undefined;
+}
+
+/** The options under the names of this package. */
+export function toWish(options: Options = {}): Wish {
+  const o = options;
+  const { token } = o;
+  const isKnown = o.autoAuthenticate !== false;
+  return {
+    url: o.url,
+    path: o.path,
+    protocol: o.protocol,
+    io: o.io,
+    transports: o.transports,
+    WebSocket: o.WebSocket,
+    autoConnect: o.autoConnect,
+    userId: isKnown ? (o.userId ?? o.user_id) : undefined,
+    organizationId: isKnown ? toPlace(o).organization_id : undefined,
+    getToken: isKnown ? (o.getToken ?? (token === undefined ? undefined : () => token)) : undefined,
+    reconnect: o.reconnect ?? o.reconnection ?? o.autoReconnect ?? o.reconnectEnabled,
+    maxReconnectAttempts: o.maxReconnectAttempts ?? o.reconnectionAttempts ?? o.reconnectMaxAttempts,
+    reconnectBaseDelay: o.reconnectBaseDelay ?? o.reconnectionDelay ?? o.reconnectInterval,
+    reconnectMaxDelay: o.reconnectMaxDelay ?? o.reconnectionDelayMax,
+    heartbeatInterval: o.heartbeatInterval,
+    heartbeatTimeout: o.heartbeatTimeout,
+    timeout: o.timeout,
+    debug: o.debug,
+    random: o.random,
+    clock: o.clock,
+  };
+}

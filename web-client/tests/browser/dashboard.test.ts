@@ -1,0 +1,239 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+
+import { ARTIFACTS, openPage, seriousProblems, serveFolder, startBrowser } from '../lib/browser.js';
+import { newOrganization, TestServer, until } from '../lib/server.js';
+
+const DIST = fileURLToPath(new URL('../../dashboard/dist', import.meta.url));
+
+let server: TestServer;
+let pages: Awaited<ReturnType<typeof serveFolder>>;
+let browser: Browser;
+
+beforeAll(async () => {
+  if (!existsSync(DIST)) throw new Error('the dashboard is not built: npm run build');
+  server = await TestServer.start();
+  pages = await serveFolder(DIST);
+  browser = await startBrowser();
+});
+afterAll(async () => {
+  await browser?.close();
+  pages?.close();
+  await server?.stop();
+});
+
+interface Visit {
+  at?: TestServer;
+  query?: Record<string, string>;
+  context?: BrowserContextOptions;
+  before?: (page: Page) => Promise<void>;
+}
+
+async function visit({ at = server, query = {}, context, before }: Visit = {}) {
+  const organization_id = newOrganization();
+  const opened = await openPage(browser, context);
+  await before?.(opened.page);
+  await opened.page.goto(`${pages.origin}/?${new URLSearchParams({ server: at.url, organization_id, ...query })}`);
+  const connection = opened.page.getByTestId('connection');
+  return {
+    ...opened,
+    organization_id,
+    connection,
+    status: (status: string) => opened.page.locator(`[data-testid=connection][data-status=${status}]`).waitFor(),
+    shows: (id: string, text: string) => opened.page.getByTestId(id).getByText(text, { exact: true }).waitFor(),
+    read: (id: string) => opened.page.getByTestId(id).textContent(),
+  };
+}
+
+const KPI = {
+  utilization: { current_utilization: 82.5, target_utilization: 80 },
+  headcount_gap: -3,
+  sla_risk: { level: 'médium <b>' },
+  health_score: 85,
+};
+
+it('shows what was posted', async () => {
+  const { page, complaints, organization_id, status, shows, read } = await visit({ query: { queue_name: 'support' } });
+  await status('live');
+  const at = { organization_id, queue_name: 'support' };
+  expect((await server.broadcast('/kpi', { ...at, ...KPI })).recipients).toBe(1);
+  await server.broadcast('/backlog', { ...at, total_items: 1234, oldest_item_minutes: 17 });
+  await server.broadcast('/attendance', { ...at, scheduled: 20, present: 17, late: 1, absent: 2, on_break: 0 });
+  await server.broadcast('/alert', {
+    ...at,
+    rule_name: 'SLA at risk',
+    severity: 'critical',
+    message: 'Look <b>now</b>',
+  });
+  await shows('present', '17');
+  await page.locator('.toast').getByText('Look <b>now</b>').waitFor();
+  expect(await read('health')).toBe('85');
+  expect(await read('utilization')).toBe('82.5');
+  expect(await read('gap')).toBe('-3');
+  expect(await read('risk')).toBe('Médium <b>');
+  expect(await read('backlog')).toBe('1,234');
+  expect(await page.locator('.alerts li').count()).toBe(1);
+  expect(await page.locator('.alerts').textContent()).toContain('SLA at risk');
+  expect(await read('transport')).toBe('websocket');
+  expect(await read('latency')).toMatch(/^\d+ ms$/);
+
+  await server.broadcast('/kpi', { ...at, ...KPI, health_score: 41 });
+  await shows('health', '41');
+  expect(await server.connections(organization_id)).toHaveLength(1);
+  expect(complaints).toEqual([]);
+});
+
+it('adds up what the places beneath publish, and shows them in the tree', async () => {
+  const { page, organization_id, status, shows, read } = await visit();
+  await status('live');
+  for (const [department_id, queue_name, health_score, total_items] of [
+    ['service', 'support', 80, 10],
+    ['service', 'billing', 60, 20],
+    ['sales', 'inbound', 100, 30],
+  ] as const) {
+    const at = { organization_id, department_id, queue_name };
+    await server.broadcast('/kpi', { ...at, ...KPI, health_score });
+    await server.broadcast('/backlog', { ...at, total_items });
+  }
+  await shows('backlog', '60');
+  expect(await read('health')).toBe('80');
+  await page.getByRole('treeitem', { name: 'service' }).click();
+  await server.broadcast('/kpi', { organization_id, department_id: 'sales', queue_name: 'inbound', health_score: 1 });
+  await server.broadcast('/kpi', {
+    organization_id,
+    department_id: 'service',
+    queue_name: 'billing',
+    health_score: 62,
+  });
+  await shows('health', '62');
+  expect(new URL(page.url()).searchParams.get('department_id')).toBe('service');
+});
+
+it('is used by keyboard: tree, form, switch', async () => {
+  const { page, organization_id, status } = await visit({ query: { department_id: 'service', queue_name: 'support' } });
+  await status('live');
+  const chosen = page.getByRole('treeitem', { name: 'support', exact: true });
+  await chosen.focus();
+  await page.keyboard.press('ArrowUp');
+  await page.keyboard.press('Enter');
+  await page.getByRole('heading', { level: 1, name: `${organization_id} › service` }).waitFor();
+  await page.keyboard.press('ArrowLeft');
+  expect(await page.getByRole('treeitem', { name: 'service' }).getAttribute('aria-expanded')).toBe('false');
+  await page.getByRole('textbox', { name: 'Queue' }).focus();
+  await page.keyboard.type('billing');
+  await page.keyboard.press('Enter');
+  await page.getByRole('heading', { level: 1, name: `${organization_id} › service › billing` }).waitFor();
+  await until(
+    async () =>
+      (await server.connections(organization_id))[0]?.subscriptions.includes(
+        `kpi:org:${organization_id}:dept:service:queue:billing`,
+      ),
+    'the subscription to follow',
+  );
+  await page.getByRole('switch', { name: 'Demo feed' }).focus();
+  await page.keyboard.press('Space');
+  await page.getByRole('treeitem', { name: 'outbound' }).waitFor();
+});
+
+it('moves to another organization and leaves the first', async () => {
+  const { page, complaints, organization_id, status, shows } = await visit();
+  await status('live');
+  const other = newOrganization();
+  await page.getByRole('textbox', { name: 'Organization' }).fill(other);
+  await page.getByRole('button', { name: 'Show', exact: true }).click();
+  await until(async () => (await server.connections(other))[0]?.subscriptions.length === 4, 'the new subscriptions');
+  expect(await server.connections(other)).toHaveLength(1);
+  expect(await server.connections(organization_id)).toEqual([]);
+  await status('live');
+  await server.broadcast('/kpi', { organization_id, ...KPI, health_score: 1 });
+  await server.broadcast('/kpi', { organization_id: other, ...KPI, health_score: 99 });
+  await shows('health', '99');
+  expect(complaints).toEqual([]);
+});
+
+it('survives a restart of the server without a reload', async () => {
+  const own = await TestServer.start();
+  const { page, complaints, organization_id, status, shows } = await visit({ at: own, query: { queue_name: 'q' } });
+  await status('live');
+  await page.evaluate(() => Object.assign(window, { sameDocument: true }));
+  await own.broadcast('/kpi', { organization_id, queue_name: 'q', ...KPI });
+  await shows('health', '85');
+  const wanted = (await own.connections(organization_id))[0]?.subscriptions;
+  expect(wanted).toHaveLength(4);
+  await own.stop();
+  await status('reconnecting');
+  await page.screenshot({ path: join(ARTIFACTS, 'reconnecting.png') });
+  await own.start();
+  await status('live');
+  expect((await own.connections(organization_id))[0]?.subscriptions).toEqual(wanted);
+  await own.broadcast('/kpi', { organization_id, queue_name: 'q', ...KPI, health_score: 52 });
+  await shows('health', '52');
+  expect(await page.evaluate(() => 'sameDocument' in window)).toBe(true);
+  // The browser itself writes down every request that finds nobody.
+  expect(complaints.filter((text) => !/ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY/.test(text))).toEqual([]);
+  await page.context().close();
+  await own.stop();
+});
+
+it('falls back to polling where WebSocket does not get through', async () => {
+  const { complaints, organization_id, status, shows, read } = await visit({
+    before: (page) => page.routeWebSocket(/.*/, (socket) => socket.close()),
+  });
+  await status('live');
+  expect(await read('transport')).toBe('polling');
+  await server.broadcast('/kpi', { organization_id, ...KPI });
+  await shows('health', '85');
+  expect((await server.connections(organization_id))[0]?.transport).toBe('polling');
+  expect(complaints).toEqual([]);
+});
+
+it('has a demo feed over the real API that fills the whole board', async () => {
+  const { page, complaints, organization_id, status } = await visit();
+  await status('live');
+  await page.screenshot({ path: join(ARTIFACTS, 'empty.png') });
+  await page.getByRole('button', { name: 'Start the demo feed' }).click();
+  await page.getByRole('row', { name: /support/ }).waitFor();
+  await page.getByTestId('present').waitFor();
+  await page.locator('.toast').first().waitFor();
+  const { stats } = (await server.get('/api/ws/stats')) as { stats: { messages_by_event: Record<string, number> } };
+  expect(stats.messages_by_event['kpi:update']).toBeGreaterThan(4);
+  await until(() => page.evaluate(() => document.querySelectorAll('canvas').length === 2), 'the charts');
+  await page.waitForTimeout(4000);
+  await page.screenshot({ path: join(ARTIFACTS, 'desktop.png'), fullPage: true });
+  expect(await seriousProblems(page)).toEqual([]);
+  await page.getByText('Demo feed').click();
+  expect((await server.connections(organization_id)).length).toBe(1);
+  expect(complaints).toEqual([]);
+});
+
+it.each([
+  ['dark', { colorScheme: 'dark' }],
+  ['phone', { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true }],
+  [
+    'phone-dark',
+    { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, colorScheme: 'dark' as const },
+  ],
+] as [string, BrowserContextOptions][])('is as good in %s', async (name, context) => {
+  const { page, complaints, status } = await visit({ context });
+  await status('live');
+  expect(await seriousProblems(page)).toEqual([]);
+  await page.getByRole('switch', { name: 'Demo feed' }).check({ force: true });
+  await page.locator('.toast').first().waitFor();
+  await page.waitForTimeout(3000);
+  await page.screenshot({ path: join(ARTIFACTS, `${name}.png`), fullPage: true });
+  expect(await seriousProblems(page)).toEqual([]);
+  const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  expect(overflow).toBeLessThanOrEqual(0);
+  const menu = page.getByRole('button', { name: 'Places' });
+  if (await menu.isVisible()) {
+    await menu.click();
+    await page.getByRole('treeitem', { name: 'support', exact: true }).waitFor();
+    await page.screenshot({ path: join(ARTIFACTS, `${name}-places.png`) });
+  }
+  expect(complaints).toEqual([]);
+  await page.context().close();
+});

@@ -1,0 +1,100 @@
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+import type { Browser } from 'playwright-core';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+
+import { openPage, serveFolder, startBrowser } from '../lib/browser.js';
+import { TestServer, until } from '../lib/server.js';
+
+const run = promisify(execFile);
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+
+let app: string;
+let server: TestServer;
+let browser: Browser;
+
+beforeAll(async () => {
+  app = await mkdtemp(join(tmpdir(), 'orgcast-app-'));
+  server = await TestServer.start();
+  browser = await startBrowser();
+});
+afterAll(async () => {
+  await browser?.close();
+  await server?.stop();
+  await rm(app, { recursive: true, force: true });
+});
+
+it('the ten lines of the README work in an empty Vite app that installed the packed package', async () => {
+  const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', app], { cwd: ROOT });
+  const [packed] = JSON.parse(stdout.slice(stdout.indexOf('[\n'))) as { filename: string; files: { path: string }[] }[];
+  const files = packed?.files.map(({ path }) => path) ?? [];
+  expect(files).toEqual(expect.arrayContaining(['README.md', 'dist/index.js', 'dist/index.d.ts', 'dist/react.js']));
+  expect(files.filter((path) => !/^(dist\/|README\.md$|package\.json$)/.test(path))).toEqual([]);
+
+  const { devDependencies } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'));
+  const versions = Object.fromEntries(
+    ['@types/react', '@types/react-dom', 'react', 'react-dom', 'socket.io-client', 'typescript', 'vite'].map((name) => [
+      name,
+      devDependencies[name],
+    ]),
+  );
+  const manifest = {
+    private: true,
+    type: 'module',
+    dependencies: { ...versions, '@orgcast/client': `file:./${packed?.filename}` },
+  };
+  const readme = await readFile(join(ROOT, 'README.md'), 'utf8');
+  const example = readme.match(/## Ten lines\s+```tsx\n([\s\S]*?)```/)?.[1] ?? '';
+  expect(example.trim().split('\n')).toHaveLength(10);
+
+  await mkdir(join(app, 'src'));
+  await Promise.all(
+    Object.entries({
+      'package.json': JSON.stringify(manifest),
+      'index.html':
+        '<!doctype html><link rel="icon" href="data:,"><div id="root"></div><script type="module" src="/src/main.tsx"></script>',
+      'src/main.tsx': `import { createRoot } from 'react-dom/client';\nimport App from './App';\ncreateRoot(document.getElementById('root')!).render(<App />);\n`,
+      'src/App.tsx': example.replace('http://localhost:5000', server.url),
+      'tsconfig.json': JSON.stringify({
+        compilerOptions: {
+          strict: true,
+          noEmit: true,
+          target: 'ES2022',
+          module: 'ESNext',
+          moduleResolution: 'Bundler',
+          jsx: 'react-jsx',
+          lib: ['ES2022', 'DOM'],
+          types: [],
+        },
+        include: ['src'],
+      }),
+    }).map(([name, text]) => writeFile(join(app, name), text)),
+  );
+  await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline'], { cwd: app });
+  // Without `skipLibCheck`: the package's own declarations are checked too.
+  await run('npx', ['tsc', '-p', '.'], { cwd: app });
+  await run('npx', ['vite', 'build', '--logLevel', 'warn'], { cwd: app });
+
+  const pages = await serveFolder(join(app, 'dist'));
+  try {
+    const { page, complaints } = await openPage(browser);
+    await page.goto(pages.origin);
+    await page
+      .getByText('Live')
+      .waitFor()
+      .catch((error) => {
+        throw new Error(`${error.message}\n${complaints.join('\n')}`);
+      });
+    await until(async () => (await server.connections('org_123'))[0]?.subscriptions.length, 'the subscription');
+    await server.broadcast('/kpi', { organization_id: 'org_123', queue_name: 'support', health_score: 85 });
+    await page.getByText('Health: 85').waitFor();
+    expect(complaints).toEqual([]);
+  } finally {
+    pages.close();
+  }
+});

@@ -1,0 +1,1 @@
+export { websocketClient } from '@orgcast/client';
