@@ -133,7 +133,7 @@ impl SocketIoGateway {
             .max_payload(limit as u64)
             .ws_max_message_size(limit)
             .ws_max_frame_size(limit)
-            .ws_read_buffer_size(512)
+            .ws_read_buffer_size(128)
             .build_with_inner_svc(Router::new());
         let entrance = Entrance {
             hub: Arc::clone(&hub),
@@ -287,7 +287,12 @@ impl SocketIoGateway {
         *request.uri_mut() = uri;
         request.extensions_mut().insert(session);
         // The call only spawns; what it could refuse was checked before.
-        if let Some(Err(refused)) = self.service.clone().call((stream, request)).now_or_never() {
+        if let Some(Err(refused)) = self
+            .service
+            .clone()
+            .call((Box::new(stream), request))
+            .now_or_never()
+        {
             tracing::debug!(%refused, "WebSocket refused after its handshake");
         }
     }
