@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod compression;
+mod dashboard;
 mod docs;
 mod hub;
 mod program;
