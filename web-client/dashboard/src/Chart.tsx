@@ -55,6 +55,7 @@ export function Chart({ title, unit, points, series, reference }: ChartProps): R
       <div
         className="plot"
         data-empty={points.length < 2}
+        data-points={points.length}
         ref={box}
         role="img"
         aria-label={describe(title, unit, values)}
