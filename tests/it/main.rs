@@ -4,6 +4,7 @@
 
 mod compression;
 mod dashboard;
+mod demo;
 mod docs;
 mod hub;
 mod program;

@@ -143,12 +143,14 @@ function Page({ place, go, hasToken, signIn }: PageProps): ReactNode {
               title="The demo feed needs an API key"
               reason={keyProblem}
               name="API key"
-              hint="orgcast gen-key makes one; its scope is broadcast. It stays in the memory of this page."
+              hint="Its scope is broadcast. It stays in the memory of this page."
               action="Start the demo feed"
               submit={enterKey}
             />
           )}
-          {board.updates === 0 && !isRefused && <Empty place={place} isDemo={isDemo} startDemo={() => setDemo(true)} />}
+          {board.updates === 0 && !isRefused && keyProblem === undefined && (
+            <Empty place={place} isDemo={isDemo} startDemo={() => setDemo(true)} />
+          )}
           <Tiles summary={summary} />
           <div className="charts">
             <Chart title="Utilization" unit="%" points={history} series="utilization" reference="target" />

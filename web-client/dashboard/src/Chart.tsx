@@ -82,7 +82,8 @@ function optionsOf(element: HTMLElement, unit: string, hasReference: boolean): u
     height: element.clientHeight,
     legend: { show: false },
     cursor: { y: false, points: { size: 7 } },
-    padding: [8, 8, 0, 0],
+    // To the right there is room for half of the last time.
+    padding: [8, 30, 0, 0],
     scales: {
       x: { time: true, range: (_plot, from, to) => [Math.min(from, to - LEAST_S), to] },
       y: {
