@@ -220,7 +220,7 @@ it('has a demo feed over the real API that fills the whole board', async () => {
   await drawn(page);
   await page.screenshot({ path: join(ARTIFACTS, 'desktop.png'), fullPage: true });
   expect(await seriousProblems(page)).toEqual([]);
-  await page.getByText('Demo feed').click();
+  await page.getByText('Demo feed', { exact: true }).click();
   expect((await server.connections(organization_id)).length).toBe(1);
   expect(complaints).toEqual([]);
 });
@@ -229,7 +229,7 @@ it('asks for a token and an API key where the server wants them, and keeps neith
   const secret = 'a secret of at least thirty-two bytes';
   const organization = newOrganization();
   const [key = '', hash = ''] = (await output('gen-key', '--name', 'demo', '--organization', organization)).match(
-    /ock_\w+|sha256:\w+/g,
+    /ock_[\w-]+|sha256:\w+/g,
   ) as string[];
   const keys = `{ demo = { hash = "${hash}", organization = "${organization}", scopes = ["broadcast", "read"] } }`;
   const own = await TestServer.startAsShipped('--auth.jwt-secret', secret, '--api-keys', keys);
@@ -245,7 +245,7 @@ it('asks for a token and an API key where the server wants them, and keeps neith
   await signIn.getByRole('button', { name: 'Sign in' }).click();
   await status('live');
 
-  await page.getByText('Demo feed').click();
+  await page.getByText('Demo feed', { exact: true }).click();
   const wanted = page.getByRole('form', { name: 'The demo feed needs an API key' });
   await wanted.getByText(/an API key is needed/).waitFor();
   expect(await page.getByRole('switch', { name: 'Demo feed' }).isChecked()).toBe(false);
