@@ -22,7 +22,7 @@ help:
 # The page is a part of the binary, so it comes first; the server is whole without it.
 run:
 	@if ! command -v npm >/dev/null; then \
-	    echo 'make run: npm is not there, so the server has no page; install Node 20 for it'; \
+	    echo 'make run: npm is not there, so the page is not built; install Node 20 for it'; \
 	elif ! $(MAKE) --no-print-directory page; then \
 	    echo 'make run: the page could not be built, see above; the server starts without a new one'; \
 	fi
@@ -30,6 +30,7 @@ run:
 	exec target/release/orgcast serve $(ARGS)
 
 page: $(PAGE)
+	@:
 
 $(PAGE): $(MODULES) $(PAGE_SOURCES)
 	cd web-client && npm run build:dashboard
