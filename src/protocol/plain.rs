@@ -32,6 +32,7 @@ use crate::hub::outbound::Outbound;
 use crate::hub::ports::{Deliver, Delivery};
 use crate::hub::rates::{Admission, Rate};
 use crate::hub::refused::Refused;
+use crate::wire::flusher::Flusher;
 use crate::wire::frame::{Opcode, close_frame, server_frame};
 use crate::wire::inbound::{Verdict, Violation};
 use crate::wire::link::{Class, Link, LinkOptions, Overdue, Pushed, Tap};
@@ -49,6 +50,7 @@ pub struct PlainOptions {
     pub ping_timeout: Duration,
     pub max_message_size: usize,
     pub link: LinkOptions,
+    pub flusher: Flusher,
 }
 
 /// The door for plain WebSockets.
@@ -137,7 +139,8 @@ impl PlainGateway {
             speech: Arc::clone(&speech),
         });
         let link = self.options.link.negotiated(deflates);
-        let stream = Stream::new(transport, read_ahead, b"", link, tap);
+        let flusher = &self.options.flusher;
+        let stream = Stream::new(transport, read_ahead, b"", link, flusher, tap);
         let exit = Arc::new(Exit::new(Arc::clone(stream.link()), speech, &self.options));
         let opened = entry
             .map_err(|(fault, lease)| (fault, CloseReason::ConnectionLimit, Some(lease)))
