@@ -1,4 +1,6 @@
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
@@ -6,11 +8,18 @@ import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { ARTIFACTS, openPage, seriousProblems, startBrowser } from '../lib/browser.js';
 import { newOrganization, output, TestServer, until } from '../lib/server.js';
 
+const SCRIPT = 'assets/dashboard.js';
+const BUILT = fileURLToPath(new URL(`../../dashboard/dist/${SCRIPT}`, import.meta.url));
+
 let server: TestServer;
 let browser: Browser;
 
 beforeAll(async () => {
   server = await TestServer.startAsShipped();
+  const served = await fetch(`${server.url}/${SCRIPT}`);
+  if ((await served.text()) !== (await readFile(BUILT, 'utf8'))) {
+    throw new Error('the server carries another page than dashboard/dist, or none: make build');
+  }
   browser = await startBrowser();
 });
 afterAll(async () => {
