@@ -34,7 +34,7 @@ pub struct Connection {
     last_activity: AtomicU64,
     /// Its place among all connections, and its rate.
     pub(super) ticket: Arc<Ticket>,
-    pub(super) deliver: Box<dyn Deliver>,
+    pub(super) deliver: Arc<dyn Deliver>,
     pub(super) membership: Mutex<Membership>,
 }
 
@@ -57,7 +57,7 @@ pub struct NewConnection {
     pub protocol: Protocol,
     pub remote_address: IpAddr,
     pub ticket: Arc<Ticket>,
-    pub deliver: Box<dyn Deliver>,
+    pub deliver: Arc<dyn Deliver>,
 }
 
 impl Connection {

@@ -90,8 +90,9 @@ struct Prepared {
     receipt: Receipt,
 }
 
-/// After so many deliveries a publisher lets others run.
-const DELIVERIES_AT_ONCE: usize = 128;
+/// After so many deliveries, some milliseconds, a publisher lets others run. To pause more often costs
+/// more: others then go on with it on another processor.
+const DELIVERIES_AT_ONCE: usize = 1024;
 
 impl Hub {
     /// Publishes an event. When it returns, the event is queued for every connection that hears it,

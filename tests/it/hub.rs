@@ -93,7 +93,7 @@ fn newcomer(hub: &Hub, recorder: &Recorder) -> NewConnection {
         ticket: hub.gate.admit(HERE).unwrap(),
         protocol: Protocol::Websocket,
         remote_address: HERE,
-        deliver: Box::new(recorder.clone()),
+        deliver: Arc::new(recorder.clone()),
     }
 }
 

@@ -13,9 +13,9 @@ use crate::domain::event::Priority;
 use crate::domain::fault::CloseReason;
 use crate::domain::time::UnixMillis;
 use crate::hub::Hub;
-use crate::hub::outbound::Outbound;
+use crate::hub::outbound::{Encoding, Outbound};
 use crate::hub::ports::{Deliver, Delivery};
-use crate::protocol::envelope::reply_frame;
+use crate::protocol::envelope::{Inbound, reply_frame};
 use crate::protocol::session::Reply;
 use crate::protocol::speech::Speech;
 use crate::protocol::{outgoing, refusal};
@@ -67,7 +67,9 @@ fn frame_of(speech: Speech, reply: &Reply, id: Option<&Value>) -> Bytes {
 /// The hub's hold on a plain client.
 pub(super) struct Exit {
     link: Arc<Link>,
-    pub speech: Arc<Mutex<Speech>>,
+    /// How the client reads events; of `speech`, and nearer at hand.
+    encoding: Mutex<Encoding>,
+    speech: Arc<Mutex<Speech>>,
     ping_interval: Duration,
     ping_timeout: Duration,
     opened: Instant,
@@ -78,8 +80,10 @@ pub(super) struct Exit {
 
 impl Exit {
     pub fn new(link: Arc<Link>, speech: Arc<Mutex<Speech>>, options: &PlainOptions) -> Self {
+        let encoding = speech.lock().encoding();
         Self {
             link,
+            encoding: Mutex::new(encoding),
             speech,
             ping_interval: options.ping_interval,
             ping_timeout: options.ping_timeout,
@@ -97,6 +101,13 @@ impl Exit {
     pub fn finish(&self, reason: CloseReason) {
         self.link
             .finish(Some(&close_frame(reason.code(), reason.text())));
+    }
+
+    /// Learns from a message how the client speaks.
+    pub fn hear(&self, inbound: &Inbound) {
+        let mut speech = self.speech.lock();
+        speech.hear(inbound);
+        *self.encoding.lock() = speech.encoding();
     }
 
     pub fn heard(&self) {
@@ -119,9 +130,9 @@ impl Exit {
     }
 }
 
-impl Deliver for Arc<Exit> {
+impl Deliver for Exit {
     fn deliver(&self, outbound: &Arc<Outbound>) -> Delivery {
-        let encoding = self.speech.lock().encoding();
+        let encoding = *self.encoding.lock();
         let frame = outgoing(&self.link, outbound, encoding);
         let class = match outbound.event.priority {
             Priority::Low => Class::Droppable,

@@ -28,6 +28,7 @@ use crate::domain::words::ORGANIZATION;
 use crate::hub::Hub;
 use crate::hub::connection::{NewConnection, Protocol};
 use crate::hub::limits::{Lease, Ticket};
+use crate::hub::ports::Deliver;
 use crate::wire::flusher::Flusher;
 use crate::wire::link::LinkOptions;
 use crate::wire::stream::Stream;
@@ -141,7 +142,7 @@ impl PlainGateway {
                     protocol: Protocol::Websocket,
                     remote_address,
                     ticket,
-                    deliver: Box::new(Arc::clone(&exit)),
+                    deliver: Arc::clone(&exit) as Arc<dyn Deliver>,
                 });
                 let mut session = Session::new(attachment, Arc::clone(&self.authenticator));
                 let reply = claim

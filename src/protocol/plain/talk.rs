@@ -90,7 +90,7 @@ impl Talk {
 fn answer(session: &mut Session, exit: &Exit, text: &str) {
     match envelope::read(text) {
         Ok(inbound) => {
-            exit.speech.lock().hear(&inbound);
+            exit.hear(&inbound);
             let reply = session.handle(&inbound.event, Ok(inbound.data));
             exit.reply(&reply, inbound.id.as_ref());
         }
@@ -103,7 +103,7 @@ fn refuse(session: &mut Session, exit: &Exit, message: &Message, wait: Duration)
     let id = match message {
         Message::Text(text) => match envelope::read(text) {
             Ok(inbound) => {
-                exit.speech.lock().hear(&inbound);
+                exit.hear(&inbound);
                 inbound.id
             }
             Err((_, id)) => id,

@@ -177,7 +177,7 @@ impl<P: Pipe> EngineSession<P> {
         match (self.client(), self.link()) {
             (Some(client), _) => {
                 let last_words = fault_object(&Fault::rate_abused());
-                client.lane.close(reason, Some(last_words));
+                client.lane.end(reason, Some(last_words));
                 client.leave();
             }
             (None, Some(link)) => link.finish(Some(&close_frame(reason.code(), reason.text()))),
@@ -388,28 +388,26 @@ fn fault_object(fault: &Fault) -> serde_json::Value {
 }
 
 /// The hub's hold on a Socket.IO client.
-pub(super) struct Exit<P>(pub Arc<Lane<P>>);
-
-impl<P: Pipe> Deliver for Exit<P> {
+impl<P: Pipe> Deliver for Lane<P> {
     fn deliver(&self, outbound: &Arc<Outbound>) -> Delivery {
-        self.0.send(Item::Event(Arc::clone(outbound)))
+        self.send(Item::Event(Arc::clone(outbound)))
     }
 
     fn close(&self, reason: CloseReason) {
         let last_words = reason.last_words().as_ref().map(fault_object);
-        self.0.close(reason, last_words);
+        self.end(reason, last_words);
     }
 
     fn tick(&self, now: Instant) -> Option<CloseReason> {
-        self.0.tick(now)
+        self.look_after(now)
     }
 
     fn waiting(&self) -> usize {
-        self.0.waiting()
+        self.queued()
     }
 
     fn transport(&self) -> &'static str {
-        if self.0.is_polling() {
+        if self.is_polling() {
             "polling"
         } else {
             "websocket"

@@ -126,7 +126,7 @@ impl<P: Pipe> Lane<P> {
         let closing = state.closing.take();
         drop(state);
         if let Some(reason) = closing {
-            self.close(reason, None);
+            self.end(reason, None);
         }
     }
 
@@ -297,7 +297,7 @@ impl<P: Pipe> Lane<P> {
         }
     }
 
-    pub fn waiting(&self) -> usize {
+    pub fn queued(&self) -> usize {
         let state = self.state.lock();
         state.held.len() + state.link.as_ref().map_or(0, |link| link.waiting().0)
     }
@@ -307,7 +307,7 @@ impl<P: Pipe> Lane<P> {
     }
 
     /// Closes a client that does not move.
-    pub fn tick(&self, now: Instant) -> Option<CloseReason> {
+    pub fn look_after(&self, now: Instant) -> Option<CloseReason> {
         let (link, stuck) = {
             let mut state = self.state.lock();
             self.advance(&mut state);
@@ -329,7 +329,7 @@ impl<P: Pipe> Lane<P> {
     }
 
     /// Tells the client why and closes, behind everything sent before.
-    pub fn close(&self, reason: CloseReason, last_words: Option<Value>) {
+    pub fn end(&self, reason: CloseReason, last_words: Option<Value>) {
         if let Some(error) = last_words {
             self.send(Item::reply("error", &error));
         }
@@ -659,6 +659,6 @@ mod tests {
         assert_eq!(lane.send(plain(5)), Delivery::Overflow);
         assert_eq!(queue.take(), ["close"]);
         assert_eq!(lane.send(plain(6)), Delivery::Gone);
-        assert_eq!(lane.waiting(), 0);
+        assert_eq!(lane.queued(), 0);
     }
 }

@@ -12,7 +12,7 @@ use socketioxide::handler::{FromConnectParts, FromMessageParts, MessageHandler, 
 use socketioxide::socket::Socket;
 use socketioxide::{SendError, SocketError, TransportType};
 
-use super::engine::{Client, EngineSession, Exit};
+use super::engine::{Client, EngineSession};
 use super::inspect::{LIMITED, MALFORMED};
 use super::item::Item;
 use super::lane::{Emitted, Lane, Pipe};
@@ -23,6 +23,7 @@ use crate::domain::fault::Fault;
 use crate::domain::words;
 use crate::hub::Hub;
 use crate::hub::connection::{NewConnection, Protocol};
+use crate::hub::ports::Deliver;
 use crate::protocol::envelope::Meta;
 use crate::protocol::session::Session;
 use crate::wire::link::LinkOptions;
@@ -133,7 +134,7 @@ impl Entrance {
             protocol: Protocol::SocketIo,
             remote_address: engine.remote_address,
             ticket,
-            deliver: Box::new(Exit(Arc::clone(&lane))),
+            deliver: Arc::clone(&lane) as Arc<dyn Deliver>,
         });
         let mut session = Session::new(attachment, Arc::clone(&self.authenticator));
         let reply = session.authenticate_handshake(claim)?;
