@@ -23,12 +23,12 @@ use crate::wire::http_stream::{HttpStream, HttpTimeouts, Phase, TimedOut};
 use crate::wire::tls::TlsStream;
 use crate::wire::transport::Transport;
 
-/// Connections that the system may hold until they are accepted.
 /// What the system keeps of unsent bytes for one connection; Linux takes twice as much. Without a
 /// bound it grows to megabytes, and a client that reads slowly but steadily would not be seen to
 /// take anything for longer than the write timeout.
 const SEND_BUFFER_BYTES: usize = 128 * 1024;
 
+/// Connections that the system may hold until they are accepted.
 const BACKLOG: u32 = 4096;
 /// Bytes of a connection's buffer, and so of a request's headers.
 const MAX_HEADER_BYTES: usize = 16 * 1024;

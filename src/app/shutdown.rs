@@ -26,6 +26,8 @@ pub struct DrainOptions {
 
 /// How often it is looked whether everybody has gone.
 const LOOK: Duration = Duration::from_millis(10);
+/// How often it is looked whether all who poll have gone.
+const LOOK_FOR_POLLING: Duration = Duration::from_millis(50);
 /// How long requests may still take once every client has gone.
 const LAST_REQUESTS: Duration = Duration::from_secs(5);
 
@@ -41,10 +43,11 @@ pub(super) async fn drain(
     hub.begin_drain();
     tokio::time::sleep(options.delay).await;
     hub.gate.close();
-    // Nobody listens any more only if the accept loop has ended, which is what is wanted.
-    let _ = stop_accepting.send(true);
     let everybody = async {
-        send_away(hub, options, end).await;
+        tokio::join!(
+            send_away(hub, options, end),
+            stop_listening(hub, &stop_accepting)
+        );
         let requests = async { while alive.recv().await.is_some() {} };
         // Whoever is still in the middle of a request then is not worth waiting for.
         let _ = tokio::time::timeout(LAST_REQUESTS, requests).await;
@@ -57,7 +60,17 @@ pub(super) async fn drain(
     }
 }
 
-/// Closes all connections, the batches within half of the time that is left, and waits until they
+/// Lets nobody in any more. Clients that poll are waited for: what is queued for them goes with their
+/// next request, which may come on a connection of its own.
+async fn stop_listening(hub: &Hub, stop_accepting: &watch::Sender<bool>) {
+    while hub.connections().iter().any(|client| client.is_polling()) {
+        tokio::time::sleep(LOOK_FOR_POLLING).await;
+    }
+    // Nobody listens any more only if the accept loop has ended, which is what is wanted.
+    let _ = stop_accepting.send(true);
+}
+
+/// Closes all connections, those that poll first, the batches within half of the time that is left, and waits until they
 /// are gone. Those that come up meanwhile, having shaken hands before, are closed too.
 async fn send_away(hub: &Hub, options: DrainOptions, end: Instant) {
     let mut told = HashSet::new();
@@ -69,6 +82,7 @@ async fn send_away(hub: &Hub, options: DrainOptions, end: Instant) {
         }
         connections.retain(|connection| told.insert(connection.id));
         connections.shuffle(&mut rand::rng());
+        connections.sort_by_key(|client| !client.is_polling());
         let (batch, interval) = pace(connections.len(), options, half);
         for (at, some) in connections.chunks(batch).enumerate() {
             if at > 0 {

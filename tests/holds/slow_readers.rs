@@ -126,7 +126,7 @@ impl Publisher {
 }
 
 /// A member of the organization that reads nothing any more.
-async fn stall(address: SocketAddr) -> TcpStream {
+pub async fn stall(address: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     let mut tcp = socket.connect(address).await.unwrap();
@@ -139,7 +139,7 @@ async fn stall(address: SocketAddr) -> TcpStream {
 }
 
 /// Sends to the stalled one alone until the system takes no more for it.
-async fn fill(address: SocketAddr) {
+pub async fn fill(address: SocketAddr) {
     let target = json!({ "organization_id": "a", "user_id": "stalled" });
     let data = "x".repeat(100_000);
     let event = json!({ "event": "notification", "data": data, "target": target });

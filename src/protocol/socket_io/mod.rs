@@ -4,6 +4,7 @@
 //! serves polling. What is sent goes its way through a [`lane::Lane`].
 
 mod engine;
+mod farewell;
 mod inspect;
 mod item;
 mod lane;
@@ -167,13 +168,11 @@ impl SocketIoGateway {
                 Some(session) if request.method() == Method::POST => {
                     self.post(request, &session).await
                 }
-                session => {
+                Some(session) => {
                     let response = self.call(request).await;
-                    if let Some(client) = session.and_then(|session| session.client()) {
-                        client.lane.pump();
-                    }
-                    response
+                    polled(&session, response).await
                 }
+                None => self.call(request).await,
             });
         }
         let Ok(version) = version(&query) else {
@@ -310,6 +309,24 @@ impl SocketIoGateway {
             Err(never) => match never {},
         }
     }
+}
+
+/// Goes on with what waits for the client, now that a poll of it was answered.
+async fn polled(session: &Engine, response: Response<Body>) -> Response<Body> {
+    let Some(client) = session.client() else {
+        return response;
+    };
+    let (response, is_last) = if client.lane.is_leaving() {
+        farewell::in_place_of_marker(session.version, response).await
+    } else {
+        (response, false)
+    };
+    if is_last {
+        client.lane.marker_passed();
+    } else {
+        client.lane.pump();
+    }
+    response
 }
 
 /// Closes a session on polling as a client would: with a close packet.
