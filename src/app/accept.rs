@@ -175,3 +175,31 @@ async fn serve(tcp: TcpStream, remote: SocketAddr, door: Door) {
         tracing::debug!(%error, %remote, "connection ended with an error");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_accepted_connection_sends_at_once_and_notices_a_peer_that_is_gone() {
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (_client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (tcp, _) = accepted.unwrap();
+        let transport = transport(tcp, None).unwrap();
+        let Transport::Tcp(tcp) = &transport else {
+            panic!("no TLS was asked for")
+        };
+        assert!(tcp.nodelay().unwrap());
+        let socket = SockRef::from(tcp);
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_mins(1));
+        assert_eq!(
+            socket.tcp_keepalive_interval().unwrap(),
+            Duration::from_secs(15)
+        );
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), 4);
+        // Linux says twice of what was asked for.
+        assert!(socket.send_buffer_size().unwrap() <= 2 * SEND_BUFFER_BYTES);
+    }
+}

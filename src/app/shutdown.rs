@@ -86,8 +86,7 @@ async fn send_away(hub: &Hub, options: DrainOptions, end: Instant) {
         let (batch, interval) = pace(connections.len(), options, half);
         for (at, some) in connections.chunks(batch).enumerate() {
             if at > 0 {
-                let jitter = rand::rng().random_range(0.5..1.5);
-                tokio::time::sleep(interval.mul_f64(jitter)).await;
+                tokio::time::sleep(jittered(interval)).await;
             }
             for connection in some {
                 hub.close(connection, CloseReason::GoingAway);
@@ -96,6 +95,12 @@ async fn send_away(hub: &Hub, options: DrainOptions, end: Instant) {
         drop(connections);
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// The interval or up to half of it more or less: servers that end together don't send their clients
+/// on in step.
+fn jittered(interval: Duration) -> Duration {
+    interval.mul_f64(rand::rng().random_range(0.5..1.5))
 }
 
 /// Batch and interval as wanted, the batch larger if all would take longer than `time`.
@@ -126,5 +131,14 @@ mod tests {
         assert_eq!(pace(60_000, options, half), (400, options.interval));
         assert_eq!(pace(10, options, Duration::ZERO), (100, options.interval));
         assert_eq!(pace(0, options, half), (100, options.interval));
+    }
+
+    #[test]
+    fn no_two_servers_keep_step() {
+        let interval = Duration::from_millis(100);
+        let pauses: HashSet<_> = (0..50).map(|_| jittered(interval)).collect();
+        assert!(pauses.len() > 25, "{pauses:?}");
+        let bounds = interval / 2..interval * 3 / 2;
+        assert!(pauses.iter().all(|pause| bounds.contains(pause)));
     }
 }

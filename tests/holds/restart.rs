@@ -221,6 +221,35 @@ async fn a_second_signal_ends_the_server_at_once() {
 }
 
 #[tokio::test]
+async fn clients_are_closed_in_batches_with_pauses_between_them() {
+    const INTERVAL: Duration = Duration::from_millis(400);
+    let server = here(|config| {
+        config.drain_batch_size = 2;
+        config.drain_interval_ms = 400;
+        config.shutdown_timeout_ms = 3_600_000;
+    })
+    .await;
+    let mut members = JoinSet::new();
+    for number in 0..8 {
+        let mut member = Ws::member(server.address, "a", &format!("u{number}")).await;
+        members.spawn(async move {
+            let end = member.close().await;
+            assert_eq!(end, Got::Close(1001, "Server going away".into()));
+            Instant::now()
+        });
+    }
+    let stopped = tokio::spawn(server.stop());
+    let mut ends = Vec::new();
+    while let Some(end) = members.join_next().await {
+        ends.push(end.unwrap());
+    }
+    // Four batches, and three pauses of which each is at least half an interval.
+    let spread = ends[7].duration_since(ends[0]);
+    assert!(spread >= INTERVAL / 2 * 3 - INTERVAL / 4, "{spread:?}");
+    within("the end of the server", stopped).await.unwrap();
+}
+
+#[tokio::test]
 async fn everybody_is_told_to_come_back_and_gets_what_was_queued_before() {
     let server = here(|config| config.drain_batch_size = 1).await;
     let address = server.address;

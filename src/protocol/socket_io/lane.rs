@@ -162,6 +162,14 @@ impl<P: Pipe> Lane<P> {
         self.advance(&mut state);
     }
 
+    /// A poll has found nothing and waits: the library's queue is empty. What was held for want of
+    /// room would otherwise stay until something else ends the poll.
+    pub fn poll_waits(&self) {
+        let mut state = self.state.lock();
+        state.in_library = Load::default();
+        self.advance(&mut state);
+    }
+
     /// Whether the answer to a poll may have the marker in it.
     pub fn is_leaving(&self) -> bool {
         let state = self.state.lock();
@@ -671,6 +679,21 @@ mod tests {
         assert_eq!(queue.take(), ["marker"]);
         lane.marker_passed();
         assert_eq!(read(&mut client, 1).await, ["5"]);
+    }
+
+    #[tokio::test]
+    async fn a_long_event_does_not_wait_behind_one_that_a_poll_has_fetched() {
+        let (queue, lane) = lane(10, None);
+        lane.open();
+        lane.send(plain(1));
+        lane.pump();
+        let long = "x".repeat(OPTIONS.max_message_size);
+        let length = long.len() + 2;
+        lane.send(event(&format!("\"{long}\""), Priority::Medium, false));
+        assert_eq!(queue.take(), ["1"], "the poll may have missed it");
+        lane.poll_waits();
+        let sent = queue.take();
+        assert_eq!((sent.len(), sent[0].len()), (1, length));
     }
 
     #[tokio::test]

@@ -11,6 +11,7 @@ mod lane;
 mod library;
 
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::FutureExt;
+use futures_util::future::poll_immediate;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Collected, Limited};
 use socketioxide::SocketIo;
@@ -26,6 +28,7 @@ use socketioxide::service::SocketIoService;
 use tower::Service;
 
 use engine::{Closer, EngineSession, EngineVersion, Entry, Sessions};
+use farewell::in_place_of_marker;
 use library::{Engine, Entrance, Handshake, LibraryPipe, MARKER, opened};
 
 use super::enter;
@@ -168,10 +171,7 @@ impl SocketIoGateway {
                 Some(session) if request.method() == Method::POST => {
                     self.post(request, &session).await
                 }
-                Some(session) => {
-                    let response = self.call(request).await;
-                    polled(&session, response).await
-                }
+                Some(session) => self.get(request, &session).await,
                 None => self.call(request).await,
             });
         }
@@ -195,6 +195,35 @@ impl SocketIoGateway {
             self.sessions.insert(&sid, &session);
         }
         Ok(Response::from_parts(parts, Body::from(body)))
+    }
+
+    /// A poll, and what it means for what waits for the client.
+    async fn get(&self, request: Request<Body>, session: &Engine) -> Response<Body> {
+        // Without a budget, the library looks through all of its queue before it waits.
+        let mut call = pin!(tokio::task::unconstrained(self.call(request)));
+        let response = match poll_immediate(call.as_mut()).await {
+            Some(response) => response,
+            None => {
+                if let Some(client) = session.client() {
+                    client.lane.poll_waits();
+                }
+                call.await
+            }
+        };
+        let Some(client) = session.client() else {
+            return response;
+        };
+        if client.lane.is_leaving() {
+            let (response, is_last) = in_place_of_marker(session.version, response).await;
+            if is_last {
+                client.lane.marker_passed();
+            } else {
+                client.lane.pump();
+            }
+            return response;
+        }
+        client.lane.pump();
+        response
     }
 
     /// Hands the packets of a polling request to the library, a part at a time: whoever sends
@@ -309,24 +338,6 @@ impl SocketIoGateway {
             Err(never) => match never {},
         }
     }
-}
-
-/// Goes on with what waits for the client, now that a poll of it was answered.
-async fn polled(session: &Engine, response: Response<Body>) -> Response<Body> {
-    let Some(client) = session.client() else {
-        return response;
-    };
-    let (response, is_last) = if client.lane.is_leaving() {
-        farewell::in_place_of_marker(session.version, response).await
-    } else {
-        (response, false)
-    };
-    if is_last {
-        client.lane.marker_passed();
-    } else {
-        client.lane.pump();
-    }
-    response
 }
 
 /// Closes a session on polling as a client would: with a close packet.
