@@ -24,9 +24,10 @@ static PER_SECOND: LazyLock<u32> = LazyLock::new(|| {
     })
 });
 const PAYLOAD: usize = 2048;
-/// How often a client stalls, and the seconds without one before each time: often and short, so that
-/// whatever else the machine does falls on both alike.
-const ROUNDS: usize = 4;
+/// How often a client stalls, and the seconds without one before each time. Each time is compared with
+/// the seconds just before it, and most have to hold: what else the machine does comes and goes, and
+/// what a stalled reader does to others it does every time.
+const ROUNDS: usize = 5;
 const PHASE: u32 = 2;
 
 /// In which a client that takes nothing has to be gone: far above the timeouts of the tests, for slow
@@ -188,11 +189,11 @@ async fn a_stalled_reader_is_evicted_and_nobody_else_notices() {
         count: 0,
     };
     publisher.phase(1).await;
-    let (mut with, mut without) = (Vec::new(), Vec::new());
+    let mut rounds = Vec::new();
     let resident = server.resident();
     let mut highest = 0;
     for _ in 0..ROUNDS {
-        without.push(publisher.phase(PHASE).await);
+        let without = publisher.phase(PHASE).await;
         let stalled = stall(address).await;
         wait_for_stats(address, "the stalled one", |stats| {
             stats["active_connections"] == HEALTHY + 1
@@ -200,12 +201,14 @@ async fn a_stalled_reader_is_evicted_and_nobody_else_notices() {
         .await;
         fill(address).await;
         let stalls = Instant::now();
+        let mut with = micros(start)..0;
         while server.stats().await["active_connections"] != HEALTHY {
             assert!(stalls.elapsed() < IN_TIME, "it was not evicted");
-            with.push(publisher.phase(1).await);
+            with.end = publisher.phase(1).await.end;
             highest = highest.max(server.resident());
         }
         drop(stalled);
+        rounds.push((without, with));
     }
     let stats = server.stats().await;
     assert_eq!(stats["closed_by_reason"]["too_slow"], ROUNDS);
@@ -220,26 +223,25 @@ async fn a_stalled_reader_is_evicted_and_nobody_else_notices() {
         );
     }
     let delays = std::mem::take(&mut seen.lock().delays);
-    let within_phases = |phases: &[std::ops::Range<u64>]| {
-        let wanted = |sent| phases.iter().any(|phase| phase.contains(&sent));
-        delays
-            .iter()
-            .filter(|(sent, _)| wanted(*sent))
-            .map(|(_, delay)| *delay)
-            .collect::<Vec<_>>()
+    let p99_of = |phase: &std::ops::Range<u64>| {
+        let wanted = delays.iter().filter(|(sent, _)| phase.contains(sent));
+        p99(wanted.map(|(_, delay)| *delay).collect())
     };
-    let (with, without) = (p99(within_phases(&with)), p99(within_phases(&without)));
+    let p99s: Vec<_> = rounds
+        .iter()
+        .map(|(without, with)| (p99_of(without), p99_of(with)))
+        .collect();
     println!(
-        "p99 without {without:?}, with {with:?}; resident {resident} KiB, at most {highest} KiB; \
+        "p99 without and with: {p99s:?}; resident {resident} KiB, at most {highest} KiB; \
          {} events to each of {HEALTHY}",
         publisher.count
     );
     // Without optimization the machine itself is the bottleneck, and noisy.
     let noise = Duration::from_millis(if cfg!(debug_assertions) { 20 } else { 0 });
-    assert!(
-        with <= without.mul_f64(1.5) + noise,
-        "p99 {with:?} with, {without:?} without"
-    );
+    let held = p99s
+        .iter()
+        .filter(|(without, with)| *with <= without.mul_f64(1.5) + noise);
+    assert!(held.count() * 2 > ROUNDS, "p99 without and with: {p99s:?}");
     // Its queue of 1024 messages, and no more.
     assert!(
         highest < resident + 16 * 1024,
