@@ -34,7 +34,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("rustls", &["auth/jwks.rs", "wire/tls.rs", "app/tls.rs"]),
     ("clap", &["app/"]),
     ("toml", &["app/"]),
-    ("tokio_tungstenite", &["wire/", "protocol/plain.rs"]),
+    ("tokio_tungstenite", &["wire/", "protocol/plain/"]),
     ("axum", &["http/", "app/", "protocol/socket_io/"]),
     ("jsonwebtoken", &["auth/"]),
 ];
@@ -171,7 +171,7 @@ fn each_rule_finds_who_breaks_it() {
             "names socketioxide",
         ),
         (
-            "protocol/plain.rs",
+            "protocol/plain/mod.rs",
             "use engineioxide::Socket;",
             "names engineioxide",
         ),

@@ -56,7 +56,7 @@ pub struct Subject {
 }
 
 /// No limit of orgcast's stands in the way of a load.
-const ORGCAST: [&str; 15] = [
+const ORGCAST: [&str; 17] = [
     "serve",
     "--port",
     "0",
@@ -65,6 +65,8 @@ const ORGCAST: [&str; 15] = [
     "--max-connections-per-org",
     "0",
     "--rate-limit-messages-per-second",
+    "0",
+    "--rate-limit-requests-per-second",
     "0",
     "--room-max-size",
     "0",

@@ -20,6 +20,7 @@ use crate::hub::rates::RateOptions;
 use crate::protocol::envelope::Envelope;
 use crate::protocol::plain::PlainOptions;
 use crate::protocol::socket_io::SocketIoOptions;
+use crate::wire::flusher::Flusher;
 use crate::wire::http_stream::HttpTimeouts;
 use crate::wire::link::LinkOptions;
 
@@ -78,6 +79,7 @@ impl Options {
             max_message_size: config.max_message_size_bytes,
             compression_threshold,
         };
+        let flusher = Flusher::default();
         let (ping_interval, ping_timeout) = (
             millis(config.ping_interval_ms),
             millis(config.ping_timeout_ms),
@@ -120,6 +122,7 @@ impl Options {
                 ack_timeout: millis(config.ack_timeout_ms),
                 max_message_size: config.max_message_size_bytes,
                 link,
+                flusher: flusher.clone(),
             },
             plain: PlainOptions {
                 default_envelope: match config.default_envelope {
@@ -131,6 +134,7 @@ impl Options {
                 ping_timeout,
                 max_message_size: config.max_message_size_bytes,
                 link,
+                flusher,
             },
             http: HttpOptions {
                 path: config.path.clone(),

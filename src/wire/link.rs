@@ -9,13 +9,14 @@ use std::io::{self, IoSlice};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 
 use super::deflate::compress_frames;
+use super::flusher::{Flusher, List};
 use super::outgoing::{Outgoing, Waiting};
 pub use super::tap::{Class, LinkOptions, Overdue, Pushed, Tap};
 use super::transport::Transport;
@@ -23,53 +24,32 @@ use super::transport::Transport;
 /// Answers may fill so many queues before their client is closed: it neither reads nor stops asking.
 const REPLY_SLACK: usize = 8;
 
-/// How long a peer may take to close its side after the server closed its own.
-const CLOSE_GRACE: Duration = Duration::from_secs(5);
-
-/// How long a peer that was given up may take to read so far that it can be told why.
-const ABANDON_GRACE: Duration = Duration::from_millis(500);
-
 /// Frames written with one system call.
 const MAX_SLICES: usize = 32;
 
 /// The sending half. All methods are cheap, never block and may be called from any thread.
 pub struct Link {
-    me: Weak<Self>,
-    transport: Transport,
-    outgoing: Mutex<Outgoing>,
+    pub(super) me: Weak<Self>,
+    pub(super) transport: Transport,
+    pub(super) outgoing: Mutex<Outgoing>,
     /// The task that reads, and that writes what is queued.
-    reader: AtomicWaker,
+    pub(super) reader: AtomicWaker,
     /// A task that waits for room in the queue.
-    writer: AtomicWaker,
+    pub(super) writer: AtomicWaker,
     watching: AtomicBool,
-    options: LinkOptions,
+    /// Where it stands in a burst.
+    list: Arc<List>,
+    pub(super) options: LinkOptions,
     tap: Arc<dyn Tap>,
 }
 
-/// Ends a link that nobody else ends in time: one that no publisher and no library holds to its
-/// deadlines. They have theirs a little earlier, and count what they close.
-async fn look_after(link: Weak<Link>) {
-    let mut look = tokio::time::interval(Duration::from_secs(1));
-    look.tick().await;
-    loop {
-        look.tick().await;
-        let Some(link) = link.upgrade() else { return };
-        // An error means that the connection is gone.
-        let _ = link.drain();
-        let overdue = Instant::now().checked_sub(Duration::from_secs(2));
-        if overdue.and_then(|now| link.kill_if_overdue(now)).is_some() {
-            return;
-        }
-        let mut out = link.outgoing.lock();
-        if out.dead || (out.blocked_since.is_none() && out.closing_since.is_none()) {
-            out.is_guarded = false;
-            return;
-        }
-    }
-}
-
 impl Link {
-    pub(super) fn new(transport: Transport, options: LinkOptions, tap: Arc<dyn Tap>) -> Arc<Self> {
+    pub(super) fn new(
+        transport: Transport,
+        options: LinkOptions,
+        flusher: &Flusher,
+        tap: Arc<dyn Tap>,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             me: Weak::clone(me),
             transport,
@@ -77,6 +57,7 @@ impl Link {
             reader: AtomicWaker::new(),
             writer: AtomicWaker::new(),
             watching: AtomicBool::new(false),
+            list: flusher.list(),
             options,
             tap,
         })
@@ -114,12 +95,15 @@ impl Link {
         let now = Instant::now();
         let mut written = 0;
         let is_first = out.queue.is_empty();
+        let mut is_postponed = false;
         if !is_first {
             match self.room_for(&out, frame.len(), class) {
                 Pushed::Queued => {}
                 refused => return refused,
             }
-        } else if !out.is_in_a_burst(class, now) {
+        } else if out.is_in_a_burst(class, now) {
+            is_postponed = true;
+        } else {
             match self.transport.try_write(frame) {
                 Ok(count) if count == frame.len() => {
                     if self.transport.has_unsent() {
@@ -151,12 +135,28 @@ impl Link {
             frame: frame.clone(),
             since: now,
         });
+        // A client that asks is not kept waiting by events that wait for more to come.
+        let is_urgent = class == Class::Reply && out.blocked_since.is_none();
         drop(out);
-        // Whoever queued the first frame has woken the writing task; it takes what it finds.
-        if is_first {
+        if is_urgent {
+            self.flush();
+        } else if is_postponed {
+            let me = self.me.upgrade();
+            if !me.is_some_and(|me| self.list.add(me)) {
+                self.reader.wake();
+            }
+        } else if is_first {
             self.reader.wake();
         }
+        // Whoever queued the first frame has seen to its writer, which takes what it finds.
         Pushed::Queued
+    }
+
+    /// Writes what waits, and has the connection's own task write what the socket does not take.
+    pub(super) fn flush(&self) {
+        if self.drain().is_ok_and(|is_empty| !is_empty) {
+            self.reader.wake();
+        }
     }
 
     fn room_for(&self, out: &Outgoing, length: usize, class: Class) -> Pushed {
@@ -185,17 +185,6 @@ impl Link {
     fn blocked(&self, out: &mut Outgoing, now: Instant) {
         out.blocked_since.get_or_insert(now);
         self.guard(out);
-    }
-
-    /// A blocked or closing link has a task that ends it in time, whoever else has forgotten it.
-    fn guard(&self, out: &mut Outgoing) {
-        if out.is_guarded {
-            return;
-        }
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            out.is_guarded = true;
-            runtime.spawn(look_after(Weak::clone(&self.me)));
-        }
     }
 
     /// Accepts bytes that are whole frames, in order with everything pushed. Pending while too much
@@ -357,92 +346,5 @@ impl Link {
             out.queue.pop_front();
         }
         out.offset = left;
-    }
-
-    /// Sends a last frame, if any, and closes this side once everything is written. The peer then
-    /// has five seconds to close its own.
-    pub fn finish(&self, last: Option<&Bytes>) {
-        if let Some(frame) = last {
-            self.push(frame, Class::Reply);
-        }
-        self.closing(&mut self.outgoing.lock());
-        // An error means that the connection is gone, which is what was wanted.
-        let _ = self.drain();
-        self.reader.wake();
-    }
-
-    fn closing(&self, out: &mut Outgoing) {
-        if !out.dead {
-            out.closing_since.get_or_insert_with(Instant::now);
-            self.guard(out);
-        }
-    }
-
-    /// Gives up what waits, but for a frame that is on its way already, and closes with this frame.
-    pub fn abandon(&self, last: &Bytes) {
-        let mut out = self.outgoing.lock();
-        let begun = usize::from(out.offset > 0);
-        out.queue.truncate(begun);
-        out.bytes = out
-            .queue
-            .front()
-            .map_or(0, |front| front.frame.len() - out.offset);
-        drop(out);
-        self.finish(Some(last));
-        if self.waiting().0 == 0 {
-            return;
-        }
-        // Its place is needed by others.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let link = Weak::clone(&self.me);
-            runtime.spawn(async move {
-                tokio::time::sleep(ABANDON_GRACE).await;
-                if let Some(link) = link.upgrade().filter(|link| link.waiting().0 > 0) {
-                    link.kill();
-                }
-            });
-        }
-    }
-
-    /// Closes the connection at once; what waits is lost.
-    pub fn kill(&self) {
-        let mut out = self.outgoing.lock();
-        if out.dead {
-            return;
-        }
-        *out = Outgoing {
-            dead: true,
-            ..Outgoing::default()
-        };
-        drop(out);
-        self.transport.close();
-        self.reader.wake();
-        self.writer.wake();
-    }
-
-    pub fn is_dead(&self) -> bool {
-        self.outgoing.lock().dead
-    }
-
-    /// Kills the connection if its peer has taken nothing for the write timeout, or did not close
-    /// its side in time.
-    pub fn kill_if_overdue(&self, now: Instant) -> Option<Overdue> {
-        let older = |since: Option<Instant>, limit| {
-            since.is_some_and(|since| now.saturating_duration_since(since) >= limit)
-        };
-        let overdue = {
-            let out = self.outgoing.lock();
-            if older(out.blocked_since, self.options.write_timeout) {
-                Some(Overdue::Stalled)
-            } else if out.queue.is_empty() && older(out.closing_since, CLOSE_GRACE) {
-                Some(Overdue::Closing)
-            } else {
-                None
-            }
-        };
-        if overdue.is_some() {
-            self.kill();
-        }
-        overdue
     }
 }

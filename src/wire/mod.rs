@@ -1,6 +1,8 @@
 //! Bytes only: RFC 6455 handshakes and frames, and the TCP stream under both protocols.
 
 pub mod deflate;
+mod ending;
+pub mod flusher;
 pub mod frame;
 pub mod http_stream;
 pub mod inbound;

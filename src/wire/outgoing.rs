@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::link::Class;
 
 /// Events that follow each other within this time are a burst.
-const BURST: Duration = Duration::from_millis(20);
+const BURST: Duration = Duration::from_millis(50);
 
 /// Above this many waiting bytes or frames nothing more is read from the client, so that answers to
 /// its own requests can't pile up.

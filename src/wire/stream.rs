@@ -13,6 +13,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::flusher::Flusher;
 use super::frame;
 use super::inbound::Inbound;
 use super::link::{Class, Link, LinkOptions, Tap};
@@ -42,10 +43,11 @@ impl Stream {
         read_ahead: Bytes,
         marker: &'static [u8],
         options: LinkOptions,
+        flusher: &Flusher,
         tap: Arc<dyn Tap>,
     ) -> Self {
         Self {
-            link: Link::new(transport, options, tap),
+            link: Link::new(transport, options, flusher, tap),
             marker,
             read_ahead,
             inbound: Inbound::new(

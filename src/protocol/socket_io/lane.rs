@@ -469,6 +469,7 @@ mod tests {
     use crate::domain::event::{Catalogue, Event, MessageId, Priority};
     use crate::domain::time::UnixMillis;
     use crate::hub::outbound::Outbound;
+    use crate::wire::flusher::Flusher;
     use crate::wire::inbound::{Verdict, Violation};
     use crate::wire::link::Tap;
     use crate::wire::stream::Stream;
@@ -583,7 +584,14 @@ mod tests {
         let (server, _) = accepted.unwrap();
         server.writable().await.unwrap();
         let transport = Transport::Tcp(server);
-        let mut stream = Stream::new(transport, Bytes::new(), b"", OPTIONS, Arc::new(NoTap));
+        let mut stream = Stream::new(
+            transport,
+            Bytes::new(),
+            b"",
+            OPTIONS,
+            &Flusher::default(),
+            Arc::new(NoTap),
+        );
         let link = Arc::clone(stream.link());
         tokio::spawn(async move { stream.read(&mut [0; 16]).await });
         (link, client.unwrap())

@@ -36,6 +36,7 @@ use crate::auth::Authenticator;
 use crate::auth::claim::{Claim, query_object};
 use crate::domain::fault::Fault;
 use crate::hub::Hub;
+use crate::wire::flusher::Flusher;
 use crate::wire::link::LinkOptions;
 use crate::wire::stream::Stream;
 use crate::wire::transport::Transport;
@@ -53,6 +54,7 @@ pub struct SocketIoOptions {
     pub ack_timeout: Duration,
     pub max_message_size: usize,
     pub link: LinkOptions,
+    pub flusher: Flusher,
 }
 
 /// The door for Engine.IO requests.
@@ -306,7 +308,8 @@ impl SocketIoGateway {
         let Upgrade { session, uri } = upgrade;
         let tap = Arc::clone(&session);
         let link = self.options.link.negotiated(deflates);
-        let stream = Stream::new(transport, read_ahead, MARKER, link, tap);
+        let flusher = &self.options.flusher;
+        let stream = Stream::new(transport, read_ahead, MARKER, link, flusher, tap);
         session.set_link(stream.link());
         let mut request = Request::new(());
         *request.uri_mut() = uri;
