@@ -136,6 +136,7 @@ mod tests {
     use tokio::task::JoinHandle;
 
     use super::*;
+    use crate::wire::flusher::Flusher;
     use crate::wire::frame::{Opcode, server_frame};
     use crate::wire::inbound::{Verdict, Violation};
     use crate::wire::link::{Class, LinkOptions, Pushed, Tap};
@@ -227,7 +228,15 @@ mod tests {
         let mut hello = [0; 5];
         let mut transport = Transport::Tls(Box::new(tls));
         transport.read_exact(&mut hello).await.unwrap();
-        let stream = Stream::new(transport, Bytes::new(), b"", OPTIONS, Arc::new(NoTap));
+        let flusher = Flusher::default();
+        let stream = Stream::new(
+            transport,
+            Bytes::new(),
+            b"",
+            OPTIONS,
+            &flusher,
+            Arc::new(NoTap),
+        );
         (stream, Reader { expect, read })
     }
 

@@ -199,11 +199,11 @@ async fn over_tls_messages_are_compressed_both_ways_and_equal() {
                 "{length}"
             );
         }
-        let ping = format!(
+        let echo = format!(
             "{{\"event\":\"ping\",\"data\":\"{}\"}}",
             "again ".repeat(1000)
         );
-        let mut payload = compress_to_vec(ping.as_bytes(), 6);
+        let mut payload = compress_to_vec(echo.as_bytes(), 6);
         payload.push(0);
         compressed.write_all(&frame(0xc1, &payload)).unwrap();
         let (is_compressed, pong) = message(&mut compressed, &mut buffer);

@@ -748,8 +748,8 @@ mod tests {
         lane.close(CloseReason::GoingAway, None);
         let now = Instant::now();
         assert_eq!(lane.tick(now + Duration::from_secs(5)), None);
-        let late = now + Duration::from_secs(11);
-        assert_eq!(lane.tick(late), Some(CloseReason::TooSlow));
+        let eleven = now + Duration::from_secs(11);
+        assert_eq!(lane.tick(eleven), Some(CloseReason::TooSlow));
         assert_eq!(queue.take(), ["close"]);
     }
 

@@ -203,14 +203,15 @@ impl SocketIoGateway {
     async fn get(&self, request: Request<Body>, session: &Engine) -> Response<Body> {
         // Without a budget, the library looks through all of its queue before it waits.
         let mut call = pin!(tokio::task::unconstrained(self.call(request)));
-        let response = match poll_immediate(call.as_mut()).await {
+        let at_once = poll_immediate(call.as_mut()).await;
+        if at_once.is_none()
+            && let Some(client) = session.client()
+        {
+            client.lane.poll_waits();
+        }
+        let response = match at_once {
             Some(response) => response,
-            None => {
-                if let Some(client) = session.client() {
-                    client.lane.poll_waits();
-                }
-                call.await
-            }
+            None => call.await,
         };
         let Some(client) = session.client() else {
             return response;
