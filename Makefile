@@ -1,4 +1,4 @@
-# make run     build and start the server with its defaults
+# make run     build and start the server with its defaults, and with its page where npm is there
 # make test    install what the tests need, then format, lint and every test
 # make bench   compare with other servers, in about ten minutes; bench-quick in about one
 # make help    this list
@@ -9,19 +9,41 @@ SHELL := /bin/bash
 
 SERVER := $(CURDIR)/target/debug/orgcast
 
-.PHONY: help run build test tools lint test-rust fuzz test-clients test-web bench-tools bench bench-quick clean
+# What npm installed, by the file that it writes last; and when the page was last built.
+MODULES := web-client/node_modules/.package-lock.json
+PAGE := web-client/dashboard/dist/.built
+PAGE_SOURCES := $(shell find web-client/src web-client/dashboard -type f -not -path '*/dist/*')
+
+.PHONY: help run page build test tools lint test-rust fuzz test-clients test-web bench-tools bench bench-quick clean
 
 help:
 	@sed -n 's/^# make/make/p' $(MAKEFILE_LIST)
 
+# The page is a part of the binary, so it comes first; the server is whole without it.
 run:
+	@if ! command -v npm >/dev/null; then \
+	    echo 'make run: npm is not there, so the page is not built; install Node 20 for it'; \
+	elif ! $(MAKE) --no-print-directory page; then \
+	    echo 'make run: the page could not be built, see above; the server starts without a new one'; \
+	fi
 	cargo build --release --locked --bin orgcast
 	exec target/release/orgcast serve $(ARGS)
 
-build:
+page: $(PAGE)
+	@:
+
+$(PAGE): $(MODULES) $(PAGE_SOURCES)
+	cd web-client && npm run build:dashboard
+	touch $@
+
+$(MODULES): web-client/package.json web-client/package-lock.json
+	cd web-client && npm ci --no-audit --no-fund
+	touch $@
+
+build: page
 	cargo build --locked --bin orgcast
 
-test: tools lint test-rust fuzz test-web test-clients
+test: tools page lint test-rust fuzz test-web test-clients
 
 tools:
 	scripts/install-test-tools
@@ -41,7 +63,7 @@ fuzz:
 	scripts/fuzz 10
 
 test-web: build
-	cd web-client && npm ci --no-audit --no-fund && ORGCAST_BIN=$(SERVER) npm run check
+	cd web-client && ORGCAST_BIN=$(SERVER) npm run check
 
 LOAD := target/release/orgcast-load compare --server target/release/orgcast
 
@@ -58,4 +80,5 @@ bench-quick: bench-tools
 
 clean:
 	cargo clean
-	rm -rf tests/clients/node_modules tests/clients/artifacts web-client/node_modules
+	rm -rf tests/clients/node_modules tests/clients/artifacts
+	rm -rf web-client/node_modules web-client/dist web-client/dashboard/dist web-client/artifacts

@@ -31,7 +31,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("flate2", &["wire/"]),
     ("redis", &["store/redis.rs", "cluster/redis.rs"]),
     ("governor", &["hub/rates.rs"]),
-    ("rustls", &["auth/jwks.rs", "wire/tls.rs", "app/tls.rs"]),
+    ("rustls", &["auth/https.rs", "wire/tls.rs", "app/tls.rs"]),
     ("clap", &["app/"]),
     ("toml", &["app/"]),
     ("tokio_tungstenite", &["wire/", "protocol/plain/"]),

@@ -34,7 +34,7 @@ const serverOfTheTest: Plugin = {
       : null,
 };
 
-const common = { testTimeout: 30_000, hookTimeout: 60_000, unstubGlobals: false };
+const common = { testTimeout: 120_000, hookTimeout: 120_000, unstubGlobals: false };
 
 const inBrowserLike = {
   ...common,
@@ -52,7 +52,7 @@ export default defineConfig({
         test: { ...common, name: 'core', include: ['tests/*.test.ts'], environment: 'node' },
       },
       {
-        test: { ...common, name: 'browser', include: ['tests/browser/*.test.ts'], testTimeout: 120_000 },
+        test: { ...common, name: 'browser', include: ['tests/browser/*.test.ts'], testTimeout: 300_000 },
       },
       {
         plugins: [serverOfTheTest],

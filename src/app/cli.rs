@@ -7,6 +7,7 @@ use toml::Value;
 
 use super::{
     config::Config,
+    demo::{self, DemoOptions},
     keygen::{self, Outcome},
     keys::{KEYS, default_values, flag_name, value_at},
     load::{Sources, load},
@@ -24,6 +25,8 @@ pub enum Command {
     CheckConfig(Config),
     /// Print the defaults as a configuration file.
     DefaultConfig,
+    /// Publish made-up data.
+    Demo(DemoOptions),
     /// What `gen-key`, `gen-token` or `check-token` came to.
     Tool(Outcome),
 }
@@ -72,6 +75,10 @@ fn parse_in(
         Some(("serve", matches)) => Ok(Command::Serve(configuration(matches)?)),
         Some(("check-config", matches)) => Ok(Command::CheckConfig(configuration(matches)?)),
         Some(("default-config", _)) => Ok(Command::DefaultConfig),
+        Some(("demo", matches)) => Ok(match DemoOptions::of(matches) {
+            Ok(options) => Command::Demo(options),
+            Err(problem) => Command::Tool(Err(problem)),
+        }),
         Some(("gen-key", matches)) => Ok(Command::Tool(keygen::gen_key(matches))),
         Some(("gen-token", matches)) => {
             let outcome = keygen::gen_token(&configuration(matches)?, matches, SystemTime::now());
@@ -109,6 +116,7 @@ fn command() -> clap::Command {
             clap::Command::new("default-config")
                 .about("Print every key with its meaning and default as a configuration file"),
         )
+        .subcommand(demo::command())
         .subcommand(keygen::gen_key_command())
         .subcommand(with_configuration(keygen::gen_token_args(
             clap::Command::new("gen-token").about("Make a token for a client"),
@@ -271,6 +279,7 @@ mod tests {
             "serve",
             "check-config",
             "default-config",
+            "demo",
             "gen-key",
             "gen-token",
             "check-token",

@@ -18,7 +18,14 @@ const MIB: usize = 1024 * KIB;
 const MAX_QUEUED_MESSAGES: usize = 1_000_000;
 
 /// Paths that belong to the HTTP interface, each with everything beneath it.
-const HTTP_PATHS: [&str; 5] = ["/api", "/healthz", "/readyz", "/metrics", "/openapi.json"];
+const HTTP_PATHS: [&str; 6] = [
+    "/api",
+    "/assets",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/openapi.json",
+];
 
 /// Event names that the protocol itself uses.
 const RESERVED_EVENTS: [&str; 9] = [
@@ -40,6 +47,10 @@ const RESERVED_EVENT_PREFIXES: [&str; 3] = ["client:", "orgcast:", "auth:"];
 /// the keys of the file; [`KEYS`] lists them again with the text that an operator reads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own in the file"
+)]
 pub struct Config {
     /// IP address to listen on.
     pub host: IpAddr,
@@ -51,6 +62,8 @@ pub struct Config {
     pub cors_origins: Vec<String>,
     /// Whether clients that send no `Origin` are refused where clients connect.
     pub require_origin: bool,
+    /// Whether there is a page at `/` that shows what is published.
+    pub dashboard: bool,
     /// Connections one organization may have at once; 0 is unlimited.
     pub max_connections_per_org: usize,
     /// Connections the server may have at once; 0 is unlimited.
@@ -194,6 +207,7 @@ impl Default for Config {
             path: "/ws".to_owned(),
             cors_origins: vec!["http://localhost:3000".to_owned()],
             require_origin: false,
+            dashboard: true,
             max_connections_per_org: 100,
             max_connections_total: 1000,
             max_connections_per_address: 0,
@@ -404,8 +418,8 @@ fn check_path(path: &str) -> Result<(), &'static str> {
     };
     if HTTP_PATHS.iter().any(|http| taken(http)) {
         return Err(
-            "/api, /healthz, /readyz, /metrics and /openapi.json and what is beneath them \
-             belong to the HTTP interface",
+            "/api, /assets, /healthz, /readyz, /metrics and /openapi.json and what is beneath \
+             them belong to the HTTP interface",
         );
     }
     Ok(())
@@ -622,6 +636,7 @@ mod tests {
             "/readyz",
             "/metrics/ws",
             "/openapi.json",
+            "/assets",
         ] {
             assert!(check_path(path).is_err(), "{path}");
         }

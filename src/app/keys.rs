@@ -32,6 +32,10 @@ pub static KEYS: &[(&str, &str)] = &[
         "Refuse clients that send no Origin header at the path; those are not browsers.",
     ),
     (
+        "dashboard",
+        "Serve the live dashboard at /, to whoever can reach the server.",
+    ),
+    (
         "max_connections_per_org",
         "Connections one organization may have at once; 0 = unlimited.",
     ),

@@ -4,6 +4,8 @@ mod accept;
 mod auth_config;
 pub mod cli;
 pub mod config;
+pub mod demo;
+mod demo_feed;
 mod keygen;
 pub mod keys;
 pub mod load;
@@ -21,6 +23,7 @@ use tracing_subscriber::EnvFilter;
 
 use cli::{CliError, Command};
 use config::{Config, LogFormat};
+use demo::DemoOptions;
 
 /// Does what the command line says. Exit codes: 0 done, 1 failed, 2 not understood.
 pub fn run() -> ExitCode {
@@ -30,6 +33,7 @@ pub fn run() -> ExitCode {
         Ok(Command::Serve(config)) => serve(&config),
         Ok(Command::CheckConfig(config)) => check(&config),
         Ok(Command::DefaultConfig) => say(&Config::default().to_toml()),
+        Ok(Command::Demo(options)) => demo(&options),
         Ok(Command::Tool(Ok(text))) => say(&text),
         Ok(Command::Tool(Err(problem))) => fail(&problem, 1),
         Err(CliError::Usage(error)) => error.exit(),
@@ -78,6 +82,20 @@ fn serve(config: &Config) -> ExitCode {
     match runtime.block_on(server::run(options)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error, 1),
+    }
+}
+
+fn demo(options: &DemoOptions) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let outcome = match runtime {
+        Ok(runtime) => runtime.block_on(demo::run(options)),
+        Err(error) => Err(format!("failed to start the runtime: {error}")),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => fail(&problem, 1),
     }
 }
 

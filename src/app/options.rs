@@ -13,6 +13,8 @@ use crate::domain::event::{Catalogue, CatalogueError};
 use crate::domain::identity::{IdError, OrganizationId};
 use crate::domain::room::{Channel, ChannelError};
 use crate::http::address::{Network, NetworkError};
+use crate::http::guard::ApiAccess;
+use crate::http::origin::OwnNames;
 use crate::http::router::HttpOptions;
 use crate::hub::HubOptions;
 use crate::hub::gate::{GateOptions, OrganizationLimits};
@@ -149,9 +151,20 @@ impl Options {
                     .map(|proxy| proxy.parse::<Network>())
                     .collect::<Result<_, _>>()?,
                 compression_threshold,
+                is_tls: !config.tls.cert_file.is_empty(),
+                own_names: own_names(&auth, is_reachable),
+                dashboard: config.dashboard,
             },
             auth,
         })
+    }
+}
+
+fn own_names(auth: &AuthOptions, is_reachable: bool) -> OwnNames {
+    match auth.believes_clients || matches!(auth.access, ApiAccess::Open) {
+        false => OwnNames::Any,
+        true if is_reachable => OwnNames::Addresses,
+        true => OwnNames::Loopback,
     }
 }
 

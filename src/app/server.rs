@@ -153,6 +153,7 @@ async fn watch_files(files: Arc<TlsFiles>) {
 struct Greeting {
     scheme: &'static str,
     path: String,
+    has_page: bool,
     /// Where identities come from, and who can claim one.
     identities: String,
     is_insecure: bool,
@@ -181,6 +182,7 @@ impl Greeting {
                 "http"
             },
             path: options.http.path.clone(),
+            has_page: options.http.dashboard,
             identities: [identities, who].concat(),
             is_insecure: options.is_insecure,
             access: auth.access.clone(),
@@ -195,6 +197,11 @@ impl Greeting {
             identities,
             ..
         } = self;
+        let page = if self.has_page {
+            format!("Dashboard: {scheme}://{address}/\n")
+        } else {
+            String::new()
+        };
         let web_socket = scheme.replace("http", "ws");
         let key = match &self.access {
             ApiAccess::Open => "",
@@ -203,6 +210,7 @@ impl Greeting {
         let text = format!(
             "orgcast {} listening on {scheme}://{address}{path}\n\n\
              {identities}\n\n\
+             {page}\
              Clients:   socket.io-client   io(\"{scheme}://{address}\", {{ path: \"{path}\" }})\n\
              \x20          plain WebSocket    npx wscat -c {web_socket}://{address}{path}\n\
              Health:    {scheme}://{address}/api/ws/health\n\n\

@@ -10,23 +10,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Empty, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use parking_lot::RwLock;
 use thiserror::Error;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::https::{HttpClient, client};
 use super::key::{KeyError, VerifyKey, from_jwk_set};
 
 /// How long a fetch may take, from name resolution to the last byte.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest set in bytes.
 const MAX_SET_BYTES: usize = 1024 * 1024;
-
-type HttpClient = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
 
 /// Where a set is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +60,7 @@ pub enum JwksError {
 
 enum Source {
     File(PathBuf),
-    Url(Uri, Box<HttpClient>),
+    Url(Uri, Box<HttpClient<Empty<Bytes>>>),
 }
 
 /// The keys of one set, as of its last good answer.
@@ -91,7 +86,7 @@ impl Jwks {
         let source = match location {
             Location::File(path) => Source::File(path),
             Location::Url(uri) => {
-                let client = client(&uri)?;
+                let client = client(&uri).map_err(JwksError::Certificates)?;
                 Source::Url(uri, Box::new(client))
             }
         };
@@ -199,24 +194,4 @@ impl Jwks {
             .to_bytes();
         String::from_utf8(body.into()).map_err(|_| JwksError::Body)
     }
-}
-
-fn client(uri: &Uri) -> Result<HttpClient, JwksError> {
-    let provider = rustls::crypto::ring::default_provider();
-    let connector = HttpsConnectorBuilder::new();
-    // Without TLS it must not matter whether the system has certificates.
-    let connector = if uri.scheme() == Some(&http::uri::Scheme::HTTPS) {
-        connector
-            .with_provider_and_native_roots(provider)
-            .map_err(JwksError::Certificates)?
-    } else {
-        let config = rustls::ClientConfig::builder_with_provider(provider.into())
-            .with_safe_default_protocol_versions()
-            .map_err(|error| JwksError::Certificates(std::io::Error::other(error)))?
-            .with_root_certificates(rustls::RootCertStore::empty())
-            .with_no_client_auth();
-        connector.with_tls_config(config)
-    };
-    let connector = connector.https_or_http().enable_http1().build();
-    Ok(Client::builder(TokioExecutor::new()).build(connector))
 }

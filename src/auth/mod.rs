@@ -4,6 +4,7 @@ pub mod api_key;
 pub mod authority;
 pub mod claim;
 pub mod grants;
+pub mod https;
 pub mod jwks;
 pub mod jwt;
 pub mod key;

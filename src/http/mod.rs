@@ -3,11 +3,12 @@
 pub mod address;
 mod broadcast;
 mod compression;
+mod dashboard;
 mod gateway;
 pub mod guard;
 mod info;
 mod limit;
-mod origin;
+pub mod origin;
 mod reply;
 mod revoke;
 pub mod router;

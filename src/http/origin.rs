@@ -1,5 +1,6 @@
 //! Which web pages may talk to the server.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +14,64 @@ use super::reply::Refusal;
 use super::router::HttpOptions;
 use crate::domain::fault::Fault;
 
+/// Says that a request comes from a page of the same origin. Scripts can't set it.
+const FETCH_SITE: &str = "sec-fetch-site";
+
+/// By which names the server may be called for its own pages to be let in.
+///
+/// Whoever owns a domain can point it at any address, this server's too, and the browser then takes
+/// a page of that domain for a page of the server (DNS rebinding). So where callers are believed
+/// without proof, a name is proof of nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnNames {
+    /// By any: without a token or a key a page can do nothing.
+    Any,
+    /// `localhost`, and addresses, which nobody can point elsewhere.
+    Addresses,
+    /// `localhost` and addresses of this machine alone.
+    Loopback,
+}
+
+impl OwnNames {
+    fn holds(self, authority: &str) -> bool {
+        if self == Self::Any {
+            return true;
+        }
+        let Some(host) = without_port(authority) else {
+            return false;
+        };
+        let bracketed = host
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'));
+        if let Some(address) = bracketed {
+            return address
+                .parse::<Ipv6Addr>()
+                .is_ok_and(|address| self == Self::Addresses || address.is_loopback());
+        }
+        host == "localhost"
+            || host
+                .parse::<Ipv4Addr>()
+                .is_ok_and(|address| self == Self::Addresses || address.is_loopback())
+    }
+}
+
+/// The host of `host[:port]`; `None` if what follows it is no port.
+fn without_port(authority: &str) -> Option<&str> {
+    let after_address = authority.rfind(']').map_or(0, |end| end + 1);
+    let Some(colon) = authority[after_address..].find(':') else {
+        return Some(authority);
+    };
+    let (host, port) = authority.split_at(after_address + colon);
+    port[1..].parse::<u16>().is_ok().then_some(host)
+}
+
 /// The allowed origins.
 #[derive(Debug, Clone)]
 pub(super) struct Origins {
     allowed: Arc<[String]>,
+    /// With the slashes behind it.
+    scheme: &'static str,
+    own_names: OwnNames,
     /// Where clients connect, if those without an origin are refused there.
     required_at: Option<Arc<str>>,
 }
@@ -25,15 +80,44 @@ impl Origins {
     pub fn new(options: &HttpOptions) -> Self {
         Self {
             allowed: options.cors_origins.as_slice().into(),
+            scheme: if options.is_tls {
+                "https://"
+            } else {
+                "http://"
+            },
+            own_names: options.own_names,
             required_at: options.require_origin.then(|| options.path.as_str().into()),
         }
     }
 
-    /// The whole origin must be equal: no suffix, no other port, not `null`.
-    fn allows(&self, origin: &[u8]) -> bool {
-        self.allowed
+    /// The whole origin must be equal, to one of the list or to where the request itself went: no
+    /// suffix, no other port, not `null`.
+    fn allows(&self, origin: &[u8], headers: &HeaderMap) -> bool {
+        let is_listed = self
+            .allowed
             .iter()
-            .any(|allowed| allowed == "*" || allowed.as_bytes() == origin)
+            .any(|allowed| allowed == "*" || allowed.as_bytes() == origin);
+        is_listed
+            || self.own_host(headers).is_some_and(|host| {
+                origin.strip_prefix(self.scheme.as_bytes()) == Some(host.as_bytes())
+            })
+    }
+
+    /// What the request calls the server, if pages of that name are the server's own. A browser
+    /// writes it in `Host` and `Origin` alike, so there is nothing to normalize.
+    fn own_host<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
+        let mut hosts = headers.get_all(header::HOST).iter();
+        let host = hosts.next()?.to_str().ok()?;
+        let is_own = hosts.next().is_none() && !host.is_empty() && self.own_names.holds(host);
+        is_own.then_some(host)
+    }
+
+    /// A page of the server itself sends no `Origin` with GET, but says as much.
+    fn is_own_page(&self, headers: &HeaderMap) -> bool {
+        headers
+            .get(FETCH_SITE)
+            .is_some_and(|site| site == "same-origin")
+            && self.own_host(headers).is_some()
     }
 
     /// Why the request is refused, if it is. More than one `Origin` is no browser's doing.
@@ -42,12 +126,12 @@ impl Origins {
         match (origins.next(), origins.next()) {
             (None, _) => {
                 let here = path.trim_end_matches('/');
-                if self.required_at.as_deref() == Some(here) {
+                if self.required_at.as_deref() == Some(here) && !self.is_own_page(headers) {
                     return Err(Fault::unauthorized("an `Origin` header is required here"));
                 }
                 Ok(())
             }
-            (Some(origin), None) if self.allows(origin.as_bytes()) => Ok(()),
+            (Some(origin), None) if self.allows(origin.as_bytes(), headers) => Ok(()),
             (Some(origin), _) => {
                 let origin = String::from_utf8_lossy(origin.as_bytes());
                 let origin: String = origin.chars().take(100).collect();
@@ -77,9 +161,11 @@ pub(super) async fn refuse_strangers(
 pub(super) fn cors(origins: &Origins) -> CorsLayer {
     let origins = origins.clone();
     CorsLayer::new()
-        .allow_origin(AllowOrigin::predicate(move |origin: &HeaderValue, _| {
-            origins.allows(origin.as_bytes())
-        }))
+        .allow_origin(AllowOrigin::predicate(
+            move |origin: &HeaderValue, request| {
+                origins.allows(origin.as_bytes(), &request.headers)
+            },
+        ))
         .allow_credentials(true)
         .allow_methods(AllowMethods::list([Method::GET, Method::POST]))
         .allow_headers(AllowHeaders::mirror_request())
@@ -92,7 +178,11 @@ mod tests {
     use crate::http::guard::ApiAccess;
 
     fn origins(allowed: &str, require_origin: bool) -> Origins {
-        Origins::new(&HttpOptions {
+        Origins::new(&options(allowed, require_origin))
+    }
+
+    fn options(allowed: &str, require_origin: bool) -> HttpOptions {
+        HttpOptions {
             path: "/ws".into(),
             cors_origins: vec![allowed.into()],
             require_origin,
@@ -101,7 +191,25 @@ mod tests {
             body_timeout: Duration::from_secs(1),
             trusted_proxies: Vec::new(),
             compression_threshold: None,
-        })
+            is_tls: false,
+            own_names: OwnNames::Loopback,
+            dashboard: true,
+        }
+    }
+
+    /// Whether a server of these own names, and no listed origins, lets the page in.
+    fn own(names: OwnNames, is_tls: bool, origin: &str, hosts: &[&str]) -> bool {
+        let origins = Origins::new(&HttpOptions {
+            cors_origins: Vec::new(),
+            own_names: names,
+            is_tls,
+            ..options("", false)
+        });
+        let mut headers = headers(&[origin]);
+        for host in hosts {
+            headers.append(header::HOST, HeaderValue::from_str(host).unwrap());
+        }
+        origins.check("/ws", &headers).is_ok()
     }
 
     fn headers(origins: &[&str]) -> HeaderMap {
@@ -136,6 +244,127 @@ mod tests {
             any.check("/ws", &headers(&["http://anywhere.example"]))
                 .is_ok()
         );
+    }
+
+    #[test]
+    fn the_servers_own_pages_are_let_in() {
+        use OwnNames::{Addresses, Any, Loopback};
+        for host in [
+            "localhost:5000",
+            "localhost",
+            "127.0.0.1:5000",
+            "127.9.9.9",
+            "[::1]:5000",
+            "[::1]",
+        ] {
+            for names in [Loopback, Addresses, Any] {
+                assert!(
+                    own(names, false, &format!("http://{host}"), &[host]),
+                    "{host}"
+                );
+                assert!(
+                    own(names, true, &format!("https://{host}"), &[host]),
+                    "{host}"
+                );
+            }
+        }
+        for host in ["192.168.1.5:5000", "[2001:db8::1]"] {
+            let origin = format!("http://{host}");
+            assert!(!own(Loopback, false, &origin, &[host]), "{host}");
+            assert!(own(Addresses, false, &origin, &[host]), "{host}");
+            assert!(own(Any, false, &origin, &[host]), "{host}");
+        }
+        assert!(own(Any, true, "https://rt.example", &["rt.example"]));
+    }
+
+    #[test]
+    fn a_page_of_another_origin_is_not_the_servers_own() {
+        for (origin, hosts) in [
+            ("http://localhost:5000", &[][..]),
+            ("http://localhost:5000", &[""]),
+            ("http://", &[""]),
+            ("null", &["localhost:5000"]),
+            ("null", &["null"]),
+            ("", &[""]),
+            ("localhost:5000", &["localhost:5000"]),
+            ("http://localhost:5001", &["localhost:5000"]),
+            ("http://localhost", &["localhost:5000"]),
+            ("http://localhost:5000", &["localhost"]),
+            ("https://localhost:5000", &["localhost:5000"]),
+            ("ws://localhost:5000", &["localhost:5000"]),
+            ("http://localhost:5000.evil.example", &["localhost:5000"]),
+            ("http://evil-localhost:5000", &["localhost:5000"]),
+            ("http://localhost:5000/", &["localhost:5000"]),
+            ("http://localhost:50001", &["localhost:5000"]),
+            ("http://localhost.:5000", &["localhost:5000"]),
+            ("http://localhost:5000", &["localhost.:5000"]),
+            ("HTTP://LOCALHOST:5000", &["localhost:5000"]),
+            ("http://LOCALHOST:5000", &["localhost:5000"]),
+            ("http://localhost:5000", &["LOCALHOST:5000"]),
+            ("http://127.0.0.1:5000", &["localhost:5000"]),
+            ("http://localhost:5000", &["localhost:5000", "evil.example"]),
+            ("http://evil.example", &["localhost:5000", "evil.example"]),
+        ] {
+            for names in [OwnNames::Any, OwnNames::Loopback] {
+                assert!(!own(names, false, origin, hosts), "{origin} at {hosts:?}");
+            }
+        }
+        assert!(!own(
+            OwnNames::Any,
+            true,
+            "http://rt.example",
+            &["rt.example"]
+        ));
+    }
+
+    #[test]
+    fn a_name_that_somebody_pointed_here_is_not_believed_where_callers_are() {
+        for host in [
+            "evil.example:5000",
+            "evil.example",
+            "localhost.evil.example:5000",
+            "evil.localhost:5000",
+            "localhost.:5000",
+            "LOCALHOST:5000",
+            "127.0.0.1.evil.example",
+            "127.0.0.1.:5000",
+            "127.1:5000",
+            "0x7f000001",
+            "2130706433",
+            "[::1].evil.example",
+            "[::1",
+            "::1",
+            "localhost:",
+            "localhost:x",
+            "localhost:5000:5000",
+            "user@localhost:5000",
+            "user@127.0.0.1",
+        ] {
+            for names in [OwnNames::Loopback, OwnNames::Addresses] {
+                let origin = format!("http://{host}");
+                assert!(!own(names, false, &origin, &[host]), "{host}");
+            }
+        }
+        for host in ["0.0.0.0:5000", "10.0.0.1", "[::]", "[::ffff:10.0.0.1]"] {
+            let origin = format!("http://{host}");
+            assert!(!own(OwnNames::Loopback, false, &origin, &[host]), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_page_of_the_servers_own_needs_no_origin_where_one_is_required() {
+        let strict = origins("http://localhost:3000", true);
+        let check = |site: &'static str, host: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(FETCH_SITE, HeaderValue::from_static(site));
+            headers.insert(header::HOST, HeaderValue::from_static(host));
+            strict.check("/ws", &headers).is_ok()
+        };
+        assert!(check("same-origin", "localhost:5000"));
+        assert!(!check("same-origin", "evil.example"));
+        assert!(!check("same-site", "localhost:5000"));
+        assert!(!check("cross-site", "localhost:5000"));
+        assert!(!check("none", "localhost:5000"));
     }
 
     #[test]

@@ -11,8 +11,10 @@ use axum::routing::{get, post};
 use super::address::{Network, Proxies};
 use super::compression::Readable;
 use super::guard::ApiAccess;
-use super::origin::Origins;
-use super::{address, broadcast, compression, gateway, info, limit, origin, reply, revoke};
+use super::origin::{Origins, OwnNames};
+use super::{
+    address, broadcast, compression, dashboard, gateway, info, limit, origin, reply, revoke,
+};
 use crate::auth::revocation::Revocations;
 use crate::hub::Hub;
 use crate::protocol::plain::PlainGateway;
@@ -35,6 +37,11 @@ pub struct HttpOptions {
     pub trusted_proxies: Vec<Network>,
     /// The answer from which on it is compressed; `None` for no compression, of WebSockets neither.
     pub compression_threshold: Option<usize>,
+    /// Whether clients speak TLS to the server itself.
+    pub is_tls: bool,
+    pub own_names: OwnNames,
+    /// Whether there is a page at `/`.
+    pub dashboard: bool,
 }
 
 /// What the handlers share.
@@ -78,7 +85,7 @@ pub fn router(
         .route("/api/ws/connections/{id}", get(info::connection))
         .route("/api/ws/rooms", get(info::rooms))
         .route("/api/ws/revoke", post(revoke::revoke))
-        .route_layer(counted_by_address);
+        .route_layer(counted_by_address.clone());
     let api = Router::new()
         .route("/api/ws/broadcast", post(broadcast::broadcast))
         .route("/api/ws/broadcast/kpi", post(broadcast::kpi))
@@ -95,10 +102,16 @@ pub fn router(
             },
             compression::refuse_unreadable,
         ));
+    let page = if options.dashboard {
+        dashboard::routes().route_layer(counted_by_address)
+    } else {
+        Router::new()
+    };
     let router = Router::new()
         .route(path, axum::routing::any(gateway::enter))
         .route(&format!("{path}/"), axum::routing::any(gateway::enter))
         .merge(api)
+        .merge(page)
         .route("/healthz", get(info::healthz))
         .route("/readyz", get(info::readyz))
         .fallback(reply::no_route)

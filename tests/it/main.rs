@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod compression;
+mod dashboard;
+mod demo;
 mod docs;
 mod hub;
 mod program;

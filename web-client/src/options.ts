@@ -2,7 +2,7 @@ import { type Filter, type Id, toPlace } from './filter.js';
 import type { Wish } from './shared.js';
 
 /** Options under every name that the systems before had for them. The first of a line counts. */
-export interface Options extends Omit<Wish, 'isHint' | 'organizationId'>, Filter {
+export interface Options extends Omit<Wish, 'isHint' | 'organizationId' | 'token'>, Filter {
   user_id?: Id | undefined;
   /** Authenticate as `userId` of the organization on connecting; true. */
   autoAuthenticate?: boolean | undefined;
@@ -37,6 +37,7 @@ export function toWish(options: Options = {}): Wish {
     autoConnect: o.autoConnect,
     userId: isKnown ? (o.userId ?? o.user_id) : undefined,
     organizationId: isKnown ? toPlace(o).organization_id : undefined,
+    token: isKnown && !o.getToken ? token : undefined,
     getToken: isKnown ? (o.getToken ?? (token === undefined ? undefined : () => token)) : undefined,
     reconnect: o.reconnect ?? o.reconnection ?? o.autoReconnect ?? o.reconnectEnabled,
     maxReconnectAttempts: o.maxReconnectAttempts ?? o.reconnectionAttempts ?? o.reconnectMaxAttempts,

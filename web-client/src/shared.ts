@@ -9,6 +9,8 @@ export interface Wish extends AnyClientOptions {
   autoConnect?: boolean | undefined;
   /** A hint gives way to everybody who says the same thing for sure. */
   isHint?: boolean | undefined;
+  /** What `getToken` gives, where that is fixed. */
+  token?: string | undefined;
 }
 
 /** How long a connection outlives the last one who wanted it: remounting costs no reconnect. */
@@ -21,6 +23,7 @@ const KEYS = ['url', 'path', 'protocol', 'userId', 'organizationId'] as const;
 export class Shared {
   readonly client: Client;
   #options: AnyClientOptions = {};
+  #token: string | undefined;
   #wishes = new Set<Wish>();
   #farewell: ReturnType<typeof setTimeout> | undefined;
   #dialing = false;
@@ -56,13 +59,18 @@ export class Shared {
   take(wish: Wish): () => void {
     clearTimeout(this.#farewell);
     this.#wishes.add(wish);
-    const { isHint, autoConnect = true, ...options } = wish;
+    const { isHint, autoConnect = true, token, ...options } = wish;
     const known = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
     const before = JSON.stringify(KEYS.map((key) => this.#options[key]));
+    const hadToken = this.#options.getToken !== undefined;
     this.#options = isHint ? { ...known, ...this.#options } : { ...this.#options, ...known };
     const { protocol: _, io: __, transports: ___, WebSocket: ____, ...rest } = this.#options;
     this.client.configure(rest);
     if (before !== JSON.stringify(KEYS.map((key) => this.#options[key]))) this.#hasDialed = false;
+    // Who was refused may have better luck with what is new; nobody else is interrupted for it.
+    const isNew = (!hadToken && options.getToken !== undefined) || (token !== undefined && token !== this.#token);
+    this.#token = token ?? this.#token;
+    if (isNew && this.client.state.status === 'error') this.#hasDialed = false;
     if (autoConnect && !this.#hasDialed) this.#dial();
     return () => {
       if (!this.#wishes.delete(wish) || this.#wishes.size > 0) return;

@@ -210,7 +210,7 @@ describe.each(KINDS)('a client over %s', (kind) => {
   });
 
   it('does not come back when it was closed because nobody authenticated', async () => {
-    const own = await TestServer.start('--auth-timeout-ms', '300');
+    const own = await TestServer.start('--auth-timeout-ms', '2000');
     try {
       const made = makeClient(kind, { url: own.url });
       const closes: number[] = [];
@@ -273,7 +273,7 @@ describe.each(KINDS)('a client over %s', (kind) => {
     const organizationId = newOrganization();
     const made = await live({ organizationId });
     const got = record(made, 'system:notification');
-    const receipt = await server.post('/api/ws/broadcast?wait_ms=5000', {
+    const receipt = await server.post('/api/ws/broadcast?wait_ms=30000', {
       event: 'system:notification',
       data: { message: 'hello' },
       target: { organization_id: organizationId },

@@ -171,7 +171,7 @@ impl PlainGateway {
                     socket: socket.await,
                 };
                 // A task of its own is much smaller than this one.
-                tokio::spawn(talk.run());
+                tokio::spawn(Box::new(talk).run());
             }
             Err((fault, reason, _being_refused)) => {
                 self.hub.stats.count_close(reason);

@@ -39,9 +39,9 @@ pub(super) fn socket_config(max_message_size: usize) -> WebSocketConfig {
 }
 
 impl Talk {
-    /// Serves the client until it or its stream ends. What this holds while it waits, each idle
-    /// connection takes.
-    pub async fn run(mut self) {
+    /// Serves the client until it or its stream ends. What a future is made of, it may hold twice;
+    /// the box keeps that small.
+    pub async fn run(mut self: Box<Self>) {
         let reason = loop {
             let message = match self.socket.next().await {
                 Some(Ok(message)) => message,

@@ -5,6 +5,8 @@
 
 mod engine;
 mod farewell;
+#[cfg(feature = "fuzzing")]
+mod fuzz;
 mod inspect;
 mod item;
 mod lane;
@@ -26,6 +28,9 @@ use socketioxide::SocketIo;
 use socketioxide::handler::ConnectHandler;
 use socketioxide::service::SocketIoService;
 use tower::Service;
+
+#[cfg(feature = "fuzzing")]
+pub use fuzz::fuzz_packets;
 
 use engine::{Closer, EngineSession, EngineVersion, Entry, Sessions};
 use farewell::in_place_of_marker;
@@ -137,7 +142,7 @@ impl SocketIoGateway {
             .max_payload(limit as u64)
             .ws_max_message_size(limit)
             .ws_max_frame_size(limit)
-            .ws_read_buffer_size(512)
+            .ws_read_buffer_size(128)
             .build_with_inner_svc(Router::new());
         let entrance = Entrance {
             hub: Arc::clone(&hub),
@@ -316,7 +321,12 @@ impl SocketIoGateway {
         *request.uri_mut() = uri;
         request.extensions_mut().insert(session);
         // The call only spawns; what it could refuse was checked before.
-        if let Some(Err(refused)) = self.service.clone().call((stream, request)).now_or_never() {
+        if let Some(Err(refused)) = self
+            .service
+            .clone()
+            .call((Box::new(stream), request))
+            .now_or_never()
+        {
             tracing::debug!(%refused, "WebSocket refused after its handshake");
         }
     }
@@ -366,34 +376,6 @@ fn closer(service: LibraryService, path: String) -> Closer {
 /// which would stay as long as the session.
 fn copied(uri: &Uri) -> Uri {
     Uri::try_from(uri.to_string()).unwrap_or_default()
-}
-
-/// Engine.IO packets from anywhere, one by one and as a polling request's body: what is handed on
-/// in their place needs no further replacement.
-#[cfg(feature = "fuzzing")]
-pub fn fuzz_packets(input: &[u8]) {
-    use inspect::Inspector;
-
-    use crate::wire::inbound::Verdict;
-
-    let Some((&settings, packet)) = input.split_first() else {
-        return;
-    };
-    let text = (settings & 1 == 0).then_some(packet);
-    if let Verdict::Replace(text) = Inspector::default().inspect(text) {
-        assert_eq!(Inspector::default().inspect(Some(&text)), Verdict::Pass);
-    }
-    for version in [EngineVersion::V3, EngineVersion::V4] {
-        let judge = Inspector::inspect;
-        for body in Inspector::default()
-            .inspect_payload(version, packet, judge)
-            .into_iter()
-            .flatten()
-        {
-            let again = Inspector::default().inspect_payload(version, &body, judge);
-            assert_eq!(again, Some(vec![body]));
-        }
-    }
 }
 
 fn parameter(query: &str, name: &str) -> Option<String> {

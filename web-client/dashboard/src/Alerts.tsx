@@ -77,7 +77,7 @@ export function Alerts({ alerts, place }: { alerts: readonly SeenAlert[]; place:
               <div>
                 <strong>{alert.rule}</strong>
                 <p>
-                  {alert.place && <>{labelWithin(alert.place, place)} · </>}
+                  {labelWithin(alert.place, place)} ·{' '}
                   <time dateTime={new Date(alert.at).toISOString()}>{new Date(alert.at).toLocaleTimeString()}</time>
                 </p>
               </div>

@@ -6,8 +6,8 @@ import { Alerts, Toasts, useToasts } from './Alerts.js';
 import { Attendance } from './Attendance.js';
 import { Breakdown } from './Breakdown.js';
 import { Chart } from './Chart.js';
-import { Connection, SignIn } from './Connection.js';
-import { startDemo } from './demo.js';
+import { Connection, SecretForm } from './Connection.js';
+import { type DemoError, startDemo } from './demo.js';
 import { Empty } from './Empty.js';
 import { label, type Place } from './places.js';
 import { Sidebar } from './Sidebar.js';
@@ -30,7 +30,7 @@ export function App(): ReactNode {
   );
   return (
     <WebSocketProvider options={options}>
-      <Page place={place} go={go} signIn={setToken} />
+      <Page place={place} go={go} hasToken={token !== undefined} signIn={setToken} />
     </WebSocketProvider>
   );
 }
@@ -38,24 +38,35 @@ export function App(): ReactNode {
 interface PageProps {
   place: Place;
   go: (place: Place) => void;
+  hasToken: boolean;
   signIn: (token: string) => void;
 }
 
-function Page({ place, go, signIn }: PageProps): ReactNode {
+function Page({ place, go, hasToken, signIn }: PageProps): ReactNode {
   const connection = useWebSocketContext();
   const toasts = useToasts();
   const { board, summary, history } = useBoard(place, toasts.add);
   const [isDemo, setDemo] = useState(false);
+  const [apiKey, setApiKey] = useState<string>();
+  /** Why the server does not let the demo publish without another key. */
+  const [keyProblem, setKeyProblem] = useState<string>();
   const [isOpen, setOpen] = useState(false);
   const { organization_id } = place;
   const { add } = toasts;
   useEffect(() => {
     if (!isDemo) return;
-    return startDemo(server, organization_id, (reason) => {
+    setKeyProblem(undefined);
+    const failed = ({ message, isAboutKey }: DemoError) => {
       setDemo(false);
-      add({ id: `demo-${Date.now()}`, severity: 'high', title: 'The demo feed stopped', text: reason });
-    });
-  }, [isDemo, organization_id, add]);
+      if (isAboutKey) setKeyProblem(message);
+      else add({ id: `demo-${Date.now()}`, severity: 'high', title: 'The demo feed stopped', text: message });
+    };
+    return startDemo({ server, organization_id, apiKey, failed });
+  }, [isDemo, organization_id, apiKey, add]);
+  const enterKey = useCallback((key: string) => {
+    setApiKey(key);
+    setDemo(true);
+  }, []);
   const choose = useCallback(
     (to: Place) => {
       go(to);
@@ -96,7 +107,16 @@ function Page({ place, go, signIn }: PageProps): ReactNode {
         </div>
       </header>
       <div className="columns">
-        <Sidebar isOpen={isOpen} place={place} go={choose} board={board} isDemo={isDemo} />
+        <Sidebar
+          isOpen={isOpen}
+          place={place}
+          go={choose}
+          board={board}
+          isDemo={isDemo}
+          apiKey={apiKey}
+          // Who wants tokens of clients wants keys at the API.
+          isApiOpen={!hasToken && !isRefused}
+        />
         <main id="board" tabIndex={-1}>
           <div className="heading">
             <h1>{label(place)}</h1>
@@ -108,8 +128,29 @@ function Page({ place, go, signIn }: PageProps): ReactNode {
                   : 'As published'}
             </p>
           </div>
-          {isRefused && <SignIn error={connection.error} signIn={signIn} />}
-          {board.updates === 0 && !isRefused && <Empty place={place} isDemo={isDemo} startDemo={() => setDemo(true)} />}
+          {isRefused && (
+            <SecretForm
+              title="The server wants to know who you are"
+              reason={connection.error?.message}
+              name="Token"
+              hint="orgcast gen-token makes one. It stays in the memory of this page."
+              action="Sign in"
+              submit={signIn}
+            />
+          )}
+          {keyProblem !== undefined && (
+            <SecretForm
+              title="The demo feed needs an API key"
+              reason={keyProblem}
+              name="API key"
+              hint="Its scope is broadcast. It stays in the memory of this page."
+              action="Start the demo feed"
+              submit={enterKey}
+            />
+          )}
+          {board.updates === 0 && !isRefused && keyProblem === undefined && (
+            <Empty place={place} isDemo={isDemo} startDemo={() => setDemo(true)} />
+          )}
           <Tiles summary={summary} />
           <div className="charts">
             <Chart title="Utilization" unit="%" points={history} series="utilization" reference="target" />

@@ -55,6 +55,7 @@ export function Chart({ title, unit, points, series, reference }: ChartProps): R
       <div
         className="plot"
         data-empty={points.length < 2}
+        data-points={points.length}
         ref={box}
         role="img"
         aria-label={describe(title, unit, values)}
@@ -81,7 +82,8 @@ function optionsOf(element: HTMLElement, unit: string, hasReference: boolean): u
     height: element.clientHeight,
     legend: { show: false },
     cursor: { y: false, points: { size: 7 } },
-    padding: [8, 8, 0, 0],
+    // To the right there is room for half of the last time.
+    padding: [8, 30, 0, 0],
     scales: {
       x: { time: true, range: (_plot, from, to) => [Math.min(from, to - LEAST_S), to] },
       y: {

@@ -1,4 +1,3 @@
-import type { OrgcastError } from '@orgcast/client';
 import { useWebSocketContext } from '@orgcast/client/react';
 import { type FormEvent, type ReactNode, useState } from 'react';
 
@@ -36,29 +35,40 @@ export function Connection(): ReactNode {
   );
 }
 
-/** For servers that do not believe everybody. */
-export function SignIn({ error, signIn }: { error: OrgcastError | null; signIn: (token: string) => void }): ReactNode {
-  const [token, setToken] = useState('');
-  const submit = (event: FormEvent) => {
+interface SecretFormProps {
+  title: string;
+  reason: string | undefined;
+  name: string;
+  hint: string;
+  action: string;
+  submit: (secret: string) => void;
+}
+
+/** For servers that do not believe everybody. What is entered stays in the memory of this page. */
+export function SecretForm({ title, reason, name, hint, action, submit }: SecretFormProps): ReactNode {
+  const [secret, setSecret] = useState('');
+  const send = (event: FormEvent) => {
     event.preventDefault();
-    if (token.trim()) signIn(token.trim());
+    if (secret.trim()) submit(secret.trim());
   };
   return (
-    <form className="card notice" onSubmit={submit}>
-      <h2>The server wants to know who you are</h2>
-      <p>{error?.message}</p>
+    <form className="card notice" onSubmit={send} aria-label={title}>
+      <h2>{title}</h2>
+      {reason && <p role="alert">{reason}</p>}
+      <p>{hint}</p>
       <div className="row">
         <label>
-          Token
+          {name}
           <input
-            value={token}
-            onChange={(event) => setToken(event.target.value)}
+            type="password"
+            value={secret}
+            onChange={(event) => setSecret(event.target.value)}
             autoComplete="off"
             spellCheck={false}
           />
         </label>
         <button type="submit" className="primary">
-          Sign in
+          {action}
         </button>
       </div>
     </form>

@@ -13,12 +13,15 @@ interface SidebarProps {
   go: (place: Place) => void;
   board: Board;
   isDemo: boolean;
+  apiKey: string | undefined;
+  /** Whether the API may answer without a key. */
+  isApiOpen: boolean;
 }
 
 const REFRESH_MS = 10_000;
 
-export function Sidebar({ isOpen, place, go, board, isDemo }: SidebarProps): ReactNode {
-  const known = useKnownPlaces(place, board, isDemo);
+export function Sidebar({ isOpen, place, go, board, isDemo, apiKey, isApiOpen }: SidebarProps): ReactNode {
+  const known = useKnownPlaces({ place, board, isDemo, apiKey, isApiOpen });
   const tree = useMemo(() => toTree(known), [known]);
   return (
     <aside id="places" className={isOpen ? 'open' : ''} aria-label="Places">
@@ -30,26 +33,39 @@ export function Sidebar({ isOpen, place, go, board, isDemo }: SidebarProps): Rea
 }
 
 /** Of the server's rooms, of what was published, and of what was entered. Whatever was seen once stays. */
-function useKnownPlaces(place: Place, board: Board, isDemo: boolean): readonly Place[] {
+function useKnownPlaces({
+  place,
+  board,
+  isDemo,
+  apiKey,
+  isApiOpen,
+}: Omit<SidebarProps, 'isOpen' | 'go'>): readonly Place[] {
   const { isLive } = useWebSocketContext();
   const [places, setPlaces] = useState<ReadonlyMap<string, Place>>(new Map());
   useEffect(() => {
-    if (!isLive) return;
+    if (!isLive || !(isApiOpen || apiKey !== undefined)) return;
     let isOver = false;
+    let timer: ReturnType<typeof setInterval> | undefined;
+    const end = () => {
+      isOver = true;
+      clearInterval(timer);
+    };
     const refresh = () =>
-      fetchPlaces(server).then(
-        (found) => !isOver && setPlaces((before) => joined(before, found)),
+      fetchPlaces(server, apiKey).then(
+        (found) => {
+          if (isOver) return;
+          // Who does not tell will not tell later.
+          if (found) setPlaces((before) => joined(before, found));
+          else end();
+        },
         () => {
           // The connection says already that the server is away.
         },
       );
     void refresh();
-    const timer = setInterval(refresh, REFRESH_MS);
-    return () => {
-      isOver = true;
-      clearInterval(timer);
-    };
-  }, [isLive]);
+    timer = setInterval(refresh, REFRESH_MS);
+    return end;
+  }, [isLive, apiKey, isApiOpen]);
   useEffect(() => {
     setPlaces((before) => joined(before, [place, ...[...board.rows.values()].map((row) => row.place)]));
   }, [place, board]);

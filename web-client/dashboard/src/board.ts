@@ -1,6 +1,6 @@
 import type { Alert, AttendanceUpdate, BacklogUpdate, KpiUpdate } from '@orgcast/client';
 
-import { isWithin, keyOf, type Place, toPlace } from './places.js';
+import { isWithin, keyOf, type Place, placeOf } from './places.js';
 
 export type Severity = 'low' | 'medium' | 'high' | 'critical';
 
@@ -10,7 +10,7 @@ export interface SeenAlert {
   message: string | undefined;
   severity: Severity;
   at: number;
-  place: Place | undefined;
+  place: Place;
 }
 
 /** What one place said last. */
@@ -33,18 +33,19 @@ export const EMPTY: Board = { rows: new Map(), alerts: [], updates: 0 };
 
 const ALERTS_KEPT = 50;
 
-type Part = 'kpi' | 'backlog' | 'attendance';
+export type Part = 'kpi' | 'backlog' | 'attendance';
 
-export function withUpdate(board: Board, part: Part, payload: KpiUpdate | BacklogUpdate | AttendanceUpdate): Board {
-  const place = toPlace(payload);
-  if (!place) return board;
+export type Payload = KpiUpdate | BacklogUpdate | AttendanceUpdate;
+
+export function withUpdate(board: Board, part: Part, payload: Payload, heardAt: Place): Board {
+  const place = placeOf(payload, heardAt);
   const key = keyOf(place);
   const rows = new Map(board.rows);
   rows.set(key, { ...rows.get(key), key, place, [part]: payload } as Row);
   return { ...board, rows, updates: board.updates + 1 };
 }
 
-export function withAlert(board: Board, id: string, alert: Alert): Board {
+export function withAlert(board: Board, id: string, alert: Alert, heardAt: Place): Board {
   const at = Date.parse(alert.timestamp ?? '') || Date.now();
   const severity = (['low', 'medium', 'high', 'critical'] as const).find((name) => name === alert.severity) ?? 'medium';
   const seen: SeenAlert = {
@@ -53,7 +54,7 @@ export function withAlert(board: Board, id: string, alert: Alert): Board {
     message: alert.message,
     severity,
     at,
-    place: toPlace(alert),
+    place: placeOf(alert, heardAt),
   };
   return { ...board, alerts: [seen, ...board.alerts].slice(0, ALERTS_KEPT), updates: board.updates + 1 };
 }

@@ -1,6 +1,6 @@
 /** Plausible data for a first look, published the way a backend would: by the server's REST API. */
 
-import type { Place } from './places.js';
+import { keyHeader, type Place } from './places.js';
 
 interface Queue {
   department_id: string;
@@ -32,8 +32,27 @@ const RULES = [
 
 const TICK_MS = 1000;
 
-/** Publishes for an organization until the function it gives is called. `failed` is called at most once. */
-export function startDemo(server: string, organization_id: string, failed: (reason: string) => void): () => void {
+/** Why the demo stopped. */
+export class DemoError extends Error {
+  /** Whether another API key would help, or one at all. */
+  readonly isAboutKey: boolean;
+
+  constructor(message: string, isAboutKey: boolean) {
+    super(message);
+    this.isAboutKey = isAboutKey;
+  }
+}
+
+interface DemoOptions {
+  server: string;
+  organization_id: string;
+  apiKey: string | undefined;
+  /** Called at most once. */
+  failed: (error: DemoError) => void;
+}
+
+/** Publishes for an organization until the function it gives is called. */
+export function startDemo({ server, organization_id, apiKey, failed }: DemoOptions): () => void {
   const queues = QUEUES.map((queue) => ({ ...queue }));
   let ticks = 0;
   let isOver = false;
@@ -41,12 +60,13 @@ export function startDemo(server: string, organization_id: string, failed: (reas
   const post = async (route: string, body: object) => {
     const response = await fetch(`${server}/api/ws/broadcast/${route}`, {
       method: 'POST',
-      headers: { 'Content-Type': 'application/json' },
+      headers: { 'Content-Type': 'application/json', ...keyHeader(apiKey) },
       body: JSON.stringify({ organization_id, timestamp: new Date().toISOString(), ...body }),
     });
     if (response.ok) return;
     const answer = await response.json().catch(() => null);
-    throw new Error(answer?.error?.message ?? `the server answered ${response.status}`);
+    const message = answer?.error?.message ?? `the server answered ${response.status}`;
+    throw new DemoError(message, response.status === 401 || response.status === 403);
   };
 
   const tick = async () => {
@@ -73,10 +93,10 @@ export function startDemo(server: string, organization_id: string, failed: (reas
         if (!isOver) timer = setTimeout(loop, TICK_MS);
       },
       (error: unknown) => {
-        // A server that restarts is back in a moment; one that refuses will go on refusing.
         if (isOver) return;
-        if (error instanceof TypeError) timer = setTimeout(loop, 2 * TICK_MS);
-        else failed(error instanceof Error ? error.message : String(error));
+        // One that refuses will go on refusing; one that restarts is back in a moment.
+        if (error instanceof DemoError) failed(error);
+        else timer = setTimeout(loop, 2 * TICK_MS);
       },
     );
   };

@@ -1,3 +1,5 @@
+import { type Filter, toPlace as said } from '../../src/filter.js';
+
 /** Where one can look: organizations, their departments, their queues. */
 export interface Place {
   organization_id: string;
@@ -72,9 +74,23 @@ export function toTree(places: Iterable<Place>): Node[] {
   return roots;
 }
 
-/** The places of the rooms that the server has. */
-export async function fetchPlaces(server: string): Promise<Place[]> {
-  const response = await fetch(`${server}/api/ws/rooms?limit=10000`);
+/**
+ * Where a payload belongs that was heard at a place. One that names its organization says all; another one need not
+ * repeat the ids that it was sent to, and those are as they are here.
+ */
+export function placeOf(payload: object, heardAt: Place): Place {
+  const { organization_id, ...beneath } = said(payload as Filter);
+  return organization_id === undefined ? { ...heardAt, ...beneath } : { organization_id, ...beneath };
+}
+
+export function keyHeader(apiKey: string | undefined): Record<string, string> {
+  return apiKey === undefined ? {} : { 'X-API-Key': apiKey };
+}
+
+/** The places of the rooms that the server has; `undefined` if it does not tell. */
+export async function fetchPlaces(server: string, apiKey: string | undefined): Promise<Place[] | undefined> {
+  const response = await fetch(`${server}/api/ws/rooms?limit=10000`, { headers: keyHeader(apiKey) });
+  if (response.status === 401 || response.status === 403) return undefined;
   if (!response.ok) return [];
   const { rooms } = (await response.json()) as { rooms: Record<string, unknown>[] };
   return rooms.map((room) => toPlace(room)).filter((place) => place !== undefined);

@@ -3,8 +3,8 @@ import { useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'reac
 
 import { FrameValue } from '../../src/react/frame.js';
 import type { Toast } from './Alerts.js';
-import { type Board, EMPTY, type Summary, summarize, withAlert, withUpdate } from './board.js';
-import { keyOf, labelWithin, type Place, toPlace } from './places.js';
+import { type Board, EMPTY, type Part, type Payload, type Summary, summarize, withAlert, withUpdate } from './board.js';
+import { keyOf, labelWithin, type Place, placeOf } from './places.js';
 
 export interface Point {
   /** Seconds since 1970. */
@@ -27,19 +27,19 @@ export function useBoard(
   const key = keyOf(place);
   // biome-ignore lint/correctness/useExhaustiveDependencies: another place begins with nothing
   const value = useMemo(() => new FrameValue<Board>(EMPTY), [key]);
-  useWebSocketEvent('kpi:update', (kpi) => value.change((board) => withUpdate(board, 'kpi', kpi)), place);
-  useWebSocketEvent('backlog:update', (it) => value.change((board) => withUpdate(board, 'backlog', it)), place);
-  useWebSocketEvent('attendance:update', (it) => value.change((board) => withUpdate(board, 'attendance', it)), place);
+  const add = (part: Part) => (payload: Payload) => value.change((board) => withUpdate(board, part, payload, place));
+  useWebSocketEvent('kpi:update', add('kpi'), place);
+  useWebSocketEvent('backlog:update', add('backlog'), place);
+  useWebSocketEvent('attendance:update', add('attendance'), place);
   useWebSocketEvent(
     'alert:triggered',
     (alert, { id }) => {
-      value.change((board) => withAlert(board, id, alert));
-      const at = toPlace(alert);
+      value.change((board) => withAlert(board, id, alert, place));
       toast({
         id,
         severity: alert.severity,
         title: alert.rule_name,
-        text: alert.message ?? (at ? labelWithin(at, place) : ''),
+        text: alert.message ?? labelWithin(placeOf(alert, place), place),
       });
     },
     place,

@@ -1,30 +1,32 @@
-import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 
-import { ARTIFACTS, openPage, seriousProblems, serveFolder, startBrowser } from '../lib/browser.js';
-import { newOrganization, TestServer, until } from '../lib/server.js';
+import { ARTIFACTS, openPage, seriousProblems, startBrowser } from '../lib/browser.js';
+import { newOrganization, output, TestServer, until } from '../lib/server.js';
 
-const DIST = fileURLToPath(new URL('../../dashboard/dist', import.meta.url));
+const SCRIPT = 'assets/dashboard.js';
+const BUILT = fileURLToPath(new URL(`../../dashboard/dist/${SCRIPT}`, import.meta.url));
 
 let server: TestServer;
-let pages: Awaited<ReturnType<typeof serveFolder>>;
 let browser: Browser;
 
 beforeAll(async () => {
-  if (!existsSync(DIST)) throw new Error('the dashboard is not built: npm run build');
-  server = await TestServer.start();
-  pages = await serveFolder(DIST);
+  server = await TestServer.startAsShipped();
+  const served = await fetch(`${server.url}/${SCRIPT}`);
+  if ((await served.text()) !== (await readFile(BUILT, 'utf8'))) {
+    throw new Error('the server carries another page than dashboard/dist, or none: make build');
+  }
   browser = await startBrowser();
 });
 afterAll(async () => {
   await browser?.close();
-  pages?.close();
   await server?.stop();
 });
+afterEach(() => Promise.all(browser.contexts().map((context) => context.close())));
 
 interface Visit {
   at?: TestServer;
@@ -37,7 +39,7 @@ async function visit({ at = server, query = {}, context, before }: Visit = {}) {
   const organization_id = newOrganization();
   const opened = await openPage(browser, context);
   await before?.(opened.page);
-  await opened.page.goto(`${pages.origin}/?${new URLSearchParams({ server: at.url, organization_id, ...query })}`);
+  await opened.page.goto(`${at.url}/?${new URLSearchParams({ organization_id, ...query })}`);
   const connection = opened.page.getByTestId('connection');
   return {
     ...opened,
@@ -47,6 +49,15 @@ async function visit({ at = server, query = {}, context, before }: Visit = {}) {
     shows: (id: string, text: string) => opened.page.getByTestId(id).getByText(text, { exact: true }).waitFor(),
     read: (id: string) => opened.page.getByTestId(id).textContent(),
   };
+}
+
+/** Until the charts have something to show. */
+function drawn(page: Page): Promise<unknown> {
+  const counts = () => page.locator('.plot').evaluateAll((plots) => plots.map((it) => Number(it.dataset.points)));
+  return until(async () => {
+    const points = await counts();
+    return points.length === 2 && points.every((count) => count > 5);
+  }, 'the charts');
 }
 
 const KPI = {
@@ -63,6 +74,8 @@ it('shows what was posted', async () => {
   expect((await server.broadcast('/kpi', { ...at, ...KPI })).recipients).toBe(1);
   await server.broadcast('/backlog', { ...at, total_items: 1234, oldest_item_minutes: 17 });
   await server.broadcast('/attendance', { ...at, scheduled: 20, present: 17, late: 1, absent: 2, on_break: 0 });
+  // Before it comes, for it does not stay.
+  const toast = page.locator('.toast').getByText('Look <b>now</b>').waitFor();
   await server.broadcast('/alert', {
     ...at,
     rule_name: 'SLA at risk',
@@ -70,7 +83,7 @@ it('shows what was posted', async () => {
     message: 'Look <b>now</b>',
   });
   await shows('present', '17');
-  await page.locator('.toast').getByText('Look <b>now</b>').waitFor();
+  await toast;
   expect(await read('health')).toBe('85');
   expect(await read('utilization')).toBe('82.5');
   expect(await read('gap')).toBe('-3');
@@ -78,8 +91,11 @@ it('shows what was posted', async () => {
   expect(await read('backlog')).toBe('1,234');
   expect(await page.locator('.alerts li').count()).toBe(1);
   expect(await page.locator('.alerts').textContent()).toContain('SLA at risk');
-  expect(await read('transport')).toBe('websocket');
-  expect(await read('latency')).toMatch(/^\d+ ms$/);
+  await shows('transport', 'websocket');
+  await page
+    .getByTestId('latency')
+    .getByText(/^\d+ ms$/)
+    .waitFor();
 
   await server.broadcast('/kpi', { ...at, ...KPI, health_score: 41 });
   await shows('health', '41');
@@ -111,6 +127,16 @@ it('adds up what the places beneath publish, and shows them in the tree', async 
   });
   await shows('health', '62');
   expect(new URL(page.url()).searchParams.get('department_id')).toBe('service');
+});
+
+it('shows what does not repeat where it was sent, and ids under their other names', async () => {
+  const { organization_id, status, shows } = await visit({ query: { department_id: 'service' } });
+  await status('live');
+  const target = { organization_id, department_id: 'service' };
+  await server.broadcast('', { event: 'kpi:update', data: { health_score: 64 }, target });
+  await shows('health', '64');
+  await server.broadcast('/backlog', { companyId: organization_id, departmentId: 'service', total_items: 7 });
+  await shows('backlog', '7');
 });
 
 it('is used by keyboard: tree, form, switch', async () => {
@@ -156,7 +182,7 @@ it('moves to another organization and leaves the first', async () => {
 });
 
 it('survives a restart of the server without a reload', async () => {
-  const own = await TestServer.start();
+  const own = await TestServer.startAsShipped();
   const { page, complaints, organization_id, status, shows } = await visit({ at: own, query: { queue_name: 'q' } });
   await status('live');
   await page.evaluate(() => Object.assign(window, { sameDocument: true }));
@@ -175,7 +201,6 @@ it('survives a restart of the server without a reload', async () => {
   expect(await page.evaluate(() => 'sameDocument' in window)).toBe(true);
   // The browser itself writes down every request that finds nobody.
   expect(complaints.filter((text) => !/ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY/.test(text))).toEqual([]);
-  await page.context().close();
   await own.stop();
 });
 
@@ -201,13 +226,56 @@ it('has a demo feed over the real API that fills the whole board', async () => {
   await page.locator('.toast').first().waitFor();
   const { stats } = (await server.get('/api/ws/stats')) as { stats: { messages_by_event: Record<string, number> } };
   expect(stats.messages_by_event['kpi:update']).toBeGreaterThan(4);
-  await until(() => page.evaluate(() => document.querySelectorAll('canvas').length === 2), 'the charts');
-  await page.waitForTimeout(4000);
+  await drawn(page);
   await page.screenshot({ path: join(ARTIFACTS, 'desktop.png'), fullPage: true });
   expect(await seriousProblems(page)).toEqual([]);
-  await page.getByText('Demo feed').click();
+  await page.getByText('Demo feed', { exact: true }).click();
   expect((await server.connections(organization_id)).length).toBe(1);
   expect(complaints).toEqual([]);
+});
+
+it('asks for a token and an API key where the server wants them, and keeps neither', async () => {
+  const secret = 'a secret of at least thirty-two bytes';
+  const organization = newOrganization();
+  const [key = '', hash = ''] = (await output('gen-key', '--name', 'demo', '--organization', organization)).match(
+    /ock_[\w-]+|sha256:\w+/g,
+  ) as string[];
+  const keys = `{ demo = { hash = "${hash}", organization = "${organization}", scopes = ["broadcast", "read"] } }`;
+  const own = await TestServer.startAsShipped('--auth.jwt-secret', secret, '--api-keys', keys);
+  const token = (
+    await output('gen-token', '--user', 'u', '--organization', organization, '--auth.jwt-secret', secret)
+  ).trim();
+  const { page, complaints, status, shows } = await visit({ at: own, query: { organization_id: organization } });
+  const signIn = page.getByRole('form', { name: 'The server wants to know who you are' });
+  await signIn.getByText(/token/i).first().waitFor();
+  await signIn.getByLabel('Token').fill(token);
+  expect(await seriousProblems(page)).toEqual([]);
+  await page.screenshot({ path: join(ARTIFACTS, 'sign-in.png') });
+  await signIn.getByRole('button', { name: 'Sign in' }).click();
+  await status('live');
+
+  await page.getByText('Demo feed', { exact: true }).click();
+  const wanted = page.getByRole('form', { name: 'The demo feed needs an API key' });
+  await wanted.getByText(/an API key is needed/).waitFor();
+  expect(await page.getByRole('switch', { name: 'Demo feed' }).isChecked()).toBe(false);
+  expect(await seriousProblems(page)).toEqual([]);
+  await page.screenshot({ path: join(ARTIFACTS, 'api-key.png') });
+  await wanted.getByLabel('API key').fill('ock_wrong');
+  await wanted.getByRole('button', { name: 'Start the demo feed' }).click();
+  await wanted.getByText(/not known/).waitFor();
+  await wanted.getByLabel('API key').fill(key);
+  await wanted.getByRole('button', { name: 'Start the demo feed' }).click();
+  await page.getByRole('row', { name: /support/ }).waitFor();
+  await wanted.waitFor({ state: 'detached' });
+  await shows('transport', 'websocket');
+  const kept = await page.evaluate(() =>
+    JSON.stringify([localStorage, sessionStorage, document.cookie, location.href]),
+  );
+  expect(kept).not.toContain(token);
+  expect(kept).not.toContain(key);
+  // The browser itself writes down every refusal.
+  expect(complaints.filter((text) => !/status of 401/.test(text))).toEqual([]);
+  await own.stop();
 });
 
 it.each([
@@ -223,7 +291,7 @@ it.each([
   expect(await seriousProblems(page)).toEqual([]);
   await page.getByRole('switch', { name: 'Demo feed' }).check({ force: true });
   await page.locator('.toast').first().waitFor();
-  await page.waitForTimeout(3000);
+  await drawn(page);
   await page.screenshot({ path: join(ARTIFACTS, `${name}.png`), fullPage: true });
   expect(await seriousProblems(page)).toEqual([]);
   const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
@@ -235,5 +303,4 @@ it.each([
     await page.screenshot({ path: join(ARTIFACTS, `${name}-places.png`) });
   }
   expect(complaints).toEqual([]);
-  await page.context().close();
 });

@@ -1,11 +1,13 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import http from 'node:http';
+import { promisify } from 'node:util';
 
 import { afterAll } from 'vitest';
 
 const READY = /listening on http:\/\/127\.0\.0\.1:(\d+)/;
-const PATIENCE_MS = 8_000;
+// Nothing here is about speed: a busy machine may take its time.
+const PATIENCE_MS = 60_000;
 
 const running = new Set<ChildProcess>();
 
@@ -42,6 +44,17 @@ function binary(): string {
   return file;
 }
 
+/** Ours without what would configure the server. */
+function environment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('ORGCAST_')));
+}
+
+/** What the program prints for a command that ends. */
+export async function output(...command: string[]): Promise<string> {
+  const { stdout } = await promisify(execFile)(binary(), command, { env: environment() });
+  return stdout;
+}
+
 /** A server of its own on a free port. */
 export class TestServer {
   #child: ChildProcess | undefined;
@@ -59,13 +72,19 @@ export class TestServer {
     return server;
   }
 
+  /** With no flag but these and the port: what somebody gets who just starts it. */
+  static async startAsShipped(...flags: string[]): Promise<TestServer> {
+    const server = new TestServer(flags);
+    await server.start();
+    return server;
+  }
+
   get url(): string {
     return `http://127.0.0.1:${this.port}`;
   }
 
   async start(): Promise<void> {
-    const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('ORGCAST_')));
-    const child = spawn(binary(), ['serve', '--port', String(this.port), ...this.#flags], { env });
+    const child = spawn(binary(), ['serve', '--port', String(this.port), ...this.#flags], { env: environment() });
     this.#child = child;
     running.add(child);
     child.once('exit', () => running.delete(child));

@@ -10,6 +10,7 @@ import { Dashboard } from '../samples/000/basic.js';
 import { DashboardStats } from '../samples/000/dashboard-stats.js';
 import { App as NotificationApp } from '../samples/000/notification-listener.js';
 import { ShiftsList } from '../samples/000/shifts-list.js';
+import '../samples/000/testing.js';
 import { ViolationsMonitor } from '../samples/000/violations-monitor.js';
 import { ViolationsPanel } from '../samples/000/violations-panel.js';
 import { DashboardWithRealtime, App as ProviderApp } from '../samples/001/frontend.js';
