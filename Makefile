@@ -43,14 +43,14 @@ $(MODULES): web-client/package.json web-client/package-lock.json
 build: page
 	cargo build --locked --bin orgcast
 
-test: tools page lint test-rust test-web test-clients
+test: tools page lint test-rust fuzz test-web test-clients
 
 tools:
 	scripts/install-test-tools
 
 lint:
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
 
 test-rust: build
 	ulimit -n "$$(ulimit -Hn)"; ORGCAST_BIN=$(SERVER) cargo test --workspace --locked
@@ -60,7 +60,7 @@ test-clients: build
 
 # Each fuzz target for a few seconds.
 fuzz:
-	scripts/fuzz 5
+	scripts/fuzz 10
 
 test-web: build
 	cd web-client && ORGCAST_BIN=$(SERVER) npm run check

@@ -1,7 +1,7 @@
 //! What `fuzz/` runs on bytes from anywhere. Each function panics if a promise is broken.
 
 use http::HeaderMap;
-use http::header::SEC_WEBSOCKET_EXTENSIONS;
+use http::header::{AUTHORIZATION, COOKIE, HeaderValue, SEC_WEBSOCKET_EXTENSIONS};
 
 use crate::auth::claim::Claim;
 use crate::domain::identity::{DepartmentId, OrganizationId, QueueName, UserId};
@@ -89,10 +89,13 @@ pub fn envelopes(input: &[u8]) {
         // A claim or a reason, but no panic.
         let _ = Claim::from_object(data);
     }
-    let _ = Claim::from_query(text);
-    let _ = Claim::from_authorization(text);
-    if let Ok(offers) = text.parse() {
-        let headers = HeaderMap::from_iter([(SEC_WEBSOCKET_EXTENSIONS, offers)]);
+    let _ = Claim::from_handshake(text, &HeaderMap::new(), None);
+    if let Ok(value) = HeaderValue::from_str(text) {
+        for name in [AUTHORIZATION, COOKIE] {
+            let headers = HeaderMap::from_iter([(name, value.clone())]);
+            let _ = Claim::from_handshake("", &headers, Some("token"));
+        }
+        let headers = HeaderMap::from_iter([(SEC_WEBSOCKET_EXTENSIONS, value)]);
         if let Some(answer) = negotiation::answer(&headers) {
             assert!(text.to_ascii_lowercase().contains("permessage-deflate"));
             // The answer is an offer that can be met.

@@ -23,12 +23,12 @@ use crate::wire::http_stream::{HttpStream, HttpTimeouts, Phase, TimedOut};
 use crate::wire::tls::TlsStream;
 use crate::wire::transport::Transport;
 
-/// Connections that the system may hold until they are accepted.
 /// What the system keeps of unsent bytes for one connection; Linux takes twice as much. Without a
 /// bound it grows to megabytes, and a client that reads slowly but steadily would not be seen to
 /// take anything for longer than the write timeout.
 const SEND_BUFFER_BYTES: usize = 128 * 1024;
 
+/// Connections that the system may hold until they are accepted.
 const BACKLOG: u32 = 4096;
 /// Bytes of a connection's buffer, and so of a request's headers.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
@@ -173,5 +173,33 @@ async fn serve(tcp: TcpStream, remote: SocketAddr, door: Door) {
     }
     if let Err(error) = outcome {
         tracing::debug!(%error, %remote, "connection ended with an error");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_accepted_connection_sends_at_once_and_notices_a_peer_that_is_gone() {
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (_client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (tcp, _) = accepted.unwrap();
+        let transport = transport(tcp, None).unwrap();
+        let Transport::Tcp(tcp) = &transport else {
+            panic!("no TLS was asked for")
+        };
+        assert!(tcp.nodelay().unwrap());
+        let socket = SockRef::from(tcp);
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_mins(1));
+        assert_eq!(
+            socket.tcp_keepalive_interval().unwrap(),
+            Duration::from_secs(15)
+        );
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), 4);
+        // Linux says twice of what was asked for.
+        assert!(socket.send_buffer_size().unwrap() <= 2 * SEND_BUFFER_BYTES);
     }
 }

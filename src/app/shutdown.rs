@@ -26,6 +26,8 @@ pub struct DrainOptions {
 
 /// How often it is looked whether everybody has gone.
 const LOOK: Duration = Duration::from_millis(10);
+/// How often it is looked whether all who poll have gone.
+const LOOK_FOR_POLLING: Duration = Duration::from_millis(50);
 /// How long requests may still take once every client has gone.
 const LAST_REQUESTS: Duration = Duration::from_secs(5);
 
@@ -41,10 +43,11 @@ pub(super) async fn drain(
     hub.begin_drain();
     tokio::time::sleep(options.delay).await;
     hub.gate.close();
-    // Nobody listens any more only if the accept loop has ended, which is what is wanted.
-    let _ = stop_accepting.send(true);
     let everybody = async {
-        send_away(hub, options, end).await;
+        tokio::join!(
+            send_away(hub, options, end),
+            stop_listening(hub, &stop_accepting)
+        );
         let requests = async { while alive.recv().await.is_some() {} };
         // Whoever is still in the middle of a request then is not worth waiting for.
         let _ = tokio::time::timeout(LAST_REQUESTS, requests).await;
@@ -57,7 +60,17 @@ pub(super) async fn drain(
     }
 }
 
-/// Closes all connections, the batches within half of the time that is left, and waits until they
+/// Lets nobody in any more. Clients that poll are waited for: what is queued for them goes with their
+/// next request, which may come on a connection of its own.
+async fn stop_listening(hub: &Hub, stop_accepting: &watch::Sender<bool>) {
+    while hub.connections().iter().any(|client| client.is_polling()) {
+        tokio::time::sleep(LOOK_FOR_POLLING).await;
+    }
+    // Nobody listens any more only if the accept loop has ended, which is what is wanted.
+    let _ = stop_accepting.send(true);
+}
+
+/// Closes all connections, those that poll first, the batches within half of the time that is left, and waits until they
 /// are gone. Those that come up meanwhile, having shaken hands before, are closed too.
 async fn send_away(hub: &Hub, options: DrainOptions, end: Instant) {
     let mut told = HashSet::new();
@@ -69,11 +82,11 @@ async fn send_away(hub: &Hub, options: DrainOptions, end: Instant) {
         }
         connections.retain(|connection| told.insert(connection.id));
         connections.shuffle(&mut rand::rng());
+        connections.sort_by_key(|client| !client.is_polling());
         let (batch, interval) = pace(connections.len(), options, half);
         for (at, some) in connections.chunks(batch).enumerate() {
             if at > 0 {
-                let jitter = rand::rng().random_range(0.5..1.5);
-                tokio::time::sleep(interval.mul_f64(jitter)).await;
+                tokio::time::sleep(jittered(interval)).await;
             }
             for connection in some {
                 hub.close(connection, CloseReason::GoingAway);
@@ -82,6 +95,12 @@ async fn send_away(hub: &Hub, options: DrainOptions, end: Instant) {
         drop(connections);
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// The interval or up to half of it more or less: servers that end together don't send their clients
+/// on in step.
+fn jittered(interval: Duration) -> Duration {
+    interval.mul_f64(rand::rng().random_range(0.5..1.5))
 }
 
 /// Batch and interval as wanted, the batch larger if all would take longer than `time`.
@@ -112,5 +131,14 @@ mod tests {
         assert_eq!(pace(60_000, options, half), (400, options.interval));
         assert_eq!(pace(10, options, Duration::ZERO), (100, options.interval));
         assert_eq!(pace(0, options, half), (100, options.interval));
+    }
+
+    #[test]
+    fn no_two_servers_keep_step() {
+        let interval = Duration::from_millis(100);
+        let pauses: HashSet<_> = (0..50).map(|_| jittered(interval)).collect();
+        assert!(pauses.len() > 25, "{pauses:?}");
+        let bounds = interval / 2..interval * 3 / 2;
+        assert!(pauses.iter().all(|pause| bounds.contains(pause)));
     }
 }

@@ -97,4 +97,9 @@ impl Connection {
     pub fn transport(&self) -> &'static str {
         self.deliver.transport()
     }
+
+    /// Whether it takes what is queued for it with requests of its own.
+    pub fn is_polling(&self) -> bool {
+        self.transport() == "polling"
+    }
 }

@@ -328,6 +328,50 @@ pub(super) mod tests {
         assert_eq!(inflate(&ends(MAX_STREAMS), 1000), Err(Violation::Deflate));
     }
 
+    /// Blocks that yield nothing, each with codes of its own, as short as can be (RFC 1951, section
+    /// 3.2.7).
+    fn empty_blocks(bytes: usize) -> Vec<u8> {
+        // Codes for 1 and for runs of zeros; 256 zeros, and a 1 for the end of the block and for a
+        // distance; the end of the block.
+        let lengths = (0..18).map(|at| (u8::from(at == 2 || at == 17), 3));
+        let head = [(0, 1), (2, 2), (0, 5), (0, 5), (14, 4)];
+        let codes = [(1, 1), (127, 7), (1, 1), (107, 7), (0, 1), (0, 1), (0, 1)];
+        let bits: Vec<bool> = head
+            .into_iter()
+            .chain(lengths)
+            .chain(codes)
+            .flat_map(|(value, count)| (0..count).map(move |at| value >> at & 1 == 1))
+            .collect();
+        let eight = bits.repeat(8);
+        let pack = |byte: &[bool]| {
+            byte.iter()
+                .rev()
+                .fold(0, |all, bit| all << 1 | u8::from(*bit))
+        };
+        let eight: Vec<u8> = eight.chunks(8).map(pack).collect();
+        eight.repeat(bytes / eight.len())
+    }
+
+    #[test]
+    fn blocks_that_yield_nothing_cost_little_more_than_those_that_do() {
+        let text: Vec<u8> = (0_u32..400_000)
+            .flat_map(|n| n.wrapping_mul(2_654_435_761).to_string().into_bytes())
+            .collect();
+        let ordinary = compressed_by_another(&text, 6);
+        let blocks = [empty_blocks(ordinary.len()), vec![0]].concat();
+        let timed = |payload: &[u8]| {
+            let start = std::time::Instant::now();
+            let length = inflate(payload, text.len()).map(|text| text.len());
+            (length, start.elapsed())
+        };
+        let (length, usual) = timed(&ordinary);
+        assert_eq!(length, Ok(text.len()));
+        let (length, unusual) = timed(&blocks);
+        assert_eq!(length, Ok(0));
+        println!("{} bytes: {usual:?}, {unusual:?}", blocks.len());
+        assert!(unusual < usual * 50, "{unusual:?}, {usual:?}");
+    }
+
     #[test]
     fn what_is_no_message_or_does_not_shrink_stays_as_it_is() {
         let text = b"again and ".repeat(100);

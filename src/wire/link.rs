@@ -215,7 +215,7 @@ impl Link {
         self.watching.store(true, Ordering::Release);
     }
 
-    pub(super) fn is_watching(&self) -> bool {
+    pub fn is_watching(&self) -> bool {
         self.watching.load(Ordering::Acquire)
     }
 
@@ -286,6 +286,9 @@ impl Link {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.blocked(&mut out, Instant::now());
+                drop(out);
+                // The queue is empty, whatever waits beneath it.
+                self.relieved(was_congested);
                 return Ok(false);
             }
             Err(error) => {

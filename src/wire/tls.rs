@@ -120,3 +120,149 @@ impl TlsStream {
         let _ = self.flush(&mut session);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use rcgen::{CertifiedKey, generate_simple_self_signed};
+    use rustls::pki_types::{PrivateKeyDer, ServerName};
+    use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+    use socket2::SockRef;
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+    use tokio::task::JoinHandle;
+
+    use super::*;
+    use crate::wire::flusher::Flusher;
+    use crate::wire::frame::{Opcode, server_frame};
+    use crate::wire::inbound::{Verdict, Violation};
+    use crate::wire::link::{Class, LinkOptions, Pushed, Tap};
+    use crate::wire::stream::Stream;
+    use crate::wire::transport::Transport;
+
+    struct NoTap;
+
+    impl Tap for NoTap {
+        fn marker_passed(&self) {}
+        fn delivered(&self, _waited: Duration) {}
+        fn inspect(&self, _text: Option<&[u8]>) -> Verdict {
+            Verdict::Pass
+        }
+        fn violated(&self, _violation: Violation) -> Bytes {
+            Bytes::new()
+        }
+        fn sent(&self, _frames: &[u8]) {}
+        fn closed(&self) {}
+    }
+
+    const OPTIONS: LinkOptions = LinkOptions {
+        max_messages: 10_000,
+        max_bytes: 1 << 30,
+        write_timeout: Duration::from_mins(10),
+        max_message_size: 1 << 20,
+        compression_threshold: None,
+    };
+
+    /// What a client reads once it is told how much to wait for.
+    struct Reader {
+        expect: mpsc::Sender<usize>,
+        read: JoinHandle<usize>,
+    }
+
+    impl Reader {
+        async fn reads(self, count: usize) {
+            self.expect.send(count).unwrap();
+            let read = tokio::time::timeout(Duration::from_mins(1), self.read).await;
+            assert_eq!(read.expect("all of it arrives").unwrap(), count);
+        }
+    }
+
+    /// A connection with small buffers, and its client, which does not read yet.
+    async fn connection() -> (Stream, Reader) {
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
+        let server_config = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key)
+            .unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(cert.der().clone()).unwrap();
+        let client_config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (expect, expected) = mpsc::channel();
+        let read = tokio::task::spawn_blocking(move || {
+            let tcp = std::net::TcpStream::connect(address).unwrap();
+            SockRef::from(&tcp).set_recv_buffer_size(4096).unwrap();
+            let name = ServerName::try_from("localhost").unwrap();
+            let session = ClientConnection::new(Arc::new(client_config), name).unwrap();
+            let mut tls = StreamOwned::new(session, tcp);
+            let count: usize = match tls.write_all(b"hello") {
+                Ok(()) => expected.recv().unwrap(),
+                Err(error) => panic!("{error}"),
+            };
+            let mut read = 0;
+            let mut chunk = [0; 4096];
+            while read < count {
+                match tls.read(&mut chunk) {
+                    Ok(more @ 1..) => read += more,
+                    end => panic!("{end:?} after {read} of {count}"),
+                }
+            }
+            read
+        });
+        let (tcp, _) = listener.accept().await.unwrap();
+        SockRef::from(&tcp).set_send_buffer_size(4096).unwrap();
+        let tls = TlsStream::new(tcp, Arc::new(server_config)).unwrap();
+        let mut hello = [0; 5];
+        let mut transport = Transport::Tls(Box::new(tls));
+        transport.read_exact(&mut hello).await.unwrap();
+        let flusher = Flusher::default();
+        let stream = Stream::new(
+            transport,
+            Bytes::new(),
+            b"",
+            OPTIONS,
+            &flusher,
+            Arc::new(NoTap),
+        );
+        (stream, Reader { expect, read })
+    }
+
+    /// The session's buffer holds the end of what was sent, and nothing else follows that would push
+    /// it on.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_the_session_took_but_not_the_socket_is_written_when_there_is_room() {
+        let (mut stream, reader) = connection().await;
+        let link = Arc::clone(stream.link());
+        let task = tokio::spawn(async move { stream.read(&mut [0; 16]).await });
+        let frame = server_frame(Opcode::Text, &[b'x'; 1000]);
+        let mut sent = 0;
+        // Until nothing more moves: the kernel takes its time to fill both sockets.
+        let mut still = 0;
+        while still < 20 {
+            if link.transport().has_unsent() {
+                still += 1;
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                continue;
+            }
+            still = 0;
+            assert_eq!(link.push(&frame, Class::Reply), Pushed::Written);
+            sent += frame.len();
+        }
+        assert_eq!(link.waiting(), (0, 0), "only the session holds something");
+        reader.reads(sent).await;
+        task.abort();
+    }
+}

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -14,6 +14,12 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(30), future)
         .await
         .unwrap_or_else(|_| panic!("{what}: nothing within 30 seconds"))
+}
+
+/// How much of a rate per second may have come back since, beside its burst.
+pub fn came_back(rate: usize, since: Instant) -> usize {
+    let nanos = since.elapsed().as_nanos() * rate as u128;
+    usize::try_from(nanos.div_ceil(1_000_000_000)).unwrap()
 }
 
 /// An HTTP response.

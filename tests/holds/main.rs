@@ -18,6 +18,7 @@ mod proxies;
 mod rates;
 mod restart;
 mod server;
+mod sizes;
 mod slow_readers;
 mod slowloris;
 mod storm;

@@ -121,33 +121,93 @@ async fn five_thousand_clients_move_to_the_next_server() {
 
 #[tokio::test]
 async fn who_does_not_move_does_not_hold_up_the_end() {
-    let mut server = Process::start(&[("shutdown-timeout-ms", "1500")], None).await;
-    let _silent = tokio::net::TcpStream::connect(server.address)
-        .await
-        .unwrap();
+    let flags = [
+        ("shutdown-timeout-ms", "1500"),
+        ("write-timeout-ms", "3600000"),
+    ];
+    let mut server = Process::start(&flags, None).await;
+    let address = server.address;
+    let _silent = tokio::net::TcpStream::connect(address).await.unwrap();
     let mut members = Vec::new();
     for _ in 0..5 {
         // None of them answers the close frame.
-        members.push(Ws::member(server.address, "a", "u").await);
-        members.push(Ws::socket_io(server.address, "a", "u").await);
+        members.push(Ws::member(address, "a", "u").await);
+        members.push(Ws::socket_io(address, "a", "u").await);
     }
-    let polling = Polling::open(server.address).await.unwrap();
+    let polling = Polling::open(address).await.unwrap();
     polling.post(&[&connect_packet("a", "p")]).await;
     polling.until("42[\"authenticated\"").await;
-    let before = Instant::now();
+    // What waits for this one can't be written, and it would have an hour for it.
+    let _stalled = super::slow_readers::stall(address).await;
+    super::slow_readers::fill(address).await;
     server.signal("INT");
-    let status = server.exit(Duration::from_secs(5)).await;
+    let status = server.exit(Duration::from_mins(1)).await;
     assert_eq!(status.code(), Some(0));
-    assert!(
-        before.elapsed() < Duration::from_secs(3),
-        "{:?}",
-        before.elapsed()
-    );
+}
+
+#[tokio::test]
+async fn who_takes_nothing_is_not_waited_for_until_the_shutdown_timeout() {
+    let server = here(|config| {
+        config.shutdown_timeout_ms = 3_600_000;
+        config.write_timeout_ms = 1000;
+    })
+    .await;
+    let address = server.address;
+    // Neither of them takes anything any more.
+    let polling = Polling::open(address).await.unwrap();
+    polling.post(&[&connect_packet("a", "p")]).await;
+    polling.until("42[\"authenticated\"").await;
+    let _stalled = super::slow_readers::stall(address).await;
+    super::slow_readers::fill(address).await;
+    within("the end of the server", server.stop()).await;
+}
+
+#[tokio::test]
+async fn what_waits_for_a_polling_client_goes_with_its_next_requests() {
+    // More than one request fetches.
+    const EVENTS: u64 = 150;
+    let mut server = Process::start(&[], None).await;
+    let address = server.address;
+    let polling = Polling::open(address).await.unwrap();
+    polling.post(&[&connect_packet("a", "p")]).await;
+    polling.until("42[\"authenticated\"").await;
+    let target = serde_json::json!({ "user_id": "p", "organization_id": "a" });
+    for number in 0..EVENTS {
+        let event =
+            serde_json::json!({ "event": "notification", "data": number, "target": target });
+        assert_eq!(super::client::broadcast(address, &event).await.status, 200);
+    }
+    server.signal("TERM");
+    wait_for_stats(address, "the order to go", |stats| {
+        stats["closed_by_reason"]["going_away"] == 1
+    })
+    .await;
+    let mut numbers = Vec::<u64>::new();
+    let is_last = loop {
+        let packets = polling.poll().await.expect("a session until all is taken");
+        let events = packets
+            .iter()
+            .filter_map(|packet| packet.strip_prefix("42[\"notification\","));
+        numbers
+            .extend(events.map(|event| event.split(',').next().unwrap().parse::<u64>().unwrap()));
+        // A close packet, after which a client comes back; or one that tells it to stay away.
+        if let Some(last) = packets.last().filter(|last| *last == "1" || *last == "41") {
+            break last == "1";
+        }
+    };
+    assert!(is_last);
+    assert_eq!(numbers, (0..EVENTS).collect::<Vec<_>>());
+    let status = server.exit(Duration::from_mins(1)).await;
+    assert_eq!(status.code(), Some(0));
 }
 
 #[tokio::test]
 async fn a_second_signal_ends_the_server_at_once() {
-    let mut server = Process::start(&[("drain-delay-ms", "25000")], None).await;
+    let flags = [
+        ("drain-delay-ms", "3600000"),
+        ("shutdown-timeout-ms", "7200000"),
+    ];
+    let mut server = Process::start(&flags, None).await;
     let mut member = Ws::member(server.address, "a", "u").await;
     server.signal("TERM");
     let unready = async { while get(server.address, "/readyz").await.status != 503 {} };
@@ -155,9 +215,40 @@ async fn a_second_signal_ends_the_server_at_once() {
     // During the delay clients are still served.
     Ws::member(server.address, "a", "v").await;
     server.signal("TERM");
-    let status = server.exit(Duration::from_secs(3)).await;
+    let status = server.exit(Duration::from_mins(1)).await;
     assert_eq!(status.code(), Some(1));
     assert_eq!(member.close().await, Got::End);
+}
+
+#[tokio::test]
+async fn clients_are_closed_in_batches_with_pauses_between_them() {
+    const INTERVAL: Duration = Duration::from_secs(1);
+    let server = here(|config| {
+        config.drain_batch_size = 2;
+        config.drain_interval_ms = 1000;
+        config.shutdown_timeout_ms = 3_600_000;
+    })
+    .await;
+    let mut members = JoinSet::new();
+    for number in 0..8 {
+        let mut member = Ws::member(server.address, "a", &format!("u{number}")).await;
+        members.spawn(async move {
+            let end = member.close().await;
+            assert_eq!(end, Got::Close(1001, "Server going away".into()));
+            Instant::now()
+        });
+    }
+    let stopped = tokio::spawn(server.stop());
+    let mut ends = Vec::new();
+    while let Some(end) = members.join_next().await {
+        ends.push(end.unwrap());
+    }
+    // Four batches, and three pauses of which each is at least half an interval: there is as much to
+    // spare for a machine that is slow to notice the first.
+    ends.sort();
+    let spread = ends[7].duration_since(ends[0]);
+    assert!(spread >= INTERVAL / 2, "{spread:?}");
+    within("the end of the server", stopped).await.unwrap();
 }
 
 #[tokio::test]
@@ -191,6 +282,6 @@ async fn everybody_is_told_to_come_back_and_gets_what_was_queued_before() {
     within("the end of the server", stopped).await.unwrap();
     // The request that waits is answered; the session is over.
     let polled = within("the answer to a poll", polled).await.unwrap();
-    println!("a poll ends with {polled:?}");
+    assert_eq!(polled.unwrap(), ["1"], "a close packet");
     assert!(tokio::net::TcpStream::connect(address).await.is_err());
 }

@@ -103,3 +103,25 @@ async fn unknown_routes_and_methods_are_answered_in_json() {
         assert_eq!(server.get(path).await[key], value, "{path}");
     }
 }
+
+#[test]
+fn what_is_fuzzed_is_built_with_the_versions_that_are_served() {
+    let versions = |lock: &str| -> std::collections::BTreeSet<(String, String)> {
+        let lock: toml::Table = lock.parse().unwrap();
+        let packages = lock["package"].as_array().unwrap().iter();
+        let text = |value: &toml::Value| value.as_str().unwrap().to_owned();
+        packages
+            .map(|package| (text(&package["name"]), text(&package["version"])))
+            .collect()
+    };
+    let served = versions(include_str!("../../Cargo.lock"));
+    let names: Vec<_> = served.iter().map(|(name, _)| name).collect();
+    let other: Vec<_> = versions(include_str!("../../fuzz/Cargo.lock"))
+        .into_iter()
+        .filter(|package| names.contains(&&package.0) && !served.contains(package))
+        .collect();
+    assert!(
+        other.is_empty(),
+        "{other:?}; run: cp Cargo.lock fuzz/ && cargo metadata --manifest-path fuzz/Cargo.toml --format-version 1"
+    );
+}

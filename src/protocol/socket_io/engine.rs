@@ -71,7 +71,7 @@ const ENGINE_PONG: &[u8] = b"3";
 pub(super) struct EngineSession<P> {
     hub: Arc<Hub>,
     pub remote_address: IpAddr,
-    version: EngineVersion,
+    pub version: EngineVersion,
     /// What the handshake's query or header claims.
     pub claim: Result<Option<Claim>, Fault>,
     close: Closer,

@@ -3,7 +3,9 @@
 //! On WebSocket, frames go straight to the [`Link`]; on polling they go through the Socket.IO
 //! library's own queue, and so do events whose acknowledgement the library matches. To keep one
 //! order over both ways, a change from the library's queue to the link waits at a gate: the lane
-//! sends a marker through the queue and holds everything back until the marker comes out of it.
+//! sends a marker through the queue and holds everything back until the marker comes out of it. A
+//! client that is to come back to another server leaves polling the same way: the transport is closed
+//! once the marker came out behind all that was sent.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -52,7 +54,8 @@ enum Mode {
     Connecting,
     /// Everything goes through the library's queue; always so on polling.
     Polling,
-    /// The marker is on its way through the library's queue.
+    /// The marker is on its way through the library's queue: to the link, or, if the client is to be
+    /// closed on polling, to the answer of one of its requests.
     Gated {
         since: Instant,
     },
@@ -68,8 +71,22 @@ struct State {
     held_bytes: usize,
     /// What the library's queue holds at most while the client polls.
     in_library: Load,
-    /// It is to be closed as soon as what is held behind the gate has gone.
-    closing: Option<CloseReason>,
+    /// It is to be closed as soon as everything sent before has gone.
+    closing: Option<Closing>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Closing {
+    reason: CloseReason,
+    /// When the client last took something.
+    since: Instant,
+}
+
+impl Closing {
+    fn now(reason: CloseReason) -> Self {
+        let since = Instant::now();
+        Self { reason, since }
+    }
 }
 
 /// One client's way out.
@@ -113,7 +130,12 @@ impl<P: Pipe> Lane<P> {
 
     /// The client is about to move to this link.
     pub fn set_link(&self, link: Arc<Link>) {
-        self.state.lock().link = Some(link);
+        let mut state = self.state.lock();
+        if let Mode::Gated { .. } = state.mode {
+            // The marker that was meant for a request may come out of the queue here.
+            link.watch();
+        }
+        state.link = Some(link);
     }
 
     /// The marker came out of the library's queue.
@@ -125,8 +147,8 @@ impl<P: Pipe> Lane<P> {
         }
         let closing = state.closing.take();
         drop(state);
-        if let Some(reason) = closing {
-            self.end(reason, None);
+        if let Some(closing) = closing {
+            self.end(closing.reason, None);
         }
     }
 
@@ -134,9 +156,24 @@ impl<P: Pipe> Lane<P> {
     pub fn pump(&self) {
         let mut state = self.state.lock();
         state.in_library.poll_ended();
-        if !state.held.is_empty() {
-            self.advance(&mut state);
+        if let Some(closing) = &mut state.closing {
+            closing.since = Instant::now();
         }
+        self.advance(&mut state);
+    }
+
+    /// A poll has found nothing and waits: the library's queue is empty. What was held for want of
+    /// room would otherwise stay until something else ends the poll.
+    pub fn poll_waits(&self) {
+        let mut state = self.state.lock();
+        state.in_library = Load::default();
+        self.advance(&mut state);
+    }
+
+    /// Whether the answer to a poll may have the marker in it.
+    pub fn is_leaving(&self) -> bool {
+        let state = self.state.lock();
+        state.closing.is_some() && matches!(state.mode, Mode::Gated { .. })
     }
 
     pub fn send(&self, item: Item) -> Delivery {
@@ -207,6 +244,9 @@ impl<P: Pipe> Lane<P> {
                 }
                 Mode::Polling => {
                     let Some(item) = state.held.front() else {
+                        if state.closing.is_some() {
+                            self.close_gate(state);
+                        }
                         return;
                     };
                     if !state
@@ -270,10 +310,9 @@ impl<P: Pipe> Lane<P> {
 
     /// Sends the marker, after which the mode is `Gated`. False if the queue had no room.
     fn close_gate(&self, state: &mut State) -> bool {
-        let Some(link) = &state.link else {
-            return false;
-        };
-        link.watch();
+        if let Some(link) = &state.link {
+            link.watch();
+        }
         if self.pipe.emit_marker() != Emitted::Sent {
             return false;
         }
@@ -311,11 +350,14 @@ impl<P: Pipe> Lane<P> {
         let (link, stuck) = {
             let mut state = self.state.lock();
             self.advance(&mut state);
-            let stuck = match state.mode {
+            let is_over = |since| now.saturating_duration_since(since) > self.options.write_timeout;
+            let stuck = match (state.mode, state.closing) {
+                // A client that is told to go, and polls no more.
+                (Mode::Connecting | Mode::Polling, Some(closing)) => is_over(closing.since),
                 // While something waits on the link, that is what the marker is behind.
-                Mode::Gated { since } => {
+                (Mode::Gated { since }, _) => {
                     let waits = state.link.as_ref().is_some_and(|link| link.waiting().0 > 0);
-                    !waits && now.saturating_duration_since(since) > self.options.write_timeout
+                    !waits && is_over(since)
                 }
                 _ => false,
             };
@@ -337,7 +379,14 @@ impl<P: Pipe> Lane<P> {
             let mut state = self.state.lock();
             if let Mode::Gated { .. } = state.mode {
                 // Closed now, the last words would be lost behind the gate.
-                state.closing.get_or_insert(reason);
+                state.closing.get_or_insert(Closing::now(reason));
+                return;
+            }
+            let is_open = matches!(state.mode, Mode::Connecting | Mode::Polling);
+            if is_open && reason.should_reconnect() && self.pipe.is_polling() {
+                // Closed now, what the next polls would fetch would be lost.
+                state.closing.get_or_insert(Closing::now(reason));
+                self.advance(&mut state);
                 return;
             }
             (
@@ -638,6 +687,70 @@ mod tests {
         assert_eq!(queue.take(), ["marker"]);
         lane.marker_passed();
         assert_eq!(read(&mut client, 1).await, ["5"]);
+    }
+
+    #[tokio::test]
+    async fn a_long_event_does_not_wait_behind_one_that_a_poll_has_fetched() {
+        let (queue, lane) = lane(10, None);
+        lane.open();
+        lane.send(plain(1));
+        lane.pump();
+        let long = "x".repeat(OPTIONS.max_message_size);
+        let length = long.len() + 2;
+        lane.send(event(&format!("\"{long}\""), Priority::Medium, false));
+        assert_eq!(queue.take(), ["1"], "the poll may have missed it");
+        lane.poll_waits();
+        let sent = queue.take();
+        assert_eq!((sent.len(), sent[0].len()), (1, length));
+    }
+
+    #[tokio::test]
+    async fn a_client_on_polling_is_sent_away_behind_what_waits_for_it() {
+        let (queue, lane) = lane(2, None);
+        lane.open();
+        for number in 1..=3 {
+            lane.send(plain(number));
+        }
+        lane.end(CloseReason::GoingAway, None);
+        assert_eq!(queue.take(), ["1", "2"], "no room for more");
+        assert_eq!(lane.send(plain(4)), Delivery::Gone);
+        queue.room.store(10, Ordering::Relaxed);
+        lane.pump();
+        assert_eq!(queue.take(), ["3", "marker"]);
+        assert!(lane.is_leaving());
+        lane.marker_passed();
+        assert_eq!(queue.take(), ["close"]);
+        assert!(!lane.is_leaving());
+    }
+
+    #[tokio::test]
+    async fn a_client_that_moves_to_websocket_while_it_is_sent_away_is_closed_there() {
+        let (queue, lane) = lane(10, None);
+        lane.open();
+        lane.end(CloseReason::GoingAway, None);
+        assert_eq!(queue.take(), ["marker"]);
+        let (link, mut client) = connection().await;
+        lane.set_link(Arc::clone(&link));
+        assert!(link.is_watching(), "the marker comes out of the link now");
+        queue.is_websocket.store(true, Ordering::Relaxed);
+        lane.marker_passed();
+        let mut head = [0; 4];
+        client.read_exact(&mut head).await.unwrap();
+        assert_eq!(u16::from_be_bytes([head[2], head[3]]), 1001);
+        assert!(queue.take().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_client_that_polls_no_more_is_not_waited_for() {
+        let (queue, lane) = lane(0, None);
+        lane.open();
+        lane.send(plain(1));
+        lane.end(CloseReason::GoingAway, None);
+        let now = Instant::now();
+        assert_eq!(lane.look_after(now + Duration::from_secs(5)), None);
+        let eleven = now + Duration::from_secs(11);
+        assert_eq!(lane.look_after(eleven), Some(CloseReason::TooSlow));
+        assert_eq!(queue.take(), ["close"]);
     }
 
     #[tokio::test]

@@ -4,12 +4,16 @@
 //! serves polling. What is sent goes its way through a [`lane::Lane`].
 
 mod engine;
+mod farewell;
+#[cfg(feature = "fuzzing")]
+mod fuzz;
 mod inspect;
 mod item;
 mod lane;
 mod library;
 
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +21,7 @@ use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::FutureExt;
+use futures_util::future::poll_immediate;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Collected, Limited};
 use socketioxide::SocketIo;
@@ -24,7 +29,11 @@ use socketioxide::handler::ConnectHandler;
 use socketioxide::service::SocketIoService;
 use tower::Service;
 
+#[cfg(feature = "fuzzing")]
+pub use fuzz::fuzz_packets;
+
 use engine::{Closer, EngineSession, EngineVersion, Entry, Sessions};
+use farewell::in_place_of_marker;
 use library::{Engine, Entrance, Handshake, LibraryPipe, MARKER, opened};
 
 use super::enter;
@@ -169,13 +178,8 @@ impl SocketIoGateway {
                 Some(session) if request.method() == Method::POST => {
                     self.post(request, &session).await
                 }
-                session => {
-                    let response = self.call(request).await;
-                    if let Some(client) = session.and_then(|session| session.client()) {
-                        client.lane.pump();
-                    }
-                    response
-                }
+                Some(session) => self.get(request, &session).await,
+                None => self.call(request).await,
             });
         }
         let Ok(version) = version(&query) else {
@@ -198,6 +202,36 @@ impl SocketIoGateway {
             self.sessions.insert(&sid, &session);
         }
         Ok(Response::from_parts(parts, Body::from(body)))
+    }
+
+    /// A poll, and what it means for what waits for the client.
+    async fn get(&self, request: Request<Body>, session: &Engine) -> Response<Body> {
+        // Without a budget, the library looks through all of its queue before it waits.
+        let mut call = pin!(tokio::task::unconstrained(self.call(request)));
+        let at_once = poll_immediate(call.as_mut()).await;
+        if at_once.is_none()
+            && let Some(client) = session.client()
+        {
+            client.lane.poll_waits();
+        }
+        let response = match at_once {
+            Some(response) => response,
+            None => call.await,
+        };
+        let Some(client) = session.client() else {
+            return response;
+        };
+        if client.lane.is_leaving() {
+            let (response, is_last) = in_place_of_marker(session.version, response).await;
+            if is_last {
+                client.lane.marker_passed();
+            } else {
+                client.lane.pump();
+            }
+            return response;
+        }
+        client.lane.pump();
+        response
     }
 
     /// Hands the packets of a polling request to the library, a part at a time: whoever sends
@@ -342,34 +376,6 @@ fn closer(service: LibraryService, path: String) -> Closer {
 /// which would stay as long as the session.
 fn copied(uri: &Uri) -> Uri {
     Uri::try_from(uri.to_string()).unwrap_or_default()
-}
-
-/// Engine.IO packets from anywhere, one by one and as a polling request's body: what is handed on
-/// in their place needs no further replacement.
-#[cfg(feature = "fuzzing")]
-pub fn fuzz_packets(input: &[u8]) {
-    use inspect::Inspector;
-
-    use crate::wire::inbound::Verdict;
-
-    let Some((&settings, packet)) = input.split_first() else {
-        return;
-    };
-    let text = (settings & 1 == 0).then_some(packet);
-    if let Verdict::Replace(text) = Inspector::default().inspect(text) {
-        assert_eq!(Inspector::default().inspect(Some(&text)), Verdict::Pass);
-    }
-    for version in [EngineVersion::V3, EngineVersion::V4] {
-        let judge = Inspector::inspect;
-        for body in Inspector::default()
-            .inspect_payload(version, packet, judge)
-            .into_iter()
-            .flatten()
-        {
-            let again = Inspector::default().inspect_payload(version, &body, judge);
-            assert_eq!(again, Some(vec![body]));
-        }
-    }
 }
 
 fn parameter(query: &str, name: &str) -> Option<String> {
