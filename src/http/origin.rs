@@ -120,11 +120,35 @@ impl Origins {
             && self.own_host(headers).is_some()
     }
 
+    /// The domain that the request calls the server by, where that may be anybody's. A page of such
+    /// a domain sends no `Origin` with a GET to itself. Names without a dot are of the local network.
+    fn foreign_host(&self, headers: &HeaderMap) -> Option<String> {
+        if self.own_names != OwnNames::Loopback {
+            return None;
+        }
+        headers.get_all(header::HOST).iter().find_map(|host| {
+            let host = String::from_utf8_lossy(host.as_bytes());
+            let name = without_port(&host).unwrap_or(&host);
+            let is_local = !name.contains('.')
+                || name.starts_with('[')
+                || name.ends_with(".localhost")
+                || name.parse::<Ipv4Addr>().is_ok();
+            (!is_local).then(|| host.chars().take(100).collect())
+        })
+    }
+
     /// Why the request is refused, if it is. More than one `Origin` is no browser's doing.
     fn check(&self, path: &str, headers: &HeaderMap) -> Result<(), Fault> {
         let mut origins = headers.get_all(header::ORIGIN).iter();
         match (origins.next(), origins.next()) {
             (None, _) => {
+                if let Some(host) = self.foreign_host(headers) {
+                    return Err(Fault::unauthorized(format!(
+                        "`Host` is `{host}`: without tokens and API keys this server answers to \
+                         localhost and addresses only, so that nobody reads it by pointing a \
+                         domain here"
+                    )));
+                }
                 let here = path.trim_end_matches('/');
                 if self.required_at.as_deref() == Some(here) && !self.is_own_page(headers) {
                     return Err(Fault::unauthorized("an `Origin` header is required here"));
@@ -275,6 +299,42 @@ mod tests {
             assert!(own(Any, false, &origin, &[host]), "{host}");
         }
         assert!(own(Any, true, "https://rt.example", &["rt.example"]));
+    }
+
+    #[test]
+    fn without_an_origin_no_domain_reads_a_server_that_believes_its_callers() {
+        use OwnNames::{Addresses, Any, Loopback};
+        let lets_in = |own_names, host: &str| {
+            let origins = Origins::new(&HttpOptions {
+                own_names,
+                ..options("", false)
+            });
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, HeaderValue::from_str(host).unwrap());
+            origins.check("/api/ws/stats", &headers).is_ok()
+        };
+        for host in [
+            "localhost:5000",
+            "127.0.0.1",
+            "[::1]:5000",
+            "192.168.1.5:5000",
+            "app.localhost:5000",
+            "orgcast:5000",
+            "",
+        ] {
+            assert!(lets_in(Loopback, host), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "evil.example:5000",
+            "evil.example:",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example:5000",
+            "evil.example.",
+        ] {
+            assert!(!lets_in(Loopback, host), "{host}");
+            assert!(lets_in(Addresses, host) && lets_in(Any, host), "{host}");
+        }
     }
 
     #[test]

@@ -114,19 +114,22 @@ impl Hub {
         self.stats.count_received(event, Instant::now());
     }
 
-    /// Removes every trace of a connection. Calling it again does nothing.
-    fn disconnect(&self, connection: &Arc<Connection>) {
-        let (identity, rooms, place) = {
+    /// Removes every trace of a connection; says whether there was one. Calling it again does
+    /// nothing.
+    fn disconnect(&self, connection: &Arc<Connection>) -> bool {
+        let (was_closed, identity, rooms, place) = {
             let mut membership = connection.membership.lock();
-            membership.closed = true;
             (
+                std::mem::replace(&mut membership.closed, true),
                 membership.identity.clone(),
                 std::mem::take(&mut membership.rooms),
                 membership.place.take(),
             )
         };
         self.registry.remove(connection.id);
-        let Some(identity) = identity else { return };
+        let Some(identity) = identity else {
+            return !was_closed;
+        };
         if let Some(organization) = self.registry.organization(&identity.organization) {
             for room in &rooms {
                 organization.leave(room, connection);
@@ -134,6 +137,7 @@ impl Hub {
         }
         drop(place);
         self.registry.sweep_organization(&identity.organization);
+        !was_closed
     }
 
     /// Closes connections whose time to authenticate is over. To be called several times a second.

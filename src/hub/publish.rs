@@ -94,6 +94,9 @@ struct Prepared {
 /// more: others then go on with it on another processor.
 const DELIVERIES_AT_ONCE: usize = 1024;
 
+/// The same for large events.
+const BYTES_AT_ONCE: usize = 16 * 1024 * 1024;
+
 /// So many connections' data fits into the processor's nearest cache.
 const WARMED_AT_ONCE: usize = 16;
 
@@ -107,13 +110,15 @@ impl Hub {
             recipients,
             receipt,
         } = self.prepare(publication)?;
-        let tally = if recipients.len() <= DELIVERIES_AT_ONCE {
+        let payload = outbound.event.payload.get().len();
+        let at_once = (BYTES_AT_ONCE / payload.max(1)).clamp(1, DELIVERIES_AT_ONCE);
+        let tally = if recipients.len() <= at_once {
             self.deliver(&outbound, &recipients)
         } else {
             let hub = Arc::clone(self);
             let whole = tokio::spawn(async move {
                 let mut tally = Tally::default();
-                for some in recipients.chunks(DELIVERIES_AT_ONCE) {
+                for some in recipients.chunks(at_once) {
                     tally.add(&hub.deliver(&outbound, some));
                     tokio::task::yield_now().await;
                 }
@@ -324,8 +329,10 @@ impl Hub {
                 Delivery::Queued => tally.accepted += 1,
                 Delivery::Dropped => tally.dropped += 1,
                 Delivery::Overflow => {
-                    self.stats.count_close(CloseReason::TooSlow);
-                    self.disconnect(connection);
+                    // Several publishers may find it so.
+                    if self.disconnect(connection) {
+                        self.stats.count_close(CloseReason::TooSlow);
+                    }
                 }
                 Delivery::Gone => {}
             }

@@ -37,6 +37,20 @@ struct State {
     is_running: bool,
 }
 
+/// A task that goes through a list; should it end before its time, the next may begin.
+struct Running<'a> {
+    list: &'a List,
+    is_done: bool,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if !self.is_done {
+            self.list.state.lock().is_running = false;
+        }
+    }
+}
+
 impl Default for Flusher {
     fn default() -> Self {
         let lists = std::thread::available_parallelism().map_or(1, Into::into);
@@ -79,6 +93,10 @@ impl List {
     }
 
     async fn run(self: Arc<Self>) {
+        let mut running = Running {
+            list: &self,
+            is_done: false,
+        };
         let mut links = Vec::with_capacity(AT_ONCE);
         loop {
             {
@@ -89,11 +107,12 @@ impl List {
                     // As long as a burst's audience, it would keep its memory for ever.
                     state.waiting = VecDeque::new();
                     state.is_running = false;
+                    running.is_done = true;
                     return;
                 }
             }
             for link in links.drain(..) {
-                link.flush();
+                link.flush_listed();
             }
             tokio::task::yield_now().await;
         }
@@ -110,7 +129,7 @@ mod tests {
 
     use super::*;
     use crate::wire::inbound::{Verdict, Violation};
-    use crate::wire::link::{Class, LinkOptions, Tap};
+    use crate::wire::link::{Class, LinkOptions, Pushed, Tap};
     use crate::wire::stream::Stream;
     use crate::wire::transport::Transport;
 
@@ -141,6 +160,13 @@ mod tests {
 
     /// A connection whose own task does nothing, and its client.
     async fn connection(flusher: &Flusher) -> (Stream, Arc<Counter>, TcpStream) {
+        connection_with(flusher, OPTIONS).await
+    }
+
+    async fn connection_with(
+        flusher: &Flusher,
+        options: LinkOptions,
+    ) -> (Stream, Arc<Counter>, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
@@ -152,7 +178,7 @@ mod tests {
             Transport::Tcp(server),
             Bytes::new(),
             b"",
-            OPTIONS,
+            options,
             flusher,
             tap,
         );
@@ -183,12 +209,36 @@ mod tests {
                 "most of it was queued"
             );
         }
-        assert!(
-            flusher
-                .lists
-                .iter()
-                .all(|list| list.state.lock().waiting.is_empty())
-        );
+    }
+
+    #[tokio::test]
+    async fn a_client_that_reads_is_not_too_slow_however_long_a_burst_is() {
+        let flusher = Flusher::default();
+        for (messages, bytes) in [(20, 1 << 20), (1000, 5000)] {
+            let options = LinkOptions {
+                max_messages: messages,
+                max_bytes: bytes,
+                ..OPTIONS
+            };
+            let (stream, _, mut client) = connection_with(&flusher, options).await;
+            // The list's task does not run between these.
+            for number in 0..5000_u32 {
+                let frame = Bytes::copy_from_slice(&number.to_be_bytes());
+                let class = if number % 2 == 0 {
+                    Class::Event
+                } else {
+                    Class::Droppable
+                };
+                let pushed = stream.link().push(&frame, class);
+                assert!(
+                    matches!(pushed, Pushed::Written | Pushed::Queued),
+                    "{number}: {pushed:?}"
+                );
+            }
+            for number in 0..5000 {
+                assert_eq!(client.read_u32().await.unwrap(), number);
+            }
+        }
     }
 
     #[tokio::test]

@@ -18,15 +18,12 @@ use parking_lot::Mutex;
 
 use super::deflate::compress_frames;
 use super::flusher::{Flusher, List};
-use super::outgoing::{Outgoing, Waiting};
+use super::outgoing::{MAX_SLICES, Outgoing, Waiting};
 pub use super::tap::{Class, LinkOptions, Overdue, Pushed, Tap};
 use super::transport::Transport;
 
 /// Answers may fill so many queues before their client is closed: it neither reads nor stops asking.
 const REPLY_SLACK: usize = 8;
-
-/// Frames written with one system call.
-const MAX_SLICES: usize = 32;
 
 /// The sending half. All methods are cheap, never block and may be called from any thread.
 pub struct Link {
@@ -94,6 +91,17 @@ impl Link {
     /// Sends one whole frame. Frames pushed one after the other arrive in that order. On overflow
     /// the frame is not sent; the caller says how the connection ends.
     pub fn push(&self, frame: &Bytes, class: Class) -> Pushed {
+        match self.push_if_room(frame, class) {
+            // Nobody is behind yet whose queue is full of what only waits for more to come.
+            Pushed::Dropped | Pushed::Overflow if self.outgoing.lock().is_postponed() => {
+                self.flush();
+                self.push_if_room(frame, class)
+            }
+            pushed => pushed,
+        }
+    }
+
+    fn push_if_room(&self, frame: &Bytes, class: Class) -> Pushed {
         let mut out = self.outgoing.lock();
         if out.dead || out.closing_since.is_some() {
             return Pushed::Closed;
@@ -141,21 +149,30 @@ impl Link {
             frame: frame.clone(),
             since: now,
         });
-        // A client that asks is not kept waiting by events that wait for more to come.
-        let is_urgent = class == Class::Reply && out.blocked_since.is_none();
+        // Events wait for more to come, but not so long that a system call could not take them all,
+        // and a client that asks is not kept waiting by them.
+        let is_urgent = out.is_postponed() && (class == Class::Reply || out.is_worth_a_write());
+        let is_new = is_postponed && !std::mem::replace(&mut out.is_listed, true);
         drop(out);
-        if is_urgent {
-            self.flush();
-        } else if is_postponed {
+        if is_new {
             let me = self.me.upgrade();
             if !me.is_some_and(|me| self.list.add(me)) {
                 self.reader.wake();
             }
-        } else if is_first {
+        }
+        if is_urgent {
+            self.flush();
+        } else if is_first && !is_postponed {
             self.reader.wake();
         }
         // Whoever queued the first frame has seen to its writer, which takes what it finds.
         Pushed::Queued
+    }
+
+    /// The list has come to this link.
+    pub(super) fn flush_listed(&self) {
+        self.outgoing.lock().is_listed = false;
+        self.flush();
     }
 
     /// Writes what waits, and has the connection's own task write what the socket does not take.

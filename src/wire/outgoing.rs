@@ -15,6 +15,9 @@ const BURST: Duration = Duration::from_millis(50);
 const PAUSE_READING_BYTES: usize = 64 * 1024;
 const PAUSE_READING_MESSAGES: usize = 256;
 
+/// Frames written with one system call.
+pub(super) const MAX_SLICES: usize = 32;
+
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub frame: Bytes,
@@ -34,6 +37,8 @@ pub(super) struct Outgoing {
     pub dead: bool,
     /// When an event was last pushed.
     pub last_event: Option<Instant>,
+    /// It stands in the list of those to flush.
+    pub is_listed: bool,
     /// Somebody looks after the link while it is blocked or closing.
     pub is_guarded: bool,
 }
@@ -42,6 +47,16 @@ impl Outgoing {
     pub fn is_congested(&self) -> bool {
         !self.dead
             && (self.bytes > PAUSE_READING_BYTES || self.queue.len() > PAUSE_READING_MESSAGES)
+    }
+
+    /// Whether what waits has not been offered to the socket yet.
+    pub fn is_postponed(&self) -> bool {
+        self.blocked_since.is_none() && !self.queue.is_empty()
+    }
+
+    /// Whether one system call could hardly take more than what waits.
+    pub fn is_worth_a_write(&self) -> bool {
+        self.queue.len() >= MAX_SLICES || self.bytes >= PAUSE_READING_BYTES
     }
 
     /// Whether events follow each other so closely that they are better written several at once,

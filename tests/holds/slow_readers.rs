@@ -147,8 +147,20 @@ pub async fn fill(address: SocketAddr) {
     let data = "x".repeat(100_000);
     let event = json!({ "event": "notification", "data": data, "target": target });
     let full = async {
-        while get(address, "/api/ws/stats").await.json()["queueStats"]["pendingMessages"] == 0 {
+        let before = super::server::stats(address).await["closed_by_reason"]["too_slow"].clone();
+        loop {
             broadcast(address, &event).await;
+            let stats = get(address, "/api/ws/stats").await.json();
+            // An event that merely waits for more to come has gone by then.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let later = get(address, "/api/ws/stats").await.json();
+            let is_full = stats["queueStats"]["pendingMessages"] != 0
+                && later["queueStats"]["pendingMessages"] != 0;
+            if is_full
+                || super::server::stats(address).await["closed_by_reason"]["too_slow"] != before
+            {
+                break;
+            }
         }
     };
     within("the full socket", full).await;
@@ -208,7 +220,10 @@ async fn a_stalled_reader_is_evicted_and_nobody_else_notices() {
             highest = highest.max(server.resident());
         }
         drop(stalled);
-        rounds.push((without, with));
+        // Evicted before the first look, it proves nothing.
+        if !with.is_empty() {
+            rounds.push((without, with));
+        }
     }
     let stats = server.stats().await;
     assert_eq!(stats["closed_by_reason"]["too_slow"], ROUNDS);
@@ -237,11 +252,14 @@ async fn a_stalled_reader_is_evicted_and_nobody_else_notices() {
         publisher.count
     );
     // Without optimization the machine itself is the bottleneck, and noisy.
-    let noise = Duration::from_millis(if cfg!(debug_assertions) { 20 } else { 0 });
+    let noise = Duration::from_millis(if cfg!(debug_assertions) { 100 } else { 0 });
     let held = p99s
         .iter()
         .filter(|(without, with)| *with <= without.mul_f64(1.5) + noise);
-    assert!(held.count() * 2 > ROUNDS, "p99 without and with: {p99s:?}");
+    assert!(
+        held.count() * 2 > rounds.len(),
+        "p99 without and with: {p99s:?}"
+    );
     // Its queue of 1024 messages, and no more.
     assert!(
         highest < resident + 16 * 1024,

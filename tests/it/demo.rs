@@ -3,7 +3,7 @@
 use std::process::{Output, Stdio};
 
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 
 use crate::support::{Plain, Server, orgcast, soon};
 
@@ -47,9 +47,10 @@ async fn a_round_reaches_who_watches_the_organization() {
 
 #[tokio::test]
 async fn what_stops_it_is_said_in_one_line() {
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let nobody = format!("http://{}", free.local_addr().unwrap());
-    drop(free);
+    // Bound, so that nobody else takes it, and not listened on.
+    let taken = TcpSocket::new_v4().unwrap();
+    taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let nobody = format!("http://{}", taken.local_addr().unwrap());
     let locked = Server::start(&["--auth.jwt-secret", "a secret of at least 32 bytes, here"]).await;
     let locked = format!("http://{}", locked.address);
     for (arguments, expected) in [

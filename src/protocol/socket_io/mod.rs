@@ -178,8 +178,11 @@ impl SocketIoGateway {
                 Some(session) if request.method() == Method::POST => {
                     self.post(request, &session).await
                 }
-                Some(session) => self.get(request, &session).await,
-                None => self.call(request).await,
+                Some(session) if request.method() == Method::GET => {
+                    self.get(request, &session).await
+                }
+                // The library says what is wrong with it.
+                _ => self.call(request).await,
             });
         }
         let Ok(version) = version(&query) else {
@@ -218,7 +221,7 @@ impl SocketIoGateway {
             Some(response) => response,
             None => call.await,
         };
-        let Some(client) = session.client() else {
+        let Some(client) = session.client().filter(|_| response.status().is_success()) else {
             return response;
         };
         if client.lane.is_leaving() {
