@@ -34,6 +34,8 @@ pub const CONNECTIONS: Word = Word(&[
     "socket_id",
     "connection_id",
 ]);
+pub const CHANNELS: Word = Word(&["channels", "channel"]);
+pub const FILTERS: Word = Word(&["filters", "filter"]);
 
 impl Word {
     pub fn name(self) -> &'static str {
@@ -160,6 +162,12 @@ pub fn kind_of(value: &Value) -> &'static str {
         Value::Array(_) => "an array",
         Value::Object(_) => "an object",
     }
+}
+
+/// A text from outside as an error shows it: not longer than needed, and on one line.
+pub fn shown(text: &str) -> String {
+    let start: String = text.chars().take(64).collect();
+    start.escape_debug().to_string()
 }
 
 #[cfg(test)]

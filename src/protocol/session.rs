@@ -13,7 +13,6 @@ use crate::domain::fault::{Code, Fault};
 use crate::domain::grants::Pass;
 use crate::domain::room::{Channel, Place, RoomName};
 use crate::domain::time::UnixMillis;
-use crate::domain::words;
 use crate::hub::connection::Connection;
 use crate::hub::stats::Received;
 use crate::hub::{Attachment, Hub, Member};
@@ -74,13 +73,13 @@ impl Session {
     }
 
     /// Handles one event with its data. That it is within the client's rate was seen before.
-    pub fn handle(&mut self, event: &str, data: Result<Option<Value>, Fault>) -> Reply {
+    pub fn handle(&mut self, event: &str, data: Option<Value>) -> Reply {
         let verb = Verb::parse(event);
         let counted = verb
             .as_ref()
             .map_or(Received::Unknown, |verb| verb.counted_as());
         self.hub.received(&self.connection, counted);
-        let outcome = verb.and_then(|verb| Ok((verb, self.run(verb, event, data?)?)));
+        let outcome = verb.and_then(|verb| Ok((verb, self.run(verb, event, data)?)));
         match outcome {
             Ok((verb, object)) => Reply::Done(verb.reply(), object),
             Err(fault) => self.fail(fault),
@@ -217,12 +216,11 @@ impl Session {
     ) -> Result<(Vec<Channel>, Place), Fault> {
         let organization = &self.member()?.pass().identity.organization;
         let object = command::object(data, event)?;
-        let channels = command::channels(&object)?
+        let (names, place) = command::subscription(object, organization)?;
+        let channels = names
             .iter()
             .map(|name| self.hub.known_channel(name, Code::SubscriptionFailed))
             .collect::<Result<Vec<_>, _>>()?;
-        let place = words::place(&command::filter(object)?, Some(organization))?
-            .unwrap_or_else(|| Place::organization(organization.clone()));
         Ok((channels, place))
     }
 }

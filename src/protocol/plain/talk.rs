@@ -91,7 +91,7 @@ fn answer(session: &mut Session, exit: &Exit, text: &str) {
     match envelope::read(text) {
         Ok(inbound) => {
             exit.hear(&inbound);
-            let reply = session.handle(&inbound.event, Ok(inbound.data));
+            let reply = session.handle(&inbound.event, inbound.data);
             exit.reply(&reply, inbound.id.as_ref());
         }
         Err((fault, id)) => exit.reply(&session.refuse(fault), id.as_ref()),

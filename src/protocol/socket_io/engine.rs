@@ -22,7 +22,7 @@ use crate::hub::ports::{Deliver, Delivery};
 use crate::hub::rates::{Admission, Rate};
 use crate::hub::refused::Refused;
 use crate::protocol::envelope::socket_io_event;
-use crate::protocol::refusal;
+use crate::protocol::last_frames;
 use crate::protocol::session::{Reply, Session};
 use crate::wire::frame::close_frame;
 use crate::wire::inbound::{Verdict, Violation};
@@ -301,12 +301,9 @@ impl<P: Pipe> Tap for EngineSession<P> {
     }
 
     fn violated(&self, violation: Violation) -> Bytes {
-        self.hub.stats.count_error();
-        let (fault, reason) = refusal(violation, self.max_message_size);
-        self.hub.stats.count_close(reason);
-        let mut frames = socket_io_event("error", &(fault_object(&fault),)).to_vec();
-        frames.extend_from_slice(&close_frame(reason.code(), reason.text()));
-        frames.into()
+        last_frames(&self.hub, violation, self.max_message_size, |fault| {
+            socket_io_event("error", &(fault_object(&fault),))
+        })
     }
 
     fn sent(&self, frames: &[u8]) {

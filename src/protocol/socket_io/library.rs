@@ -184,7 +184,7 @@ impl MessageHandler<LocalAdapter, InOrder> for Dispatch {
                 let wait = Duration::from_micros(micros.unwrap_or_default());
                 session.refuse(Fault::rate_limited(wait))
             }
-            Ok((event, data)) => session.handle(&event, Ok(data)),
+            Ok((event, data)) => session.handle(&event, data),
             Err(fault) => session.refuse(fault),
         });
     }
