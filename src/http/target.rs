@@ -44,16 +44,7 @@ pub(super) fn read_target(target: &Map<String, Value>) -> Result<Target, Fault> 
     )?;
     users.extend(words::user(target)?);
     let connections = words::texts(target, CONNECTIONS)?;
-    let all = match target.get("all") {
-        None | Some(Value::Bool(false) | Value::Null) => false,
-        Some(Value::Bool(true)) => true,
-        Some(other) => {
-            let kind = words::kind_of(other);
-            return Err(Fault::invalid(format!(
-                "`all` must be true or false, not {kind}"
-            )));
-        }
-    };
+    let all = words::flag(target, ALL)?.unwrap_or(false);
     let has_users = !users.is_empty() || target.keys().any(|key| USERS.0.contains(&key.as_str()));
     match (all, has_users, connections, place) {
         (true, false, None, None) => Ok(Target::Everyone {

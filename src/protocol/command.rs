@@ -185,17 +185,11 @@ pub fn publication(object: &Map<String, Value>, own: &OrganizationId) -> Result<
         .ok_or_else(|| Fault::invalid("`publish` needs the name of an `event`"))?;
     let payload = serde_json::value::to_raw_value(object.get("data").unwrap_or(&Value::Null))
         .map_err(|error| Fault::invalid(error.to_string()))?;
-    let place = match object.get("target") {
-        None | Some(Value::Null) => None,
-        Some(Value::Object(target)) => {
+    let place = match words::object(object, Word(&["target"]))? {
+        None => None,
+        Some(target) => {
             spelling::check_all(target.keys(), "a client's `target`", PLACE)?;
             words::place(target, Some(own))?
-        }
-        Some(other) => {
-            let kind = words::kind_of(other);
-            return Err(Fault::invalid(format!(
-                "`target` must be an object, not {kind}"
-            )));
         }
     };
     Ok(OwnEvent {

@@ -8,5 +8,6 @@ mod demo;
 mod docs;
 mod hub;
 mod program;
+mod refusals;
 mod stats;
 mod support;

@@ -60,6 +60,10 @@ impl Server {
 
     pub async fn request(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
         let body = body.map(Value::to_string).unwrap_or_default();
+        self.send(method, path, &body).await
+    }
+
+    pub async fn send(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
         let request = format!(
             "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\
              content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
