@@ -33,6 +33,7 @@ use connection::{Connection, NewConnection};
 use expiry::Looks;
 use gate::{Gate, GateOptions};
 pub use member::{Attachment, Member};
+use refused::Refusal;
 use registry::Registry;
 use stats::{Received, Stats};
 
@@ -99,6 +100,12 @@ impl Hub {
             .connections_opened
             .fetch_add(1, Ordering::Relaxed);
         self.registry.insert(Arc::clone(&connection));
+        tracing::debug!(
+            connection = %connection.id,
+            protocol = ?connection.protocol,
+            remote = %connection.remote_address,
+            "connected"
+        );
         if self.options.auth_required {
             let deadline = now + self.options.auth_timeout;
             self.newcomers
@@ -118,7 +125,11 @@ impl Hub {
     fn disconnect(&self, connection: &Arc<Connection>) {
         let (identity, rooms, place) = {
             let mut membership = connection.membership.lock();
-            membership.closed = true;
+            if !std::mem::replace(&mut membership.closed, true) {
+                // `left` is whoever was not sent away.
+                let reason = membership.ended_by.map_or("left", CloseReason::label);
+                tracing::debug!(connection = %connection.id, reason, "disconnected");
+            }
             (
                 membership.identity.clone(),
                 std::mem::take(&mut membership.rooms),
@@ -166,7 +177,7 @@ impl Hub {
                 membership.identity.is_none() && !membership.closed
             };
             if anonymous {
-                self.stats.count_close(CloseReason::AuthTimeout);
+                self.closes(&connection, CloseReason::AuthTimeout);
                 connection.deliver.close(CloseReason::AuthTimeout);
             }
         }
@@ -176,7 +187,7 @@ impl Hub {
     pub fn tick(&self, now: Instant) {
         for connection in self.registry.connections() {
             if let Some(reason) = connection.deliver.tick(now) {
-                self.stats.count_close(reason);
+                self.closes(&connection, reason);
                 self.disconnect(&connection);
             }
         }
@@ -198,9 +209,37 @@ impl Hub {
         self.registry.connections()
     }
 
+    /// Counts that the server closes a connection, whose log then says why.
+    pub fn closes(&self, connection: &Connection, reason: CloseReason) {
+        self.stats.count_close(reason);
+        let mut membership = connection.membership.lock();
+        membership.ended_by.get_or_insert(reason);
+    }
+
+    /// Logs what was refused, and who was closed for their own doing, since it last did: a line for each
+    /// reason, however often it came. To be called once a second.
+    pub fn report(&self) {
+        for refusal in self.gate.refused.since_last_report() {
+            let Refusal {
+                reason,
+                count,
+                example,
+            } = refusal;
+            if reason.is_worth_a_warning() {
+                let example = example.unwrap_or_default();
+                tracing::warn!(reason = reason.label(), count, example, "refused");
+            }
+        }
+        for (reason, count) in self.stats.closes_since_last_report() {
+            if matches!(reason, CloseReason::RateLimited | CloseReason::TooSlow) {
+                tracing::warn!(reason = reason.label(), count, "closed connections");
+            }
+        }
+    }
+
     /// Tells a client why and closes its connection.
     pub fn close(&self, connection: &Connection, reason: CloseReason) {
-        self.stats.count_close(reason);
+        self.closes(connection, reason);
         connection.deliver.close(reason);
     }
 

@@ -315,7 +315,7 @@ impl Hub {
                 Delivery::Queued => tally.accepted += 1,
                 Delivery::Dropped => tally.dropped += 1,
                 Delivery::Overflow => {
-                    self.stats.count_close(CloseReason::TooSlow);
+                    self.closes(connection, CloseReason::TooSlow);
                     self.disconnect(connection);
                 }
                 Delivery::Gone => {}

@@ -14,6 +14,7 @@ use crate::domain::grants::Pass;
 use crate::domain::room::{Channel, Place, RoomName};
 use crate::domain::time::UnixMillis;
 use crate::hub::connection::Connection;
+use crate::hub::refused::Refused;
 use crate::hub::stats::Received;
 use crate::hub::{Attachment, Hub, Member};
 
@@ -162,7 +163,10 @@ impl Session {
     }
 
     fn authenticate(&mut self, claim: Claim) -> Result<Value, Fault> {
-        let pass = self.authenticator.verify(claim, now())?;
+        let pass = self
+            .authenticator
+            .verify(claim, now())
+            .inspect_err(|fault| self.count_refused(fault))?;
         let ended = self.enter(pass)?;
         let pass = self.member()?.pass();
         // Who was revoked between the check and the entry is found here, or by the revocation.
@@ -182,6 +186,14 @@ impl Session {
             object["ended_subscriptions"] = json!(ended);
         }
         Ok(object)
+    }
+
+    /// The reason alone: what a token says of itself is nobody's to read in a log.
+    fn count_refused(&self, fault: &Fault) {
+        let remote = self.connection.remote_address;
+        let reason = fault.reason.unwrap_or(fault.code.as_str());
+        let refused = &self.hub.gate.refused;
+        refused.count(Refused::Identity, format_args!("{remote}: {reason}"));
     }
 
     /// Becomes a member, or stays the one it is with a fresh pass; answers the subscriptions that

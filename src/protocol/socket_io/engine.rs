@@ -154,7 +154,8 @@ impl<P: Pipe> EngineSession<P> {
         match self.rate.check(Instant::now()) {
             Admission::Within => inspector.inspect(packet),
             Admission::Over(wait) => {
-                self.hub.gate.refused.count(Refused::Message);
+                let refused = &self.hub.gate.refused;
+                refused.count(Refused::Message, self.remote_address);
                 if packet.is_some_and(is_connect) {
                     *self.early_connect.lock() = Some(wait);
                 }
@@ -173,8 +174,15 @@ impl<P: Pipe> EngineSession<P> {
             return;
         }
         let reason = CloseReason::RateLimited;
-        self.hub.stats.count_close(reason);
-        match (self.client(), self.link()) {
+        let (client, link) = (self.client(), self.link());
+        let connection = client
+            .as_ref()
+            .and_then(|client| client.with_session(|session| Arc::clone(session.connection())));
+        match connection {
+            Some(connection) => self.hub.closes(&connection, reason),
+            None => self.hub.stats.count_close(reason),
+        }
+        match (client, link) {
             (Some(client), _) => {
                 let last_words = fault_object(&Fault::rate_abused());
                 client.lane.end(reason, Some(last_words));
