@@ -71,9 +71,10 @@ pub(super) async fn drain(
     };
     hub.report();
     let (connections, took_ms) = (hub.connection_count(), millis(begin.elapsed()));
-    match outcome {
-        Ok(()) => tracing::info!(connections, took_ms, "shut down"),
-        Err(_) => tracing::warn!(connections, took_ms, "the shutdown timeout is over"),
+    if outcome.is_ok() {
+        tracing::info!(connections, took_ms, "shut down");
+    } else {
+        tracing::warn!(connections, took_ms, "the shutdown timeout is over");
     }
 }
 

@@ -26,13 +26,12 @@ pub(super) fn bytes(body: Body, limit: usize) -> Result<Bytes, Fault> {
     })
 }
 
-/// The members of the object that a body is, and apart from them the one called `raw`, as it was
-/// written.
-pub(super) fn members(
-    body: &[u8],
-    raw: &str,
-) -> Result<(Map<String, Value>, Option<Box<RawValue>>), Fault> {
-    let Members(written) = serde_json::from_slice(body).map_err(|error| no_object(body, &error))?;
+/// The members of an object, one of them apart, as it was written.
+pub(super) type Members = (Map<String, Value>, Option<Box<RawValue>>);
+
+/// The members of the object that a body is, the one called `raw` apart.
+pub(super) fn members(body: &[u8], raw: &str) -> Result<Members, Fault> {
+    let Written(written) = serde_json::from_slice(body).map_err(|error| no_object(body, &error))?;
     let mut members = Map::new();
     let mut apart = None;
     for (name, value) in written {
@@ -67,9 +66,9 @@ fn no_object(body: &[u8], error: &serde_json::Error) -> Fault {
 }
 
 /// The members of an object, in the order in which they were written.
-struct Members(Vec<(String, Box<RawValue>)>);
+struct Written(Vec<(String, Box<RawValue>)>);
 
-impl<'de> Deserialize<'de> for Members {
+impl<'de> Deserialize<'de> for Written {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(Reader)
     }
@@ -78,18 +77,18 @@ impl<'de> Deserialize<'de> for Members {
 struct Reader;
 
 impl<'de> Visitor<'de> for Reader {
-    type Value = Members;
+    type Value = Written;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("a JSON object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Written, A::Error> {
         let mut members = Vec::new();
         while let Some(member) = map.next_entry()? {
             members.push(member);
         }
-        Ok(Members(members))
+        Ok(Written(members))
     }
 }
 
