@@ -111,7 +111,7 @@ pub async fn run(common: &Common, options: &Options) -> Result<Outcome, LoadErro
         println!("not compared: {fault}");
     }
     if let Some(path) = &options.svg {
-        std::fs::write(path, chart::draw(&outcome.comparisons))
+        std::fs::write(path, chart::draw(&outcome.comparisons, &outcome.targets))
             .map_err(|error| LoadError::Write(path.clone(), error))?;
     }
     Ok(outcome)
@@ -258,7 +258,7 @@ impl Display for Comparison {
         for entry in &self.entries {
             let ratio = entry
                 .orgcast_ratio
-                .map_or_else(String::new, |ratio| format!("{ratio:.2}"));
+                .map_or_else(String::new, |ratio| format!("{ratio:.3}"));
             writeln!(
                 out,
                 "  {:<14} {:>12} {:>12} {:>12} {ratio:>14}",
@@ -296,6 +296,12 @@ mod tests {
         assert_eq!((ours.median, ours.min, ours.max), (10.0, 9.0, 30.0));
         assert_eq!((node.median, node.orgcast_ratio), (5.0, Some(2.0)));
         assert!(comparison.to_string().contains("2.00"), "{comparison}");
-        assert!(chart::draw(&[comparison]).contains("orgcast"));
+        let targets = targets::judge(&[]);
+        let chart = chart::draw(&[comparison], &targets);
+        assert!(
+            chart.contains(">orgcast<") && chart.contains(">× 2.00<"),
+            "{chart}"
+        );
+        assert!(!chart.contains(">targets<"), "none was measured: {chart}");
     }
 }

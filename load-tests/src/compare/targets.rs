@@ -36,7 +36,7 @@ const IDLE: &str = "bytes_per_connection";
 
 const GOALS: [Goal; 10] = [
     Goal {
-        text: "fan-out 1000 x 200 B, deliveries/s",
+        text: "fan-out 1000 × 200 B, deliveries/s",
         case: "fanout-socketio-200B",
         figure: DELIVERIES,
         beside: Beside::Peer(Kind::Node),
@@ -44,7 +44,7 @@ const GOALS: [Goal; 10] = [
         aim: 6.0,
     },
     Goal {
-        text: "fan-out 1000 x 200 B, CPU/delivery",
+        text: "fan-out 1000 × 200 B, CPU/delivery",
         case: "fanout-socketio-200B",
         figure: CPU,
         beside: Beside::Peer(Kind::Socketioxide),
@@ -52,7 +52,7 @@ const GOALS: [Goal; 10] = [
         aim: 0.6,
     },
     Goal {
-        text: "paced 10/s x 1000, CPU/delivery",
+        text: "paced 10/s × 1000, CPU/delivery",
         case: "paced-socketio-200B",
         figure: CPU,
         beside: Beside::Peer(Kind::Floor),
@@ -60,7 +60,7 @@ const GOALS: [Goal; 10] = [
         aim: 1.0,
     },
     Goal {
-        text: "plain fan-out 1000 x 200 B, deliveries/s",
+        text: "plain fan-out 1000 × 200 B, deliveries/s",
         case: "fanout-plain-200B",
         figure: DELIVERIES,
         beside: Beside::Peer(Kind::BunNative),
@@ -68,7 +68,7 @@ const GOALS: [Goal; 10] = [
         aim: 1.5,
     },
     Goal {
-        text: "plain paced 10/s x 1000, CPU/delivery",
+        text: "plain paced 10/s × 1000, CPU/delivery",
         case: "paced-plain-200B",
         figure: CPU,
         beside: Beside::Peer(Kind::BunNative),
@@ -76,7 +76,7 @@ const GOALS: [Goal; 10] = [
         aim: 1.0,
     },
     Goal {
-        text: "compressed 4 KB x 1000, CPU/delivery",
+        text: "compressed 4 KB × 1000, CPU/delivery",
         case: "deflated-socketio-4KB",
         figure: CPU,
         beside: Beside::Peer(Kind::Node),
@@ -128,7 +128,7 @@ pub enum Reached {
 }
 
 impl Reached {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Aim => "aim",
             Self::Must => "must",
