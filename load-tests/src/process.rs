@@ -89,7 +89,11 @@ impl Server {
     ) -> Result<Self, LoadError> {
         let program = PathBuf::from(command.get_program());
         let failed = |error| LoadError::Start(program.clone(), error);
-        let child = command.stdin(Stdio::null()).spawn().map_err(failed)?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .map_err(failed)?;
         let mut server = Self {
             child: Some(child),
             target,
