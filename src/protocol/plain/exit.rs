@@ -131,6 +131,10 @@ impl Exit {
 }
 
 impl Deliver for Exit {
+    fn warm(&self) {
+        self.link.warm();
+    }
+
     fn deliver(&self, outbound: &Arc<Outbound>) -> Delivery {
         let encoding = *self.encoding.lock();
         let frame = outgoing(&self.link, outbound, encoding);

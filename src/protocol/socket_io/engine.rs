@@ -389,6 +389,10 @@ fn fault_object(fault: &Fault) -> serde_json::Value {
 
 /// The hub's hold on a Socket.IO client.
 impl<P: Pipe> Deliver for Lane<P> {
+    fn warm(&self) {
+        self.warm_link();
+    }
+
     fn deliver(&self, outbound: &Arc<Outbound>) -> Delivery {
         self.send(Item::Event(Arc::clone(outbound)))
     }

@@ -176,6 +176,12 @@ impl<P: Pipe> Lane<P> {
         state.closing.is_some() && matches!(state.mode, Mode::Gated { .. })
     }
 
+    pub fn warm_link(&self) {
+        if let Some(link) = &self.state.lock().link {
+            link.warm();
+        }
+    }
+
     pub fn send(&self, item: Item) -> Delivery {
         let mut state = self.state.lock();
         match state.mode {
