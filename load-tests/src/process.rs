@@ -124,10 +124,6 @@ impl Server {
         })
     }
 
-    pub fn is_measured(&self) -> bool {
-        self.child.is_some()
-    }
-
     /// Nanoseconds of processor time that the server has used, on all processors.
     pub fn cpu(&self) -> Result<u64, LoadError> {
         match &self.child {

@@ -76,6 +76,10 @@ pub async fn run(run: &Run, options: &Options) -> Result<Report, LoadError> {
 }
 
 pub async fn soak(run: &Run, options: &SoakOptions) -> Result<Report, LoadError> {
+    if run.url.is_some() {
+        let problem = "a soak is about memory, and that of a server at a URL is unknown; see churn";
+        return Err(LoadError::Usage(problem.to_owned()));
+    }
     let churning = Options {
         members: options.members,
         churn: options.churn,
