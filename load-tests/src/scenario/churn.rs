@@ -89,6 +89,10 @@ pub async fn soak(run: &Run, options: &SoakOptions) -> Result<Report, LoadError>
         seconds: options.minutes * 60.0,
     };
     let (mut report, samples) = churn(run, &churning, "soak").await?;
+    if samples.is_empty() {
+        // The run broke off, and the report says why.
+        return Ok(report);
+    }
     let from = churning.seconds * SETTLING;
     let late: Samples = samples.into_iter().filter(|(at, _)| *at >= from).collect();
     judge_growth(&mut report, &late, options.max_growth);
