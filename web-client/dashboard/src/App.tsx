@@ -5,6 +5,7 @@ import { type ReactNode, useCallback, useEffect, useMemo, useState } from 'react
 import { Alerts, Toasts, useToasts } from './Alerts.js';
 import { Attendance } from './Attendance.js';
 import { Breakdown } from './Breakdown.js';
+import type { Summary } from './board.js';
 import { Chart } from './Chart.js';
 import { Connection, SecretForm } from './Connection.js';
 import { type DemoError, startDemo } from './demo.js';
@@ -120,13 +121,7 @@ function Page({ place, go, hasToken, signIn }: PageProps): ReactNode {
         <main id="board" tabIndex={-1}>
           <div className="heading">
             <h1>{label(place)}</h1>
-            <p>
-              {board.updates === 0
-                ? 'Waiting for the first update'
-                : summary.sources > 1
-                  ? `Combined from ${summary.sources} places beneath`
-                  : 'As published'}
-            </p>
+            <p>{board.updates === 0 ? 'Waiting for the first update' : originOf(summary)}</p>
           </div>
           {isRefused && (
             <SecretForm
@@ -166,6 +161,13 @@ function Page({ place, go, hasToken, signIn }: PageProps): ReactNode {
       <Toasts toasts={toasts.shown} dismiss={toasts.dismiss} />
     </>
   );
+}
+
+function originOf({ isOwn, beneath }: Summary): string {
+  if (beneath === 0) return 'As published';
+  const places = beneath === 1 ? 'one place beneath' : `${beneath} places beneath`;
+  if (isOwn) return `As published, and what that leaves open from ${places}`;
+  return beneath === 1 ? `From ${places}` : `Combined from ${places}`;
 }
 
 function isAboutIdentity(error: OrgcastError | null): boolean {

@@ -1,6 +1,6 @@
 import type { ReactNode } from 'react';
 
-import { type Board, number, riskOf, rowsWithin } from './board.js';
+import { type Board, placesWithin } from './board.js';
 import { labelWithin, type Place } from './places.js';
 import { format, toneOf } from './Tiles.js';
 
@@ -12,7 +12,7 @@ interface BreakdownProps {
 
 /** The places beneath, side by side. */
 export function Breakdown({ board, place, go }: BreakdownProps): ReactNode {
-  const rows = rowsWithin(board, place);
+  const rows = placesWithin(board, place);
   if (rows.length === 0) return null;
   return (
     <section className="card" aria-labelledby="breakdown-title">
@@ -30,9 +30,8 @@ export function Breakdown({ board, place, go }: BreakdownProps): ReactNode {
             </tr>
           </thead>
           <tbody>
-            {rows.map(({ key, place: beneath, kpi, backlog }) => {
-              const health = number(kpi?.health_score);
-              const utilization = number(kpi?.utilization?.current_utilization);
+            {rows.map(({ key, place: beneath, summary }) => {
+              const { health, utilization, backlog, risk } = summary;
               return (
                 <tr key={key}>
                   <th scope="row">
@@ -44,8 +43,8 @@ export function Breakdown({ board, place, go }: BreakdownProps): ReactNode {
                     <i aria-hidden="true" /> {format(health)}
                   </td>
                   <td>{utilization === undefined ? '–' : `${format(utilization, 1)} %`}</td>
-                  <td>{format(number(backlog?.total_items))}</td>
-                  <td className="word">{riskOf(kpi) ?? '–'}</td>
+                  <td>{format(backlog)}</td>
+                  <td className="word">{risk ?? '–'}</td>
                 </tr>
               );
             })}

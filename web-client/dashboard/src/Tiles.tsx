@@ -37,7 +37,7 @@ function Tile({ id, name, value, unit, note, tone, share }: TileProps): ReactNod
 
 export function Tiles({ summary }: { summary: Summary }): ReactNode {
   const { health, utilization, target, gap, risk, backlog, oldest } = summary;
-  const riskNote = summary.sources > 1 ? `Highest of ${summary.sources}` : 'As published';
+  const riskNote = summary.beneath > 1 ? `Highest of ${summary.beneath}` : 'As published';
   return (
     <section aria-label="Key figures">
       <dl className="tiles">
