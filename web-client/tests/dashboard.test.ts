@@ -1,5 +1,5 @@
+import type { Alert, BacklogUpdate, KpiUpdate } from '@orgcast/client';
 import { describe, expect, it } from 'vitest';
-
 import {
   type Board,
   EMPTY,
@@ -8,8 +8,12 @@ import {
   type Payload,
   placesWithin,
   summarize,
+  withAlert,
+  withNotice,
   withUpdate,
+  wordsOf,
 } from '../dashboard/src/board.js';
+import { makeFeed } from '../dashboard/src/demo.js';
 
 const HERE = { organization_id: 'o' };
 const T = 1_000_000;
@@ -123,4 +127,70 @@ describe('attendance', () => {
   it('of nobody is none', () => {
     expect(summarize(heard(['kpi', kpi(1)]), HERE).attendance).toBeUndefined();
   });
+});
+
+describe('what an alert or a notification says', () => {
+  it.each([
+    [
+      { rule_name: 'SLA', message: 'late' },
+      { title: 'SLA', text: 'late' },
+    ],
+    [{ message: 'only this' }, { title: 'only this', text: undefined }],
+    [
+      { title: 'News', body: 'of today' },
+      { title: 'News', text: 'of today' },
+    ],
+    [
+      { title: 'News', message: '' },
+      { title: 'News', text: undefined },
+    ],
+    ['a mere text', { title: 'a mere text', text: undefined }],
+    [{ widgetId: 'w', data: {}, timestamp: 1 }, undefined],
+    [null, undefined],
+    [7, undefined],
+  ])('%j', (payload, said) => expect(wordsOf(payload)).toEqual(said));
+
+  it('is what the list shows', () => {
+    const alerted = withAlert(EMPTY, 'a', { message: 'only this' } as Alert, HERE);
+    const board = withNotice(alerted, 'b', { title: 'News', text: 'of today' }, HERE);
+    expect(board.alerts).toMatchObject([
+      { id: 'b', title: 'News', text: 'of today', severity: 'notice' },
+      { id: 'a', title: 'only this', text: undefined, severity: 'medium' },
+    ]);
+    expect(board.updates).toBe(2);
+  });
+});
+
+it('alarms in the demo say what the values before them say', () => {
+  const next = makeFeed();
+  const last = new Map<string, Record<string, unknown>>();
+  const rules = new Set<string>();
+  for (let round = 0; round < 30_000; round += 1) {
+    const { values, alert } = next();
+    for (const [route, body] of values) {
+      last.set(`${route} ${(body as { queue_name: string }).queue_name}`, body as Record<string, unknown>);
+    }
+    if (!alert) continue;
+    rules.add(alert.rule_name);
+    const kpi = last.get(`kpi ${alert.queue_name}`) as unknown as KpiUpdate;
+    const backlog = last.get(`backlog ${alert.queue_name}`) as unknown as BacklogUpdate;
+    const attendance = last.get(`attendance ${alert.queue_name}`);
+    const { current_utilization: utilization, target_utilization: target = 0 } = kpi.utilization;
+    const { level } = kpi.sla_risk as { level: string };
+    if (alert.rule_name === 'Utilization above target') {
+      expect(utilization).toBeGreaterThan(target);
+      expect(alert.message).toBe(`Agents are at ${utilization} %, their target is ${target} %.`);
+    } else if (alert.rule_name === 'SLA at risk') {
+      expect(['high', 'critical']).toContain(level);
+      expect(alert.severity).toBe(level);
+      expect(alert.message).toContain(`the oldest for ${backlog.oldest_item_minutes} min`);
+    } else if (alert.rule_name === 'Late arrivals') {
+      expect(alert.message).toBe(`Late for their shift: ${attendance?.late}.`);
+      expect(attendance?.late).toBeGreaterThan(0);
+    } else {
+      expect(alert.message).toBe(`${backlog.total_items} items wait, 40 are planned for.`);
+      expect(backlog.total_items).toBeGreaterThan(40);
+    }
+  }
+  expect(rules.size).toBe(4);
 });

@@ -14,7 +14,9 @@ import { label, type Place } from './places.js';
 import { Sidebar } from './Sidebar.js';
 import { server, usePlace, userId } from './settings.js';
 import { Tiles } from './Tiles.js';
+import { useAccess } from './use-access.js';
 import { useBoard } from './use-board.js';
+import { Words } from './Words.js';
 
 export function App(): ReactNode {
   const [place, go] = usePlace();
@@ -75,7 +77,10 @@ function Page({ place, go, hasToken, signIn }: PageProps): ReactNode {
     },
     [go],
   );
-  const isRefused = connection.connectionStatus === 'error' && isAboutIdentity(connection.error);
+  const refusal = useAccess(place);
+  const isUnknown = connection.connectionStatus === 'error' && isAboutIdentity(connection.error);
+  // Who wants tokens of clients wants keys at the API.
+  const wantsKey = hasToken || isUnknown || refusal !== undefined || keyProblem !== undefined || apiKey !== undefined;
   return (
     <>
       <a className="skip" href="#board">
@@ -97,14 +102,14 @@ function Page({ place, go, hasToken, signIn }: PageProps): ReactNode {
         >
           Places
         </button>
+        <Toasts toast={toasts.shown} dismiss={toasts.dismiss} />
         <div className="tools">
           <label className="switch">
             {/* biome-ignore lint/a11y/useAriaPropsForRole: a checkbox says by itself whether it is checked */}
             <input type="checkbox" role="switch" checked={isDemo} onChange={(e) => setDemo(e.target.checked)} />
-            <span className="track" aria-hidden="true" />
             Demo feed
           </label>
-          <Connection />
+          <Connection refusal={refusal} />
         </div>
       </header>
       <div className="columns">
@@ -115,41 +120,79 @@ function Page({ place, go, hasToken, signIn }: PageProps): ReactNode {
           board={board}
           isDemo={isDemo}
           apiKey={apiKey}
-          // Who wants tokens of clients wants keys at the API.
-          isApiOpen={!hasToken && !isRefused}
+          isApiOpen={!wantsKey}
         />
         <main id="board" tabIndex={-1}>
           <div className="heading">
             <h1>{label(place)}</h1>
             <p>{board.updates === 0 ? 'Waiting for the first update' : originOf(summary)}</p>
           </div>
-          {isRefused && (
+          {isUnknown && (
             <SecretForm
               title="The server wants to know who you are"
               reason={connection.error?.message}
               name="Token"
-              hint="orgcast gen-token makes one. It stays in the memory of this page."
+              hint={tokenHint(organization_id)}
               action="Sign in"
               submit={signIn}
             />
+          )}
+          {refusal?.isWhole && (
+            <SecretForm
+              title={`${hasToken ? 'Your token' : 'What you may see'} does not reach ${label(place)}`}
+              reason={refusal.message}
+              name="Another token"
+              hint={tokenHint(organization_id)}
+              action="Sign in"
+              submit={signIn}
+            >
+              {connection.organizationId !== null && connection.organizationId !== organization_id && (
+                <p>
+                  You are signed in for the organization <b>{connection.organizationId}</b>, and this page shows{' '}
+                  <b>{organization_id}</b>.{' '}
+                  <button
+                    type="button"
+                    className="link"
+                    onClick={() => choose({ organization_id: connection.organizationId ?? organization_id })}
+                  >
+                    Show {connection.organizationId}
+                  </button>
+                </p>
+              )}
+            </SecretForm>
+          )}
+          {refusal && !refusal.isWhole && (
+            <section className="card notice" aria-label="Not everything may be shown">
+              <p role="alert">
+                Not shown here: {refusal.channels.join(', ')}. <Words text={`The server says: ${refusal.message}.`} />
+              </p>
+            </section>
           )}
           {keyProblem !== undefined && (
             <SecretForm
               title="The demo feed needs an API key"
               reason={keyProblem}
               name="API key"
-              hint="Its scope is broadcast. It stays in the memory of this page."
+              hint={`\`orgcast gen-key --organization ${organization_id}\` makes one, and the lines for the server’s configuration. It stays in the memory of this page.`}
               action="Start the demo feed"
               submit={enterKey}
             />
           )}
-          {board.updates === 0 && !isRefused && keyProblem === undefined && (
-            <Empty place={place} isDemo={isDemo} startDemo={() => setDemo(true)} />
+          {board.updates === 0 && !isUnknown && !refusal?.isWhole && keyProblem === undefined && (
+            <Empty place={place} isDemo={isDemo} wantsKey={wantsKey} startDemo={() => setDemo(true)} />
           )}
           <Tiles summary={summary} />
           <div className="charts">
-            <Chart title="Utilization" unit="%" points={history} series="utilization" reference="target" />
-            <Chart title="Backlog" unit="items" points={history} series="backlog" />
+            <Chart
+              title="Utilization"
+              unit="%"
+              now={summary.utilization}
+              digits={1}
+              points={history}
+              series="utilization"
+              reference="target"
+            />
+            <Chart title="Backlog" unit="items" now={summary.backlog} digits={0} points={history} series="backlog" />
           </div>
           <div className="pair">
             <Attendance attendance={summary.attendance} />
@@ -158,9 +201,12 @@ function Page({ place, go, hasToken, signIn }: PageProps): ReactNode {
           <Breakdown board={board} place={place} go={choose} />
         </main>
       </div>
-      <Toasts toasts={toasts.shown} dismiss={toasts.dismiss} />
     </>
   );
+}
+
+function tokenHint(organization: string): string {
+  return `On the server, \`orgcast gen-token --user me --organization ${organization}\` prints one that holds for an hour. It stays in the memory of this page.`;
 }
 
 function originOf({ isOwn, beneath }: Summary): string {

@@ -1,8 +1,9 @@
 import type { ReactNode } from 'react';
 
 import { type Board, placesWithin } from './board.js';
+import { format } from './format.js';
 import { labelWithin, type Place } from './places.js';
-import { format, toneOf } from './Tiles.js';
+import { toneOf } from './Tiles.js';
 
 interface BreakdownProps {
   board: Board;
@@ -24,9 +25,9 @@ export function Breakdown({ board, place, go }: BreakdownProps): ReactNode {
             <tr>
               <th scope="col">Place</th>
               <th scope="col">Health</th>
+              <th scope="col">Risk</th>
               <th scope="col">Utilization</th>
               <th scope="col">Backlog</th>
-              <th scope="col">Risk</th>
             </tr>
           </thead>
           <tbody>
@@ -42,9 +43,9 @@ export function Breakdown({ board, place, go }: BreakdownProps): ReactNode {
                   <td data-tone={toneOf(health, 75, 50)}>
                     <i aria-hidden="true" /> {format(health)}
                   </td>
+                  <td className="word">{risk ?? '–'}</td>
                   <td>{utilization === undefined ? '–' : `${format(utilization, 1)} %`}</td>
                   <td>{format(backlog)}</td>
-                  <td className="word">{risk ?? '–'}</td>
                 </tr>
               );
             })}

@@ -1,6 +1,7 @@
 import type { ReactNode } from 'react';
 
 import { rank, type Summary } from './board.js';
+import { format } from './format.js';
 
 type Tone = 'good' | 'fair' | 'bad' | 'none';
 
@@ -85,11 +86,6 @@ export function Tiles({ summary }: { summary: Summary }): ReactNode {
       </dl>
     </section>
   );
-}
-
-export function format(value: number | undefined, digits = 0): string {
-  if (value === undefined) return '–';
-  return value.toLocaleString('en', { maximumFractionDigits: digits });
 }
 
 export function toneOf(value: number | undefined, good: number, fair: number): Tone {

@@ -4,11 +4,9 @@ import { isWithin, keyOf, keysAbove, type Place, placeOf } from './places.js';
 
 export type Severity = 'low' | 'medium' | 'high' | 'critical';
 
-export interface SeenAlert {
+export interface SeenAlert extends Said {
   id: string;
-  rule: string;
-  message: string | undefined;
-  severity: Severity;
+  severity: Severity | 'notice';
   at: number;
   place: Place;
 }
@@ -57,15 +55,34 @@ export function withUpdate(board: Board, part: Part, payload: Payload, heardAt: 
 export function withAlert(board: Board, id: string, alert: Alert, heardAt: Place): Board {
   const at = Date.parse(alert.timestamp ?? '') || Date.now();
   const severity = (['low', 'medium', 'high', 'critical'] as const).find((name) => name === alert.severity) ?? 'medium';
-  const seen: SeenAlert = {
-    id,
-    rule: String(alert.rule_name ?? 'Alert'),
-    message: alert.message,
-    severity,
-    at,
-    place: placeOf(alert, heardAt),
-  };
+  const said = wordsOf(alert) ?? { title: 'Alert', text: undefined };
+  return withSeen(board, { id, ...said, severity, at, place: placeOf(alert, heardAt) });
+}
+
+export function withNotice(board: Board, id: string, said: Said, place: Place, at = Date.now()): Board {
+  return withSeen(board, { id, ...said, severity: 'notice', at, place });
+}
+
+function withSeen(board: Board, seen: SeenAlert): Board {
   return { ...board, alerts: [seen, ...board.alerts].slice(0, ALERTS_KEPT), updates: board.updates + 1 };
+}
+
+/** What an alert or a notification says to people. */
+export interface Said {
+  title: string;
+  text: string | undefined;
+}
+
+/** The first of these that is there is the title, the next one the text. */
+const WORDS = ['rule_name', 'title', 'message', 'body', 'description', 'text'] as const;
+
+/** `undefined` if it says nothing to people: events of the same names carry rows and widgets too. */
+export function wordsOf(payload: unknown): Said | undefined {
+  if (typeof payload === 'string' && payload !== '') return { title: payload, text: undefined };
+  if (typeof payload !== 'object' || payload === null) return undefined;
+  const fields = payload as Record<string, unknown>;
+  const [title, text] = WORDS.map((name) => fields[name]).filter((word) => typeof word === 'string' && word !== '');
+  return title === undefined ? undefined : { title: String(title), text: text as string | undefined };
 }
 
 export interface Summary {
