@@ -78,6 +78,7 @@ function Page({ place, go, hasToken, signIn }: PageProps): ReactNode {
     [go],
   );
   const refusal = useAccess(place);
+  const isElsewhere = connection.organizationId !== null && connection.organizationId !== organization_id;
   const isUnknown = connection.connectionStatus === 'error' && isAboutIdentity(connection.error);
   // Who wants tokens of clients wants keys at the API.
   const wantsKey = hasToken || isUnknown || refusal !== undefined || keyProblem !== undefined || apiKey !== undefined;
@@ -140,14 +141,14 @@ function Page({ place, go, hasToken, signIn }: PageProps): ReactNode {
           {refusal?.isWhole && (
             <SecretForm
               title={`${hasToken ? 'Your token' : 'What you may see'} does not reach ${label(place)}`}
-              reason={refusal.message}
+              reason={isElsewhere ? undefined : refusal.message}
               name="Another token"
               hint={tokenHint(organization_id)}
               action="Sign in"
               submit={signIn}
             >
-              {connection.organizationId !== null && connection.organizationId !== organization_id && (
-                <p>
+              {isElsewhere && (
+                <p role="alert">
                   You are signed in for the organization <b>{connection.organizationId}</b>, and this page shows{' '}
                   <b>{organization_id}</b>.{' '}
                   <button

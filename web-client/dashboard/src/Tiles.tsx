@@ -54,7 +54,7 @@ export function Tiles({ summary }: { summary: Summary }): ReactNode {
           id="utilization"
           name="Utilization"
           value={format(utilization, 1)}
-          unit="%"
+          unit=" %"
           note={target === undefined ? 'of working time' : `Target ${format(target)} %`}
           tone={utilization === undefined ? 'none' : utilization > 92 ? 'bad' : utilization > 85 ? 'fair' : 'good'}
           share={utilization === undefined ? undefined : utilization / 100}

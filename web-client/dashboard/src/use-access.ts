@@ -2,9 +2,12 @@ import { OrgcastError } from '@orgcast/client';
 import { useWebSocketContext } from '@orgcast/client/react';
 import { useEffect, useState } from 'react';
 
+import { useBinding } from '../../src/react/binding.js';
 import { keyOf, type Place } from './places.js';
 
 const CHANNELS = ['kpi', 'backlog', 'attendance', 'alerts'];
+
+const AS_AROUND = {};
 
 export interface Refusal {
   /** The server's words. */
@@ -17,11 +20,14 @@ export interface Refusal {
 
 /** Asks for everything that the page shows of a place; gives what the server refuses of it. */
 export function useAccess(place: Place): Refusal | undefined {
-  const { subscribe, unsubscribe, connectionId } = useWebSocketContext();
+  const { connectionId } = useWebSocketContext();
+  const binding = useBinding(AS_AROUND, true);
   const [refusal, setRefusal] = useState<Refusal>();
   const key = keyOf(place);
   // biome-ignore lint/correctness/useExhaustiveDependencies: the key is the place, and another connection asks anew
   useEffect(() => {
+    // The same one to the end: the binding of another organization has another.
+    const { client } = binding;
     let isOver = false;
     setRefusal(undefined);
     // One by one: of several in one request a single refusal says not of which.
@@ -31,7 +37,7 @@ export function useAccess(place: Place): Refusal | undefined {
       { channel: 'notifications', at: { organization_id: place.organization_id } },
     ];
     const asked = wanted.map(({ channel, at }) =>
-      subscribe([channel], at).then(
+      client.subscribe(channel, at).then(
         () => ({ channel, error: undefined }),
         (error: unknown) => ({ channel, error }),
       ),
@@ -52,10 +58,10 @@ export function useAccess(place: Place): Refusal | undefined {
       // What was refused is let go of already, and what is not answered yet can not be.
       asked.forEach((answer, index) => {
         const { channel, at } = wanted[index] as (typeof wanted)[number];
-        void answer.then(({ error }) => (error === undefined ? unsubscribe([channel], at) : undefined));
+        void answer.then(({ error }) => (error === undefined ? client.unsubscribe(channel, at) : undefined));
       });
     };
-  }, [key, connectionId, subscribe, unsubscribe]);
+  }, [key, connectionId, binding]);
   return connectionId === null ? undefined : refusal;
 }
 

@@ -257,7 +257,7 @@ it('asks for a token and an API key where the server wants them, and keeps neith
   await page.getByText(`-H 'X-API-Key: ock_…'`).waitFor();
   await page.getByText('Demo feed', { exact: true }).click();
   const wanted = page.getByRole('form', { name: 'The demo feed needs an API key' });
-  await wanted.getByText(/an API key is needed/).waitFor();
+  await wanted.getByText(/API key is needed/).waitFor();
   expect(await page.getByRole('switch', { name: 'Demo feed' }).isChecked()).toBe(false);
   expect(await seriousProblems(page)).toEqual([]);
   await page.screenshot({ path: join(ARTIFACTS, 'api-key.png') });
