@@ -10,11 +10,13 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::board::Board;
-use crate::client::{Dial, Heard, Protocol, Socket, Target};
+use crate::client::{Dial, Heard, Protocol, Rooms, Target};
 use crate::ear::Ear;
 use crate::error::{ClientError, LoadError};
+use crate::nchan;
 use crate::polling::Polling;
 use crate::progress;
+use crate::socket::Socket;
 
 /// How many clients join at the same time: fewer than the backlog of any server's socket.
 pub const JOINING: usize = 256;
@@ -74,6 +76,20 @@ impl Persona {
             self.user
         )
     }
+
+    /// The queue, for a server that gives a connection one room.
+    fn only_queue(&self) -> Result<&str, ClientError> {
+        match &self.filters[..] {
+            [
+                Filter {
+                    department: None,
+                    queue: Some(queue),
+                    ..
+                },
+            ] => Ok(queue),
+            _ => Err(ClientError::OneRoom),
+        }
+    }
 }
 
 /// A client that has joined, on any transport.
@@ -84,13 +100,21 @@ pub enum Client {
 }
 
 impl Client {
-    /// Connects, authenticates and subscribes; each is awaited.
+    /// Connects, authenticates and subscribes; each is awaited. Where a room is a path, connecting is
+    /// all of it.
     pub async fn join(
         target: &Target,
         index: usize,
         dial: Dial,
         persona: &Persona,
     ) -> Result<Self, ClientError> {
+        if target.rooms == Rooms::Path {
+            let room = Target {
+                path: nchan::subscription(persona.only_queue()?),
+                ..target.clone()
+            };
+            return Ok(Self::Socket(Socket::open(&room, index, dial).await?));
+        }
         let mut client = if dial.protocol == Protocol::Polling {
             Self::Polling(Polling::open(target, index).await?)
         } else {

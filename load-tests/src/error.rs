@@ -24,6 +24,8 @@ pub enum ClientError {
     NoDeflate,
     #[error("failed to inflate a message")]
     Inflate,
+    #[error("failed to subscribe: this server gives a connection one room, which a queue names")]
+    OneRoom,
 }
 
 /// Why a run could not be made, or failed.
@@ -35,6 +37,8 @@ pub enum LoadError {
     Start(PathBuf, io::Error),
     #[error("failed to start {0}: it did not say `listening on http://...` within {1} s")]
     NotReady(PathBuf, u64),
+    #[error("failed to start {0}: it took no connection within {1} s")]
+    NotListening(PathBuf, u64),
     #[error("failed to start {0}: it ended before it listened")]
     Ended(PathBuf),
     #[error("failed to read {0} of the server: {1}")]

@@ -8,9 +8,9 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`clock`], [`mark`], [`frame`], [`inflate`] | bytes: time, numbered payloads, WebSocket frames |
-//! | [`client`], [`polling`], [`publisher`] | who talks to the server |
+//! | [`client`], [`socket`], [`polling`], [`publisher`] | who talks to the server |
 //! | [`ear`], [`board`] | what must arrive, and what did |
-//! | [`subject`], [`process`], [`limit`] | the server under load: how to start it, what it costs |
+//! | [`subject`], [`nchan`], [`process`], [`limit`] | the server under load: how to start it, what it costs |
 //! | [`crowd`] | many clients on few threads |
 //! | [`scenario`], [`options`] | what is measured |
 //! | [`compare`] | orgcast beside its peers |
@@ -27,6 +27,7 @@ pub mod frame;
 pub mod inflate;
 pub mod limit;
 pub mod mark;
+pub mod nchan;
 pub mod options;
 pub mod polling;
 pub mod process;
@@ -34,4 +35,5 @@ pub mod progress;
 pub mod publisher;
 pub mod report;
 pub mod scenario;
+pub mod socket;
 pub mod subject;

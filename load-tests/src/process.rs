@@ -2,18 +2,23 @@
 
 use std::fs;
 use std::io::{self, BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::client::Target;
+use tempfile::TempDir;
+
+use crate::client::{Rooms, Target};
 use crate::error::LoadError;
 
 /// How long a server may take to start.
 const START: Duration = Duration::from_secs(20);
+
+/// How often to look whether one that says nothing takes connections.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A running server; dropping it ends it.
 #[derive(Debug)]
@@ -21,6 +26,8 @@ pub struct Server {
     /// `None` if somebody else started it.
     child: Option<Child>,
     pub target: Target,
+    /// Its configuration, if it needs one for as long as it runs.
+    _files: Option<TempDir>,
 }
 
 /// What the server's process takes, in bytes.
@@ -51,7 +58,9 @@ impl Server {
             target: Target {
                 address: SocketAddr::from(([127, 0, 0, 1], 0)),
                 path: String::new(),
+                rooms: Rooms::Commands,
             },
+            _files: None,
         };
         let (found, ready) = mpsc::channel();
         if let Some(output) = output {
@@ -72,6 +81,38 @@ impl Server {
         Ok(server)
     }
 
+    /// Starts a program that says nothing when it is ready; it is when it takes connections.
+    pub fn start_silent(
+        mut command: Command,
+        target: Target,
+        files: TempDir,
+    ) -> Result<Self, LoadError> {
+        let program = PathBuf::from(command.get_program());
+        let failed = |error| LoadError::Start(program.clone(), error);
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .map_err(failed)?;
+        let mut server = Self {
+            child: Some(child),
+            target,
+            _files: Some(files),
+        };
+        let start = Instant::now();
+        while TcpStream::connect(server.target.address).is_err() {
+            let ended = server.child.as_mut().map(Child::try_wait);
+            if let Some(Some(_)) = ended.transpose().map_err(failed)? {
+                return Err(LoadError::Ended(program));
+            }
+            if start.elapsed() > START {
+                return Err(LoadError::NotListening(program, START.as_secs()));
+            }
+            thread::sleep(LOOK);
+        }
+        Ok(server)
+    }
+
     /// A server that is there already, at `http://127.0.0.1:PORT/PATH`; its cost is not measured.
     pub fn at(url: &str) -> Result<Self, LoadError> {
         let target = announced(url)
@@ -79,11 +120,8 @@ impl Server {
         Ok(Self {
             child: None,
             target,
+            _files: None,
         })
-    }
-
-    pub fn is_measured(&self) -> bool {
-        self.child.is_some()
     }
 
     /// Nanoseconds of processor time that the server has used, on all processors.
@@ -128,7 +166,11 @@ fn announced(line: &str) -> Option<Target> {
         None => (rest, String::new()),
     };
     let address: SocketAddr = address.replace("localhost", "127.0.0.1").parse().ok()?;
-    (address.ip().is_loopback() && address.is_ipv4()).then_some(Target { address, path })
+    (address.ip().is_loopback() && address.is_ipv4()).then_some(Target {
+        address,
+        path,
+        rooms: Rooms::Commands,
+    })
 }
 
 /// The scheduler's own count in nanoseconds, or the coarser one in ticks where the system has none.

@@ -6,8 +6,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::client::{STEP, Target, dial};
+use crate::client::{Rooms, STEP, Target, dial};
 use crate::error::ClientError;
+use crate::nchan;
 
 const STAGE: &str = "publish";
 
@@ -16,6 +17,7 @@ const STAGE: &str = "publish";
 pub struct Publisher {
     tcp: TcpStream,
     host: String,
+    rooms: Rooms,
     output: Vec<u8>,
     input: Vec<u8>,
 }
@@ -32,24 +34,35 @@ impl Publisher {
         Ok(Self {
             tcp: dial(target.address, 0, None).await?,
             host: target.address.to_string(),
+            rooms: target.rooms,
             output: Vec::new(),
             input: Vec::new(),
         })
     }
 
-    /// `POST /api/ws/broadcast/kpi`; returns the recipients that the receipt counts, if it does.
+    /// `POST /api/ws/broadcast/kpi`, or to the room's path; returns the recipients that the receipt
+    /// counts, if it does.
     pub async fn kpi(&mut self, payload: &[u8]) -> Result<Option<u64>, ClientError> {
-        let answer = self
-            .request("POST", "/api/ws/broadcast/kpi", payload)
-            .await?;
-        if answer.status != 200 {
+        let (answer, count) = match self.rooms {
+            Rooms::Commands => {
+                let path = "/api/ws/broadcast/kpi";
+                let answer = self.request("POST", path, payload).await?;
+                (answer, &b"\"recipients\":"[..])
+            }
+            Rooms::Path => {
+                let (path, body) = nchan::broadcast(payload)?;
+                let answer = self.request("POST", &path, &body).await?;
+                (answer, &b"\"subscribers\": "[..])
+            }
+        };
+        if !(200..300).contains(&answer.status) {
             let body = String::from_utf8_lossy(&answer.body);
             return Err(ClientError::Refused(
                 STAGE,
                 format!("{} {body}", answer.status),
             ));
         }
-        Ok(number_after(&answer.body, b"\"recipients\":"))
+        Ok(number_after(&answer.body, count))
     }
 
     /// Sends a request with a JSON body and awaits its answer.
@@ -62,7 +75,7 @@ impl Publisher {
         self.output.clear();
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n\
-             Content-Length: {}\r\n\r\n",
+             Accept: application/json\r\nContent-Length: {}\r\n\r\n",
             self.host,
             body.len()
         );

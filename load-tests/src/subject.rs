@@ -6,6 +6,7 @@ use std::process::Command;
 
 use crate::client::Protocol;
 use crate::error::LoadError;
+use crate::nchan;
 use crate::process::Server;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, clap::ValueEnum)]
@@ -17,6 +18,8 @@ pub enum Kind {
     Bun,
     /// Bun's own WebSocket server and its publish
     BunNative,
+    /// nginx with nchan, from Debian's packages
+    Nchan,
     /// The socketioxide crate behind axum
     Socketioxide,
     /// A loop that writes one ready-made frame to every socket
@@ -30,6 +33,7 @@ impl Kind {
             Self::Node => "node",
             Self::Bun => "bun",
             Self::BunNative => "bun-native",
+            Self::Nchan => "nchan",
             Self::Socketioxide => "socketioxide",
             Self::Floor => "floor",
         }
@@ -39,8 +43,16 @@ impl Kind {
         match self {
             Self::Orgcast => true,
             Self::Node | Self::Bun | Self::Socketioxide => protocol != Protocol::Plain,
-            Self::BunNative => protocol == Protocol::Plain,
+            Self::BunNative | Self::Nchan => protocol == Protocol::Plain,
             Self::Floor => protocol != Protocol::Polling,
+        }
+    }
+
+    /// Why it can't be compared with on this machine, if it is one that is not always there.
+    pub fn missing(self) -> Option<&'static str> {
+        match self {
+            Self::Nchan => nchan::missing(),
+            _ => None,
         }
     }
 }
@@ -98,6 +110,7 @@ impl Subject {
             Kind::Node => self.script("node".into(), "node.mjs"),
             Kind::Bun => self.script(self.bun()?, "bun.mjs"),
             Kind::BunNative => self.script(self.bun()?, "bun-native.mjs"),
+            Kind::Nchan => return nchan::start(),
             Kind::Socketioxide => peer("socketioxide")?,
             Kind::Floor => peer("floor")?,
         };

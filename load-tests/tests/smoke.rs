@@ -223,6 +223,50 @@ async fn a_soak_tells_the_slope_of_the_memory() {
     let report = churn::soak(&run, &options).await.unwrap();
     check(&report, &["came_and_went", "server_resident_bytes"]);
     figure(&report, "resident_growth_bytes_per_minute");
+    figure(&report, "resident_growth_bytes_per_hour");
+}
+
+/// A peer that is there only where somebody installed it.
+#[tokio::test]
+async fn nchan_where_it_is_installed_is_loaded_and_checked_like_the_others() {
+    let _turn = TURN.lock().await;
+    if let Some(why) = Kind::Nchan.missing() {
+        eprintln!("nchan is {why}");
+        return;
+    }
+    let subject = Subject {
+        kind: Kind::Nchan,
+        orgcast: PathBuf::new(),
+        arguments: Vec::new(),
+        peers: PathBuf::new(),
+    };
+    let run = Run {
+        subject,
+        url: None,
+        dial: Dial::new(Protocol::Plain),
+        threads: 1,
+    };
+    for paced in [None, Some(20.0)] {
+        let options = fanout::Options {
+            members: 50,
+            seconds: 0.5,
+            paced,
+            ..fanout::Options::default()
+        };
+        let report = fanout::run(&run, &options).await.unwrap();
+        check(&report, &["deliveries_per_second", "server_cpus"]);
+    }
+    let options = hierarchy::Options {
+        connections: 10,
+        departments: 2,
+        queues: 3,
+        size: 200,
+        seconds: 0.5,
+        publishers: 1,
+        window: 8,
+    };
+    let error = hierarchy::run(&run, &options).await.unwrap_err();
+    assert!(error.to_string().contains("one room"), "{error}");
 }
 
 /// Only the plain protocol allows it: a Socket.IO client waits until CONNECT is acknowledged, and

@@ -78,10 +78,7 @@ pub(super) async fn accept(listener: TcpListener, mut door: Door) {
             // The peer changed its mind.
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
-                door.hub.gate.refused.count(Refused::AcceptError);
-                if pause == SHORTEST_PAUSE {
-                    tracing::warn!(%error, "failed to accept connections");
-                }
+                door.hub.gate.refused.count(Refused::AcceptError, error);
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}
                     _ = door.stopping.changed() => return,
@@ -167,8 +164,8 @@ async fn serve(tcp: TcpStream, remote: SocketAddr, door: Door) {
         }
     };
     match phase.timed_out() {
-        Some(TimedOut::Header) => hub.gate.refused.count(Refused::HeaderTimeout),
-        Some(TimedOut::Write) => hub.gate.refused.count(Refused::ResponseTimeout),
+        Some(TimedOut::Header) => hub.gate.refused.count(Refused::HeaderTimeout, remote),
+        Some(TimedOut::Write) => hub.gate.refused.count(Refused::ResponseTimeout, remote),
         Some(TimedOut::KeepAlive) | None => {}
     }
     if let Err(error) = outcome {

@@ -16,7 +16,7 @@ pub mod server;
 pub mod shutdown;
 pub mod tls;
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use tracing_subscriber::EnvFilter;
@@ -67,6 +67,7 @@ fn serve(config: &Config) -> ExitCode {
     };
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(has_colours())
         .with_writer(std::io::stderr);
     match config.log_format {
         LogFormat::Text => logs.init(),
@@ -83,6 +84,13 @@ fn serve(config: &Config) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error, 1),
     }
+}
+
+/// Colours are for people: a file or a collector of logs would get their codes. `NO_COLOR` switches
+/// them off.
+fn has_colours() -> bool {
+    let is_unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    std::io::stderr().is_terminal() && !is_unwanted
 }
 
 fn demo(options: &DemoOptions) -> ExitCode {

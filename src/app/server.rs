@@ -21,11 +21,14 @@ use crate::domain::time::UnixMillis;
 use crate::http::guard::ApiAccess;
 use crate::http::router::router;
 use crate::hub::Hub;
+use crate::hub::gate::GateOptions;
 use crate::protocol::plain::PlainGateway;
 use crate::protocol::socket_io::SocketIoGateway;
 
 /// How often connections that have yet to authenticate are looked at.
 const DEADLINE_TICK: Duration = Duration::from_millis(100);
+/// How often it is logged what was refused.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// How often every connection is looked at; more often if pings are.
 const CONNECTION_TICK: Duration = Duration::from_secs(1);
 
@@ -156,8 +159,12 @@ struct Greeting {
     has_page: bool,
     /// Where identities come from, and who can claim one.
     identities: String,
+    /// The same in one word.
+    source: &'static str,
     is_insecure: bool,
     access: ApiAccess,
+    limits: GateOptions,
+    max_message_size: usize,
 }
 
 impl Greeting {
@@ -184,8 +191,15 @@ impl Greeting {
             path: options.http.path.clone(),
             has_page: options.http.dashboard,
             identities: [identities, who].concat(),
+            source: match (auth.believes_clients, auth.checks_tokens) {
+                (false, _) => "tokens",
+                (true, true) => "tokens or asserted",
+                (true, false) => "asserted",
+            },
             is_insecure: options.is_insecure,
             access: auth.access.clone(),
+            limits: options.hub.gate.clone(),
+            max_message_size: options.http.max_message_size,
         }
     }
 
@@ -222,7 +236,30 @@ impl Greeting {
         let mut out = io::stdout().lock();
         // A closed standard output is no reason not to serve.
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-        tracing::info!(%address, path, "listening");
+        self.log(address);
+    }
+
+    /// What the server was started with, for whoever reads its log; no secret is among it.
+    fn log(&self, address: SocketAddr) {
+        let limits = &self.limits;
+        tracing::info!(
+            %address,
+            path = self.path,
+            tls = self.scheme == "https",
+            identities = self.source,
+            api = match &self.access {
+                ApiAccess::Open => "open",
+                ApiAccess::Keys(_) => "keys",
+            },
+            max_connections_total = limits.max_connections_total,
+            max_connections_per_org = limits.max_connections_per_org,
+            max_connections_per_address = limits.max_connections_per_address,
+            messages_per_second = limits.rate.per_second,
+            requests_per_second = limits.requests_per_second,
+            max_message_size_bytes = self.max_message_size,
+            version = env!("CARGO_PKG_VERSION"),
+            "listening"
+        );
         if self.is_insecure {
             tracing::warn!(%address, "asserted identities on an address that others can reach");
         }
@@ -235,6 +272,8 @@ impl Greeting {
 async fn clockwork(hub: Arc<Hub>, tick: Duration) {
     let mut deadlines = tokio::time::interval(DEADLINE_TICK);
     let mut connections = tokio::time::interval(tick);
+    let mut reports = tokio::time::interval(REPORT_INTERVAL);
+    reports.set_missed_tick_behavior(MissedTickBehavior::Delay);
     deadlines.set_missed_tick_behavior(MissedTickBehavior::Skip);
     connections.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
@@ -244,6 +283,7 @@ async fn clockwork(hub: Arc<Hub>, tick: Duration) {
                 hub.end_expired(UnixMillis::from_system(SystemTime::now()));
             }
             _ = connections.tick() => hub.tick(Instant::now()),
+            _ = reports.tick() => hub.report(),
         }
     }
 }

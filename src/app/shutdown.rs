@@ -1,6 +1,7 @@
 //! The end of a server: clients are sent away in an order that others can take them in.
 
 use std::collections::HashSet;
+use std::convert::Infallible;
 use std::time::Duration;
 
 use rand::Rng;
@@ -24,6 +25,8 @@ pub struct DrainOptions {
     pub interval: Duration,
 }
 
+/// How often it is said how many are still there.
+const PROGRESS: Duration = Duration::from_secs(2);
 /// How often it is looked whether everybody has gone.
 const LOOK: Duration = Duration::from_millis(10);
 /// How often it is looked whether all who poll have gone.
@@ -38,12 +41,22 @@ pub(super) async fn drain(
     stop_accepting: watch::Sender<bool>,
     mut alive: mpsc::Receiver<()>,
 ) {
-    let end = Instant::now() + options.timeout;
-    tracing::info!(connections = hub.connection_count(), "shutting down");
+    let begin = Instant::now();
+    let end = begin + options.timeout;
+    tracing::info!(
+        connections = hub.connection_count(),
+        drain_delay_ms = millis(options.delay),
+        shutdown_timeout_ms = millis(options.timeout),
+        "shutting down: not ready any more"
+    );
     hub.begin_drain();
-    tokio::time::sleep(options.delay).await;
-    hub.gate.close();
     let everybody = async {
+        tokio::time::sleep(options.delay).await;
+        tracing::info!(
+            connections = hub.connection_count(),
+            "letting nobody in any more, and sending the clients away"
+        );
+        hub.gate.close();
         tokio::join!(
             send_away(hub, options, end),
             stop_listening(hub, &stop_accepting)
@@ -52,12 +65,29 @@ pub(super) async fn drain(
         // Whoever is still in the middle of a request then is not worth waiting for.
         let _ = tokio::time::timeout(LAST_REQUESTS, requests).await;
     };
-    if tokio::time::timeout_at(end, everybody).await.is_err() {
-        tracing::warn!(
-            connections = hub.connection_count(),
-            "the shutdown timeout is over"
-        );
+    let outcome = tokio::select! {
+        outcome = tokio::time::timeout_at(end, everybody) => outcome,
+        never = say_how_far(hub) => match never {},
+    };
+    hub.report();
+    let (connections, took_ms) = (hub.connection_count(), millis(begin.elapsed()));
+    if outcome.is_ok() {
+        tracing::info!(connections, took_ms, "shut down");
+    } else {
+        tracing::warn!(connections, took_ms, "the shutdown timeout is over");
     }
+}
+
+/// For whoever watches a shutdown that takes its time.
+async fn say_how_far(hub: &Hub) -> Infallible {
+    loop {
+        tokio::time::sleep(PROGRESS).await;
+        tracing::info!(connections = hub.connection_count(), "still shutting down");
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Lets nobody in any more. Clients that poll are waited for: what is queued for them goes with their

@@ -5,5 +5,6 @@ pub mod fault;
 pub mod grants;
 pub mod identity;
 pub mod room;
+pub mod spelling;
 pub mod time;
 pub mod words;

@@ -34,6 +34,8 @@ pub const CONNECTIONS: Word = Word(&[
     "socket_id",
     "connection_id",
 ]);
+pub const CHANNELS: Word = Word(&["channels", "channel"]);
+pub const FILTERS: Word = Word(&["filters", "filter"]);
 
 impl Word {
     pub fn name(self) -> &'static str {
@@ -88,10 +90,7 @@ pub fn id_from<T>(
         Value::String(text) => make(text),
         Value::Number(number) if number.is_u64() => make(&number.to_string()),
         _ => {
-            return Err(Fault::invalid(format!(
-                "`{name}` must be a string, not {}",
-                kind_of(value)
-            )));
+            return Err(wrong_kind(name, "a string", value));
         }
     };
     parsed.map_err(|problem| Fault::invalid(format!("`{name}` is not an id: {problem}")))
@@ -133,21 +132,71 @@ pub fn texts(object: &Map<String, Value>, word: Word) -> Result<Option<Vec<Strin
     let Some((name, value)) = word.find(object)? else {
         return Ok(None);
     };
-    let refuse = |value: &Value| {
-        Fault::invalid(format!(
-            "`{name}` must be a list of strings, not {}",
-            kind_of(value)
-        ))
-    };
     match value {
         Value::String(text) => Ok(Some(vec![text.clone()])),
         Value::Array(items) => items
             .iter()
-            .map(|item| item.as_str().map(str::to_owned).ok_or_else(|| refuse(item)))
+            .map(|item| {
+                item.as_str().map(str::to_owned).ok_or_else(|| {
+                    let kind = kind_of(item);
+                    Fault::invalid(format!(
+                        "`{name}` must be a list of strings, and has {kind} in it"
+                    ))
+                })
+            })
             .collect::<Result<_, _>>()
             .map(Some),
-        other => Err(refuse(other)),
+        other => Err(wrong_kind(name, "a list of strings", other)),
     }
+}
+
+/// A text, under any of the names.
+pub fn text(object: &Map<String, Value>, word: Word) -> Result<Option<&str>, Fault> {
+    match word.find(object)? {
+        None => Ok(None),
+        Some((_, Value::String(text))) => Ok(Some(text)),
+        Some((name, other)) => Err(wrong_kind(name, "a string", other)),
+    }
+}
+
+/// `true` or `false`, under any of the names.
+pub fn flag(object: &Map<String, Value>, word: Word) -> Result<Option<bool>, Fault> {
+    match word.find(object)? {
+        None => Ok(None),
+        Some((_, Value::Bool(flag))) => Ok(Some(*flag)),
+        Some((name, other)) => Err(wrong_kind(name, "true or false", other)),
+    }
+}
+
+/// An object, under any of the names.
+pub fn object(
+    object: &Map<String, Value>,
+    word: Word,
+) -> Result<Option<&Map<String, Value>>, Fault> {
+    match word.find(object)? {
+        None => Ok(None),
+        Some((_, Value::Object(inner))) => Ok(Some(inner)),
+        Some((name, other)) => Err(wrong_kind(name, "an object", other)),
+    }
+}
+
+fn wrong_kind(name: &str, expected: &str, found: &Value) -> Fault {
+    let kind = kind_of(found);
+    Fault::invalid(format!("`{name}` must be {expected}, not {kind}"))
+}
+
+/// Why a text is no JSON, without the words of the library that reads it.
+pub fn not_json(what: &str, error: &serde_json::Error) -> Fault {
+    let (line, column) = (error.line(), error.column());
+    Fault::invalid(if error.is_eof() && (line, column) <= (1, 0) {
+        format!("{what} is empty; JSON is expected")
+    } else if error.is_eof() {
+        format!("{what} is not JSON: it ends too early, at line {line}, column {column}")
+    } else if error.to_string().starts_with("recursion limit") {
+        format!("{what} is nested too deeply")
+    } else {
+        format!("{what} is not JSON: the mistake is at line {line}, column {column}")
+    })
 }
 
 /// What a JSON value is, in an error's words.
@@ -160,6 +209,12 @@ pub fn kind_of(value: &Value) -> &'static str {
         Value::Array(_) => "an array",
         Value::Object(_) => "an object",
     }
+}
+
+/// A text from outside as an error shows it: not longer than needed, and on one line.
+pub fn shown(text: &str) -> String {
+    let start: String = text.chars().take(64).collect();
+    start.escape_debug().to_string()
 }
 
 #[cfg(test)]

@@ -5,39 +5,36 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{ConnectInfo, Query, State};
-use serde::Deserialize;
+use axum::extract::{ConnectInfo, RawQuery, State};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::compression;
+use super::body::{self, Body};
 use super::guard::{Broadcast, Permit};
+use super::query;
 use super::reply::Refusal;
 use super::router::App;
 use super::target::{read_target, user_ids};
 use crate::domain::event::Priority;
 use crate::domain::fault::Fault;
 use crate::domain::identity::OrganizationId;
-use crate::domain::words;
+use crate::domain::spelling;
+use crate::domain::words::{self, Word};
 use crate::hub::publish::{Publication, Target};
 
 /// The event that carries a notification of `{title, body}`.
 const NOTIFICATION: &str = "notification";
 
 /// What may stand in the query of a broadcast.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Options {
+#[derive(Debug, Default)]
+struct Options {
     /// How long to wait for acknowledgements.
     wait_ms: Option<u64>,
-    priority: Option<String>,
+    priority: Option<Priority>,
     requires_ack: Option<bool>,
     cascade: Option<bool>,
 }
 
-type Params = Result<Query<Options>, axum::extract::rejection::QueryRejection>;
-type Body = Result<Bytes, BytesRejection>;
 type Remote = ConnectInfo<SocketAddr>;
 type Answer = Result<Json<Value>, Refusal>;
 
@@ -45,13 +42,11 @@ pub(super) async fn broadcast(
     permit: Permit<Broadcast>,
     State(app): State<App>,
     remote: Remote,
-    params: Params,
+    query: RawQuery,
     body: Body,
 ) -> Answer {
-    let read = inputs(&app, params, body).and_then(|(options, body)| {
-        let request: Request =
-            serde_json::from_slice(&body).map_err(|error| Fault::invalid(not_json(&error)))?;
-        let mut publication = request.publication(permit.wall())?;
+    let read = inputs(&app, query, body).and_then(|(options, body)| {
+        let mut publication = Request::read(&body)?.publication(permit.wall())?;
         publication.target = behind_the_wall(publication.target, &permit)?;
         options.apply(publication)
     });
@@ -81,40 +76,40 @@ pub(super) async fn kpi(
     permit: Permit<Broadcast>,
     state: State<App>,
     remote: Remote,
-    params: Params,
+    query: RawQuery,
     body: Body,
 ) -> Answer {
-    shortcut("kpi:update", &permit, state, remote, params, body).await
+    shortcut("kpi:update", &permit, state, remote, query, body).await
 }
 
 pub(super) async fn backlog(
     permit: Permit<Broadcast>,
     state: State<App>,
     remote: Remote,
-    params: Params,
+    query: RawQuery,
     body: Body,
 ) -> Answer {
-    shortcut("backlog:update", &permit, state, remote, params, body).await
+    shortcut("backlog:update", &permit, state, remote, query, body).await
 }
 
 pub(super) async fn attendance(
     permit: Permit<Broadcast>,
     state: State<App>,
     remote: Remote,
-    params: Params,
+    query: RawQuery,
     body: Body,
 ) -> Answer {
-    shortcut("attendance:update", &permit, state, remote, params, body).await
+    shortcut("attendance:update", &permit, state, remote, query, body).await
 }
 
 pub(super) async fn alert(
     permit: Permit<Broadcast>,
     state: State<App>,
     remote: Remote,
-    params: Params,
+    query: RawQuery,
     body: Body,
 ) -> Answer {
-    shortcut("alert:triggered", &permit, state, remote, params, body).await
+    shortcut("alert:triggered", &permit, state, remote, query, body).await
 }
 
 async fn shortcut(
@@ -122,10 +117,10 @@ async fn shortcut(
     permit: &Permit<Broadcast>,
     State(app): State<App>,
     remote: Remote,
-    params: Params,
+    query: RawQuery,
     body: Body,
 ) -> Answer {
-    let read = inputs(&app, params, body)
+    let read = inputs(&app, query, body)
         .and_then(|(options, body)| options.apply(shortcut_publication(event, permit, &body)?));
     publish(&app, remote, read).await
 }
@@ -136,18 +131,9 @@ fn shortcut_publication(
     permit: &Permit<Broadcast>,
     body: &[u8],
 ) -> Result<Publication, Fault> {
+    let object = body::object(body)?;
     let payload: Box<RawValue> =
-        serde_json::from_slice(body).map_err(|error| Fault::invalid(not_json(&error)))?;
-    let object: Map<String, Value> = match serde_json::from_str(payload.get()) {
-        Ok(Value::Object(object)) => object,
-        Ok(other) => {
-            let kind = words::kind_of(&other);
-            return Err(Fault::invalid(format!(
-                "the body must be an object, not {kind}"
-            )));
-        }
-        Err(error) => return Err(Fault::invalid(not_json(&error))),
-    };
+        serde_json::from_slice(body).map_err(|error| words::not_json("the body", &error))?;
     let place = words::place(&object, permit.wall())?
         .ok_or_else(|| Fault::invalid("`organization_id` is missing: it says whom this is for"))?;
     Ok(Publication {
@@ -161,28 +147,28 @@ fn shortcut_publication(
     })
 }
 
-fn inputs(app: &App, params: Params, body: Body) -> Result<(Options, Bytes), Fault> {
-    let Query(options) = params.map_err(|rejection| Fault::invalid(rejection.body_text()))?;
-    let body = body.map_err(|rejection| {
-        if compression::is_too_large(&rejection) {
-            Fault::too_large(app.max_message_size)
-        } else {
-            Fault::invalid(rejection.body_text())
-        }
-    })?;
-    Ok((options, body))
-}
-
-fn not_json(error: &serde_json::Error) -> String {
-    format!("the body is not what is expected: {error}")
+fn inputs(app: &App, RawQuery(query): RawQuery, body: Body) -> Result<(Options, Bytes), Fault> {
+    let options = Options::read(query.as_deref())?;
+    Ok((options, body::bytes(body, app.max_message_size)?))
 }
 
 impl Options {
+    fn read(query: Option<&str>) -> Result<Self, Fault> {
+        let known = [REQUIRES_ACK, WAIT, PRIORITY, CASCADE];
+        let parameters = query::parameters(query, &known)?;
+        Ok(Self {
+            wait_ms: query::number(&parameters, WAIT.name(), 0..=u64::MAX)?,
+            priority: query::text(&parameters, PRIORITY.name())
+                .map(parse_priority)
+                .transpose()?,
+            requires_ack: query::flag(&parameters, REQUIRES_ACK.name())?,
+            cascade: query::flag(&parameters, CASCADE.name())?,
+        })
+    }
+
     /// The publication with what the query says about it, and how long to wait.
     fn apply(&self, mut publication: Publication) -> Result<(Publication, Option<u64>), Fault> {
-        if let Some(priority) = &self.priority {
-            publication.priority = parse_priority(priority)?;
-        }
+        publication.priority = self.priority.unwrap_or(publication.priority);
         publication.requires_ack = self.requires_ack.unwrap_or(publication.requires_ack);
         publication.cascade = self.cascade.unwrap_or(publication.cascade);
         if self.wait_ms.is_some() && !publication.requires_ack {
@@ -194,6 +180,7 @@ impl Options {
 
 fn parse_priority(text: &str) -> Result<Priority, Fault> {
     Priority::parse(text).ok_or_else(|| {
+        let text = words::shown(text);
         Fault::invalid(format!(
             "`priority` is `{text}`; allowed are {}",
             Priority::NAMES
@@ -213,7 +200,6 @@ async fn publish(
         .and_then(|(publication, _)| publication.target.organization());
     app.hub.gate.request(organization, remote.ip())?;
     let (publication, wait_ms) = read?;
-    let requires_ack = publication.requires_ack;
     let event = publication.event.clone();
     let receipt = app.hub.publish(publication).await?;
     let mut answer = json!({
@@ -226,34 +212,75 @@ async fn publish(
     if receipt.dropped > 0 {
         answer["dropped"] = receipt.dropped.into();
     }
-    if requires_ack {
-        let time = Duration::from_millis(wait_ms.unwrap_or(0));
+    // Of acknowledgements that nobody waited for there is nothing to say: 0 would read as none.
+    if let Some(time) = wait_ms.map(Duration::from_millis) {
         answer["acks"] = app.hub.wait_for_acks(&receipt, time).await.into();
     }
     Ok(Json(answer))
 }
 
+const REQUIRES_ACK: Word = Word(&["requires_ack", "requiresAck"]);
+const WAIT: Word = Word(&["wait_ms"]);
+const PRIORITY: Word = Word(&["priority"]);
+const CASCADE: Word = Word(&["cascade"]);
+const EVENT: Word = Word(&["event"]);
+const DATA: Word = Word(&["data"]);
+const TARGET: Word = Word(&["target"]);
+const CHANNEL: Word = Word(&["channel"]);
+const TITLE: Word = Word(&["title"]);
+const BODY: Word = Word(&["body"]);
+const EXCLUDED: Word = Word(&["excludeUserIds", "exclude_user_ids"]);
+
 /// The body of `POST /api/ws/broadcast`: an event with a target, or a notification for everyone.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug)]
 struct Request {
     event: Option<String>,
     data: Option<Box<RawValue>>,
     target: Option<Map<String, Value>>,
     channel: Option<String>,
-    priority: Option<String>,
-    #[serde(default, alias = "requiresAck")]
+    priority: Option<Priority>,
     requires_ack: bool,
-    #[serde(default)]
     cascade: bool,
 
     title: Option<String>,
     body: Option<String>,
-    #[serde(alias = "excludeUserIds")]
     exclude_user_ids: Option<Vec<String>>,
 }
 
 impl Request {
+    fn read(body: &[u8]) -> Result<Self, Fault> {
+        let (members, data) = body::members(body, DATA.name())?;
+        let known = [
+            EVENT,
+            DATA,
+            TARGET,
+            CHANNEL,
+            PRIORITY,
+            REQUIRES_ACK,
+            CASCADE,
+            TITLE,
+            BODY,
+            EXCLUDED,
+        ];
+        spelling::check_all(members.keys(), "the body", &known)?;
+        let text = |word| words::text(&members, word).map(|text| text.map(str::to_owned));
+        let flag = |word| words::flag(&members, word).map(Option::unwrap_or_default);
+        Ok(Self {
+            event: text(EVENT)?,
+            data,
+            target: words::object(&members, TARGET)?.cloned(),
+            channel: text(CHANNEL)?,
+            priority: words::text(&members, PRIORITY)?
+                .map(parse_priority)
+                .transpose()?,
+            requires_ack: flag(REQUIRES_ACK)?,
+            cascade: flag(CASCADE)?,
+            title: text(TITLE)?,
+            body: text(BODY)?,
+            exclude_user_ids: words::texts(&members, EXCLUDED)?,
+        })
+    }
+
     /// `own` is the only organization that the caller reaches, if there is one: a notification is for
     /// everyone in it.
     fn publication(self, own: Option<&OrganizationId>) -> Result<Publication, Fault> {
@@ -278,13 +305,12 @@ impl Request {
         let target = self.target.ok_or_else(|| {
             Fault::invalid("`target` is missing: {\"organization_id\": ...} or {\"all\": true}")
         })?;
-        let priority = self.priority.as_deref().map(parse_priority).transpose()?;
         Ok(Publication {
             event: self.event.unwrap_or_default(),
             payload: self.data.unwrap_or_else(|| RawValue::NULL.to_owned()),
             target: read_target(&target)?,
             channel: self.channel,
-            priority: priority.unwrap_or_default(),
+            priority: self.priority.unwrap_or_default(),
             requires_ack: self.requires_ack,
             cascade: self.cascade,
         })
@@ -301,7 +327,6 @@ impl Request {
             .ok_or_else(|| Fault::invalid("`body` is missing beside `title`"))?;
         let except = user_ids(&self.exclude_user_ids.unwrap_or_default(), "excludeUserIds")?;
         let payload = json!({ "title": self.title, "body": body });
-        let priority = self.priority.as_deref().map(parse_priority).transpose()?;
         Ok(Publication {
             event: NOTIFICATION.to_owned(),
             payload: serde_json::value::to_raw_value(&payload)
@@ -311,7 +336,7 @@ impl Request {
                 except: except.into_iter().collect(),
             },
             channel: None,
-            priority: priority.unwrap_or_default(),
+            priority: self.priority.unwrap_or_default(),
             requires_ack: self.requires_ack,
             cascade: false,
         })

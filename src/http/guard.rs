@@ -2,9 +2,10 @@
 //! can't be called, and what it may see is asked of the permit.
 
 use std::marker::PhantomData;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -14,6 +15,7 @@ use super::router::App;
 use crate::auth::api_key::{ApiKeys, Caller, Reach, Scope};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::identity::OrganizationId;
+use crate::hub::refused::Refused;
 
 const API_KEY: &str = "x-api-key";
 
@@ -109,13 +111,24 @@ impl<N: Needs> FromRequestParts<App> for Permit<N> {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Denied> {
         let caller = match &app.access {
             ApiAccess::Open => None,
-            ApiAccess::Keys(keys) => Some(check(keys, &parts.headers, N::SCOPE).map_err(Denied)?),
+            ApiAccess::Keys(keys) => {
+                let checked = check(keys, &parts.headers, N::SCOPE);
+                let checked = checked.inspect_err(|fault| count_refused(app, parts, fault));
+                Some(checked.map_err(Denied)?)
+            }
         };
         Ok(Self {
             caller,
             _scope: PhantomData,
         })
     }
+}
+
+fn count_refused(app: &App, parts: &Parts, fault: &Fault) {
+    let remote = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    let remote = remote.map_or(String::new(), |remote| format!("{}: ", remote.0.ip()));
+    let refused = &app.hub.gate.refused;
+    refused.count(Refused::ApiKey, format_args!("{remote}{}", fault.message));
 }
 
 fn check(keys: &ApiKeys, headers: &HeaderMap, scope: Scope) -> Result<Arc<Caller>, Fault> {

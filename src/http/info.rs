@@ -3,98 +3,94 @@
 use std::time::{Instant, SystemTime};
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::guard::{Permit, Read};
+use super::query;
 use super::reply::{Refusal, not_found};
 use super::router::App;
 use crate::domain::fault::Fault;
 use crate::domain::identity::{ConnectionId, OrganizationId, UserId};
 use crate::domain::time::UnixMillis;
-use crate::domain::words;
+use crate::domain::words::{self, ORGANIZATION, Word, shown};
 
 /// A page that asks for nothing else has this size.
-const PAGE: usize = 1000;
-const MAX_PAGE: usize = 10_000;
+const PAGE: u64 = 1000;
+const MAX_PAGE: u64 = 10_000;
 
 fn now() -> UnixMillis {
     UnixMillis::from_system(SystemTime::now())
 }
 
-/// An organization's key sees the numbers of its organization: those that are counted for all at once
-/// are left out.
-pub(super) async fn stats(permit: Permit<Read>, State(app): State<App>) -> Json<Value> {
-    if let Some(organization) = permit.wall() {
-        let (stats, totals) = app.hub.organization_stats(organization, Instant::now());
-        return Json(json!({
+/// The numbers of all, or of one organization: those that are counted for all at once are then left
+/// out. An organization's key sees its own.
+pub(super) async fn stats(
+    permit: Permit<Read>,
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>, Refusal> {
+    let parameters = query::parameters(query.as_deref(), &[ORGANIZATION])?;
+    if let Some(organization) = permit.within(words::organization(&parameters)?)? {
+        let (stats, totals) = app.hub.organization_stats(&organization, Instant::now());
+        return Ok(Json(json!({
             "success": true,
             "stats": stats,
             "totalConnections": totals.connections,
             "uniqueUsers": totals.unique_users,
             "queueStats": { "pendingMessages": totals.queues.pending_messages },
             "timestamp": now().0,
-        }));
+        })));
     }
     let totals = app.hub.totals();
-    Json(json!({
+    Ok(Json(json!({
         "success": true,
         "stats": app.hub.stats_view(Instant::now()),
         "totalConnections": totals.connections,
         "uniqueUsers": totals.unique_users,
         "queueStats": totals.queues,
         "timestamp": now().0,
-    }))
+    })))
 }
 
-/// The parameters of the lists.
-#[derive(Deserialize)]
-pub(super) struct ListQuery {
-    limit: Option<String>,
-    offset: Option<String>,
-    #[serde(flatten)]
-    rest: Map<String, Value>,
+const LIMIT: Word = Word(&["limit"]);
+const OFFSET: Word = Word(&["offset"]);
+
+/// What a list is asked for.
+struct Page {
+    organization: Option<OrganizationId>,
+    limit: usize,
+    offset: usize,
 }
 
-impl ListQuery {
-    fn organization(&self) -> Result<Option<OrganizationId>, Fault> {
-        words::organization(&self.rest)
-    }
-
-    fn limit(&self) -> Result<usize, Fault> {
-        let limit = number("limit", self.limit.as_deref(), PAGE)?;
-        if (1..=MAX_PAGE).contains(&limit) {
-            Ok(limit)
-        } else {
-            Err(Fault::invalid(format!(
-                "`limit` is {limit}; 1 to {MAX_PAGE} are allowed"
-            )))
-        }
-    }
-
-    fn offset(&self) -> Result<usize, Fault> {
-        number("offset", self.offset.as_deref(), 0)
-    }
-}
-
-fn number(name: &str, text: Option<&str>, default: usize) -> Result<usize, Fault> {
-    text.map_or(Ok(default), |text| {
-        text.parse().map_err(|_| {
-            Fault::invalid(format!("`{name}` is `{text}`; a whole number is expected"))
+impl Page {
+    fn read(query: Option<&str>, permit: &Permit<Read>) -> Result<Self, Fault> {
+        let parameters = query::parameters(query, &[ORGANIZATION, LIMIT, OFFSET])?;
+        let organization = words::organization(&parameters)?;
+        let limit = query::number(&parameters, LIMIT.name(), 1..=MAX_PAGE)?;
+        let offset = query::number(&parameters, OFFSET.name(), 0..=u64::MAX)?;
+        let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        Ok(Self {
+            organization: permit.within(organization)?,
+            limit: size(limit.unwrap_or(PAGE)),
+            offset: size(offset.unwrap_or(0)),
         })
-    })
+    }
 }
 
 pub(super) async fn connections(
     permit: Permit<Read>,
     State(app): State<App>,
-    Query(query): Query<ListQuery>,
+    RawQuery(query): RawQuery,
 ) -> Result<Json<Value>, Refusal> {
-    let organization = permit.within(query.organization()?)?;
-    let (limit, offset) = (query.limit()?, query.offset()?);
+    let Page {
+        organization,
+        limit,
+        offset,
+    } = Page::read(query.as_deref(), &permit)?;
     let (page, total) = app
         .hub
         .connections_view(organization.as_ref(), offset, limit);
@@ -112,39 +108,46 @@ pub(super) async fn connections(
 pub(super) async fn connection(
     permit: Permit<Read>,
     State(app): State<App>,
-    Path(id): Path<String>,
-) -> Response {
+    RawQuery(query): RawQuery,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, Refusal> {
+    query::parameters(query.as_deref(), &[])?;
+    let Path(id) = id.map_err(|_| Fault::invalid("the id in the path is not UTF-8"))?;
+    let user = UserId::new(&id)
+        .map_err(|problem| Fault::invalid(format!("`{}` is not an id: {problem}", shown(&id))))?;
     let wall = permit.wall();
     let found = ConnectionId::parse(&id)
         .and_then(|id| app.hub.connection_view(id))
         .filter(|view| wall.is_none() || view.organization_id.as_ref() == wall);
     if let Some(connection) = found {
-        return Json(json!({ "success": true, "connection": connection })).into_response();
+        return Ok(Json(json!({ "success": true, "connection": connection })).into_response());
     }
-    let connections = UserId::new(&id)
-        .map(|user| app.hub.user_view(&user, wall))
-        .unwrap_or_default();
+    let connections = app.hub.user_view(&user, wall);
     if connections.is_empty() {
-        return not_found(&format!(
-            "`{id}` is no connection's id and no user's that is connected"
-        ));
+        return Ok(not_found(&format!(
+            "`{}` is no connection's id and no user's that is connected",
+            shown(&id)
+        )));
     }
-    Json(json!({
+    Ok(Json(json!({
         "success": true,
         "userId": id,
         "connections": connections,
         "timestamp": now().0,
     }))
-    .into_response()
+    .into_response())
 }
 
 pub(super) async fn rooms(
     permit: Permit<Read>,
     State(app): State<App>,
-    Query(query): Query<ListQuery>,
+    RawQuery(query): RawQuery,
 ) -> Result<Json<Value>, Refusal> {
-    let organization = permit.within(query.organization()?)?;
-    let (limit, offset) = (query.limit()?, query.offset()?);
+    let Page {
+        organization,
+        limit,
+        offset,
+    } = Page::read(query.as_deref(), &permit)?;
     let rooms = app.hub.rooms_view(organization.as_ref());
     let total = rooms.len();
     let page: Vec<_> = rooms.into_iter().skip(offset).take(limit).collect();

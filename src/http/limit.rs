@@ -75,6 +75,7 @@ pub(super) async fn body_deadline(
         return next.run(request).await;
     }
     let was_late = Arc::new(AtomicBool::new(false));
+    let path = request.uri().path().to_owned();
     let request = request.map(|body| {
         Body::new(Deadline {
             body,
@@ -86,7 +87,7 @@ pub(super) async fn body_deadline(
     if !was_late.load(Ordering::Relaxed) {
         return response;
     }
-    app.hub.gate.refused.count(Refused::BodyTimeout);
+    app.hub.gate.refused.count(Refused::BodyTimeout, path);
     let message = format!("the body did not come within {} ms", limit.as_millis());
     let mut response = problem(StatusCode::REQUEST_TIMEOUT, "INVALID_MESSAGE", &message);
     let close = HeaderValue::from_static("close");

@@ -1,6 +1,7 @@
 //! The HTTP side: broadcasts from backends, what operators read, and the doors to `/ws`.
 
 pub mod address;
+mod body;
 mod broadcast;
 mod compression;
 mod dashboard;
@@ -9,6 +10,7 @@ pub mod guard;
 mod info;
 mod limit;
 pub mod origin;
+mod query;
 mod reply;
 mod revoke;
 pub mod router;

@@ -11,8 +11,9 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 
 use super::reply::Refusal;
-use super::router::HttpOptions;
+use super::router::{App, HttpOptions};
 use crate::domain::fault::Fault;
+use crate::hub::refused::Refused;
 
 /// Says that a request comes from a page of the same origin. Scripts can't set it.
 const FETCH_SITE: &str = "sec-fetch-site";
@@ -170,13 +171,16 @@ impl Origins {
 /// Answers 403 to a browser whose page is of an origin that is not allowed. Whoever sends no
 /// `Origin` is no browser's page, and is refused only where the configuration asks for it.
 pub(super) async fn refuse_strangers(
-    State(origins): State<Origins>,
+    State((origins, app)): State<(Origins, App)>,
     request: Request,
     next: Next,
 ) -> Response {
     match origins.check(request.uri().path(), request.headers()) {
         Ok(()) => next.run(request).await,
-        Err(fault) => Refusal(fault).into_response(),
+        Err(fault) => {
+            app.hub.gate.refused.count(Refused::Origin, &fault.message);
+            Refusal(fault).into_response()
+        }
     }
 }
 

@@ -4,18 +4,17 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
 use serde_json::{Map, Value, json};
 
-use super::compression;
+use super::body::{self, Body};
 use super::guard::{Admin, Permit};
 use super::reply::Refusal;
 use super::router::App;
 use crate::domain::fault::Fault;
 use crate::domain::grants::TokenId;
 use crate::domain::identity::Identity;
+use crate::domain::spelling;
 use crate::domain::time::UnixMillis;
 use crate::domain::words::{self, Word};
 
@@ -30,18 +29,11 @@ const MAX_TOKEN_ID_BYTES: usize = 256;
 pub(super) async fn revoke(
     permit: Permit<Admin>,
     State(app): State<App>,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<Json<Value>, Refusal> {
-    let body = body.map_err(|rejection| {
-        if compression::is_too_large(&rejection) {
-            Fault::too_large(app.max_message_size)
-        } else {
-            Fault::invalid(rejection.body_text())
-        }
-    })?;
-    let object: Map<String, Value> = serde_json::from_slice(&body)
-        .map_err(|error| Fault::invalid(format!("the body is not a JSON object: {error}")))?;
-    check_members(&object)?;
+    let object = body::object(&body::bytes(body, app.max_message_size)?)?;
+    let known = [words::USER, words::ORGANIZATION, TOKEN_ID, EXPIRES_AT];
+    spelling::check_all(object.keys(), "the body", &known)?;
     let now = UnixMillis::from_system(SystemTime::now());
     let until = expires_at(&object)?;
     let organization = permit.within(words::organization(&object)?)?;
@@ -78,22 +70,6 @@ pub(super) async fn revoke(
     })))
 }
 
-fn check_members(object: &Map<String, Value>) -> Result<(), Fault> {
-    let known = [words::USER, words::ORGANIZATION, TOKEN_ID, EXPIRES_AT];
-    match object
-        .keys()
-        .find(|name| !known.iter().any(|word| word.0.contains(&name.as_str())))
-    {
-        None => Ok(()),
-        Some(name) => {
-            let name: String = name.chars().take(64).collect();
-            Err(Fault::invalid(format!(
-                "`{name}` is unknown; known are user_id, organization_id, jti, expires_at"
-            )))
-        }
-    }
-}
-
 fn token_id(object: &Map<String, Value>) -> Result<Option<TokenId>, Fault> {
     match TOKEN_ID.find(object)? {
         None => Ok(None),
@@ -101,7 +77,9 @@ fn token_id(object: &Map<String, Value>) -> Result<Option<TokenId>, Fault> {
             Ok(Some(id.as_str().into()))
         }
         Some((_, Value::Number(id))) => Ok(Some(id.to_string().into())),
-        Some((name, _)) => Err(Fault::invalid(format!("`{name}` is not a token's id"))),
+        Some((name, _)) => Err(Fault::invalid(format!(
+            "`{name}` is no token's id; a string of 1 to {MAX_TOKEN_ID_BYTES} bytes is"
+        ))),
     }
 }
 

@@ -124,7 +124,7 @@ pub fn router(
         ))
         .layer(origin::cors(&origins))
         .layer(middleware::from_fn_with_state(
-            origins,
+            (origins, Arc::clone(&shared)),
             origin::refuse_strangers,
         ))
         .with_state(shared);

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::domain::fault::Fault;
 use crate::domain::identity::{ConnectionId, UserId};
+use crate::domain::spelling;
 use crate::domain::words::{self, CONNECTIONS, USERS, Word};
 use crate::hub::publish::Target;
 
@@ -13,6 +14,7 @@ pub(super) fn user_ids(ids: &[String], name: &str) -> Result<Vec<UserId>, Fault>
     ids.iter()
         .map(|id| {
             UserId::new(id).map_err(|problem| {
+                let id = words::shown(id);
                 Fault::invalid(format!("`{name}`: `{id}` is not an id: {problem}"))
             })
         })
@@ -24,23 +26,16 @@ const ALL: Word = Word(&["all"]);
 
 /// Reads the `target` of a broadcast.
 pub(super) fn read_target(target: &Map<String, Value>) -> Result<Target, Fault> {
-    for name in target.keys() {
-        let known = [
-            words::ORGANIZATION,
-            words::DEPARTMENT,
-            words::QUEUE,
-            words::USER,
-            USERS,
-            CONNECTIONS,
-            ALL,
-        ];
-        if !known.iter().any(|word| word.0.contains(&name.as_str())) {
-            return Err(Fault::invalid(format!(
-                "`target` has an unknown member `{name}`; known are organization_id, \
-                 department_id, queue_name, user_ids, socket_ids, all"
-            )));
-        }
-    }
+    let known = [
+        words::ORGANIZATION,
+        words::DEPARTMENT,
+        words::QUEUE,
+        USERS,
+        words::USER,
+        CONNECTIONS,
+        ALL,
+    ];
+    spelling::check_all(target.keys(), "`target`", &known)?;
     let place = words::place(target, None)?;
     let organization = place.as_ref().map(|place| place.organization.clone());
     let mut users = user_ids(
@@ -49,16 +44,7 @@ pub(super) fn read_target(target: &Map<String, Value>) -> Result<Target, Fault> 
     )?;
     users.extend(words::user(target)?);
     let connections = words::texts(target, CONNECTIONS)?;
-    let all = match target.get("all") {
-        None | Some(Value::Bool(false) | Value::Null) => false,
-        Some(Value::Bool(true)) => true,
-        Some(other) => {
-            let kind = words::kind_of(other);
-            return Err(Fault::invalid(format!(
-                "`all` must be true or false, not {kind}"
-            )));
-        }
-    };
+    let all = words::flag(target, ALL)?.unwrap_or(false);
     let has_users = !users.is_empty() || target.keys().any(|key| USERS.0.contains(&key.as_str()));
     match (all, has_users, connections, place) {
         (true, false, None, None) => Ok(Target::Everyone {
@@ -102,7 +88,7 @@ fn connection_ids(ids: &[String]) -> Result<Vec<ConnectionId>, Fault> {
     ids.iter()
         .map(|id| {
             ConnectionId::parse(id).ok_or_else(|| {
-                let id: String = id.chars().take(64).collect();
+                let id = words::shown(id);
                 Fault::invalid(format!("`{id}` is not a connection id"))
             })
         })
@@ -149,7 +135,7 @@ mod tests {
             (json!({"all": true, "org_id": "a"}), "stands alone"),
             (
                 json!({"organisation": "a"}),
-                "unknown member `organisation`",
+                "unknown `organisation`; did you mean `organization_id`?",
             ),
             (json!({"user_ids": ["u"]}), "`organization_id` is missing"),
             (json!({"queue_name": "q"}), "`organization_id` is missing"),

@@ -11,6 +11,7 @@ use super::expiry::Life;
 use super::limits::{Lease, Ticket};
 use super::ports::Deliver;
 use super::registry::RoomEntry;
+use crate::domain::fault::CloseReason;
 use crate::domain::grants::TokenId;
 use crate::domain::identity::{ConnectionId, Identity};
 use crate::domain::time::UnixMillis;
@@ -50,6 +51,8 @@ pub(super) struct Membership {
     pub rooms: Vec<Arc<RoomEntry>>,
     /// It has left: nothing may be joined any more.
     pub closed: bool,
+    /// Why the server closes it, if it does.
+    pub ended_by: Option<CloseReason>,
 }
 
 /// What it takes to make a connection.

@@ -90,7 +90,7 @@ impl Gate {
             .check(&address.into())
             .and_then(|()| self.handshakes.check(&()))
             .map_err(|wait| {
-                self.refused.count(Refused::Handshake);
+                self.refused.count(Refused::Handshake, address);
                 Fault::rate_limited(wait)
             })
     }
@@ -98,7 +98,7 @@ impl Gate {
     /// Gives a client its places. `CONNECTION_LIMIT` if there is none, or the server shuts down.
     pub fn admit(&self, address: IpAddr) -> Result<Arc<Ticket>, Fault> {
         let full = |reason, message: String| {
-            self.refused.count(reason);
+            self.refused.count(reason, address);
             let mut fault = Fault::new(Code::ConnectionLimit, message);
             fault.retry_after = Some(RETRY_WHEN_FULL);
             fault
@@ -109,7 +109,7 @@ impl Gate {
                 "the server is shutting down".to_owned(),
             ));
         }
-        let address = self.addresses.take(address.into()).ok_or_else(|| {
+        let of_address = self.addresses.take(address.into()).ok_or_else(|| {
             let limit = self.addresses.limit();
             let message = format!("this address has its {limit} connections");
             full(Refused::AddressFull, message)
@@ -122,7 +122,7 @@ impl Gate {
         Ok(Arc::new(Ticket {
             rate: Arc::new(Rate::new(self.options.rate)),
             _place: place,
-            _address: address,
+            _address: of_address,
         }))
     }
 
@@ -151,7 +151,10 @@ impl Gate {
             },
         };
         checked.map_err(|wait| {
-            self.refused.count(Refused::Request);
+            match organization {
+                Some(organization) => self.refused.count(Refused::Request, organization),
+                None => self.refused.count(Refused::Request, address),
+            }
             Fault::rate_limited(wait)
         })
     }

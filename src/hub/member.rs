@@ -40,7 +40,7 @@ impl Attachment {
         let gate = &self.hub.gate;
         let limit = gate.organization_places(id);
         let Some((organization, place)) = self.hub.registry.enter(id, limit) else {
-            gate.refused.count(Refused::OrganizationFull);
+            gate.refused.count(Refused::OrganizationFull, id);
             let fault = Fault::new(
                 Code::ConnectionLimit,
                 format!("the organization holds its {limit} connections"),
@@ -67,6 +67,12 @@ impl Attachment {
             self.hub
                 .plan_end(&self.connection, &mut membership.life, pass.expires_at);
         }
+        tracing::debug!(
+            connection = %self.connection.id,
+            user = %pass.identity.user,
+            organization = %id,
+            "authenticated"
+        );
         if let Some(rate) = gate.organization_rate(id) {
             self.connection.ticket.rate.replace(rate);
         }

@@ -33,6 +33,7 @@ use connection::{Connection, NewConnection};
 use expiry::Looks;
 use gate::{Gate, GateOptions};
 pub use member::{Attachment, Member};
+use refused::Refusal;
 use registry::Registry;
 use stats::{Received, Stats};
 
@@ -99,6 +100,12 @@ impl Hub {
             .connections_opened
             .fetch_add(1, Ordering::Relaxed);
         self.registry.insert(Arc::clone(&connection));
+        tracing::debug!(
+            connection = %connection.id,
+            protocol = ?connection.protocol,
+            remote = %connection.remote_address,
+            "connected"
+        );
         if self.options.auth_required {
             let deadline = now + self.options.auth_timeout;
             self.newcomers
@@ -114,22 +121,23 @@ impl Hub {
         self.stats.count_received(event, Instant::now());
     }
 
-    /// Removes every trace of a connection; says whether there was one. Calling it again does
-    /// nothing.
-    fn disconnect(&self, connection: &Arc<Connection>) -> bool {
-        let (was_closed, identity, rooms, place) = {
+    /// Removes every trace of a connection. Calling it again does nothing.
+    fn disconnect(&self, connection: &Arc<Connection>) {
+        let (identity, rooms, place) = {
             let mut membership = connection.membership.lock();
+            if !std::mem::replace(&mut membership.closed, true) {
+                // `left` is whoever was not sent away.
+                let reason = membership.ended_by.map_or("left", CloseReason::label);
+                tracing::debug!(connection = %connection.id, reason, "disconnected");
+            }
             (
-                std::mem::replace(&mut membership.closed, true),
                 membership.identity.clone(),
                 std::mem::take(&mut membership.rooms),
                 membership.place.take(),
             )
         };
         self.registry.remove(connection.id);
-        let Some(identity) = identity else {
-            return !was_closed;
-        };
+        let Some(identity) = identity else { return };
         if let Some(organization) = self.registry.organization(&identity.organization) {
             for room in &rooms {
                 organization.leave(room, connection);
@@ -137,7 +145,6 @@ impl Hub {
         }
         drop(place);
         self.registry.sweep_organization(&identity.organization);
-        !was_closed
     }
 
     /// Closes connections whose time to authenticate is over. To be called several times a second.
@@ -170,7 +177,7 @@ impl Hub {
                 membership.identity.is_none() && !membership.closed
             };
             if anonymous {
-                self.stats.count_close(CloseReason::AuthTimeout);
+                self.closes(&connection, CloseReason::AuthTimeout);
                 connection.deliver.close(CloseReason::AuthTimeout);
             }
         }
@@ -180,7 +187,7 @@ impl Hub {
     pub fn tick(&self, now: Instant) {
         for connection in self.registry.connections() {
             if let Some(reason) = connection.deliver.tick(now) {
-                self.stats.count_close(reason);
+                self.closes(&connection, reason);
                 self.disconnect(&connection);
             }
         }
@@ -202,9 +209,40 @@ impl Hub {
         self.registry.connections()
     }
 
+    /// Counts that the server closes a connection, whose log then says why. The first reason counts:
+    /// several publishers, say, may find it too slow.
+    pub fn closes(&self, connection: &Connection, reason: CloseReason) {
+        let mut membership = connection.membership.lock();
+        if membership.ended_by.is_none() {
+            membership.ended_by = Some(reason);
+            self.stats.count_close(reason);
+        }
+    }
+
+    /// Logs what was refused, and who was closed for their own doing, since it last did: a line for each
+    /// reason, however often it came. To be called once a second.
+    pub fn report(&self) {
+        for refusal in self.gate.refused.since_last_report() {
+            let Refusal {
+                reason,
+                count,
+                example,
+            } = refusal;
+            if reason.is_worth_a_warning() {
+                let example = example.unwrap_or_default();
+                tracing::warn!(reason = reason.label(), count, example, "refused");
+            }
+        }
+        for (reason, count) in self.stats.closes_since_last_report() {
+            if matches!(reason, CloseReason::RateLimited | CloseReason::TooSlow) {
+                tracing::warn!(reason = reason.label(), count, "closed connections");
+            }
+        }
+    }
+
     /// Tells a client why and closes its connection.
     pub fn close(&self, connection: &Connection, reason: CloseReason) {
-        self.stats.count_close(reason);
+        self.closes(connection, reason);
         connection.deliver.close(reason);
     }
 

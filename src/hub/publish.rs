@@ -329,10 +329,8 @@ impl Hub {
                 Delivery::Queued => tally.accepted += 1,
                 Delivery::Dropped => tally.dropped += 1,
                 Delivery::Overflow => {
-                    // Several publishers may find it so.
-                    if self.disconnect(connection) {
-                        self.stats.count_close(CloseReason::TooSlow);
-                    }
+                    self.closes(connection, CloseReason::TooSlow);
+                    self.disconnect(connection);
                 }
                 Delivery::Gone => {}
             }

@@ -1,7 +1,10 @@
 //! What the server did not do, counted by reason.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
 
 /// Why something was not done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,10 +28,16 @@ pub enum Refused {
     ResponseTimeout,
     /// The operating system gave no connection, mostly for want of file descriptors.
     AcceptError,
+    /// A page of an origin that is not allowed.
+    Origin,
+    /// A token or another claim to be somebody.
+    Identity,
+    /// A request without an API key that allows it.
+    ApiKey,
 }
 
 impl Refused {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Message,
         Self::Request,
         Self::Handshake,
@@ -40,6 +49,9 @@ impl Refused {
         Self::BodyTimeout,
         Self::ResponseTimeout,
         Self::AcceptError,
+        Self::Origin,
+        Self::Identity,
+        Self::ApiKey,
     ];
 
     /// The name under which it is counted.
@@ -56,21 +68,56 @@ impl Refused {
             Self::BodyTimeout => "body_timeout",
             Self::ResponseTimeout => "response_timeout",
             Self::AcceptError => "accept_error",
+            Self::Origin => "origin",
+            Self::Identity => "identity",
+            Self::ApiKey => "api_key",
         }
     }
+
+    /// Whether an operator is told even if nobody asks. Peers that are gone or late are daily bread.
+    pub fn is_worth_a_warning(self) -> bool {
+        !matches!(
+            self,
+            Self::Closing | Self::HeaderTimeout | Self::BodyTimeout | Self::ResponseTimeout
+        )
+    }
+}
+
+/// The count of one reason.
+#[derive(Debug, Default)]
+struct Slot {
+    total: AtomicU64,
+    /// Of the total, what no report has had yet.
+    unreported: AtomicU64,
+    /// The first that is not reported yet.
+    example: Mutex<Option<String>>,
+}
+
+/// What was refused for one reason since the last report.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub reason: Refused,
+    pub count: u64,
+    pub example: Option<String>,
 }
 
 /// The counters.
 #[derive(Debug, Default)]
-pub struct Refusals([AtomicU64; Refused::ALL.len()]);
+pub struct Refusals([Slot; Refused::ALL.len()]);
 
 impl Refusals {
-    pub fn count(&self, reason: Refused) {
-        self.0[reason as usize].fetch_add(1, Ordering::Relaxed);
+    /// Counts one; `who` is what a log may say about it.
+    pub fn count(&self, reason: Refused, who: impl Display) {
+        tracing::debug!(reason = reason.label(), %who, "refused");
+        let slot = &self.0[reason as usize];
+        slot.total.fetch_add(1, Ordering::Relaxed);
+        if slot.unreported.fetch_add(1, Ordering::Relaxed) == 0 {
+            *slot.example.lock() = Some(who.to_string());
+        }
     }
 
     pub fn get(&self, reason: Refused) -> u64 {
-        self.0[reason as usize].load(Ordering::Relaxed)
+        self.0[reason as usize].total.load(Ordering::Relaxed)
     }
 
     /// Those that are not zero.
@@ -80,5 +127,53 @@ impl Refusals {
             .map(|reason| (reason.label(), self.get(reason)))
             .filter(|(_, count)| *count > 0)
             .collect()
+    }
+
+    /// What came since this was last asked, each reason once.
+    pub fn since_last_report(&self) -> Vec<Refusal> {
+        let mut found = Vec::new();
+        for reason in Refused::ALL {
+            let slot = &self.0[reason as usize];
+            let count = slot.unreported.swap(0, Ordering::Relaxed);
+            if count > 0 {
+                let example = slot.example.lock().take();
+                found.push(Refusal {
+                    reason,
+                    count,
+                    example,
+                });
+            }
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_refusals_make_one_line_of_a_report_with_the_first_as_its_example() {
+        let refusals = Refusals::default();
+        for at in 0..500 {
+            refusals.count(Refused::Origin, format_args!("http://{at}.example"));
+        }
+        refusals.count(Refused::Closing, "10.0.0.1");
+        let report = refusals.since_last_report();
+        let reported: Vec<_> = report
+            .iter()
+            .map(|refusal| (refusal.reason, refusal.count, refusal.example.as_deref()))
+            .collect();
+        assert_eq!(
+            reported,
+            [
+                (Refused::Closing, 1, Some("10.0.0.1")),
+                (Refused::Origin, 500, Some("http://0.example")),
+            ]
+        );
+        assert_eq!(refusals.since_last_report(), []);
+        refusals.count(Refused::Origin, "http://again.example");
+        assert_eq!(refusals.since_last_report()[0].count, 1);
+        assert_eq!(refusals.get(Refused::Origin), 501);
     }
 }

@@ -53,7 +53,7 @@ impl Hub {
     /// Tells the client why, and takes it out of the hub at once: it receives and sends nothing more,
     /// however long its socket takes to close.
     pub(super) fn end(&self, connection: &Arc<Connection>, reason: CloseReason) {
-        self.stats.count_close(reason);
+        self.closes(connection, reason);
         connection.deliver.close(reason);
         self.disconnect(connection);
     }

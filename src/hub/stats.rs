@@ -145,6 +145,8 @@ pub struct Stats {
     pub errors: AtomicU64,
     pub connections_opened: AtomicU64,
     closes: [AtomicUsize; CloseReason::ALL.len()],
+    /// What of it the last report had.
+    reported_closes: [AtomicUsize; CloseReason::ALL.len()],
     /// From the acceptance of an event to the system call that took its last byte.
     pub publish_to_socket: Latency,
     /// From a heartbeat to its answer.
@@ -163,6 +165,7 @@ impl Stats {
             errors: AtomicU64::new(0),
             connections_opened: AtomicU64::new(0),
             closes: Default::default(),
+            reported_closes: Default::default(),
             publish_to_socket: Latency::default(),
             ping_round_trip: Latency::default(),
         }
@@ -196,6 +199,19 @@ impl Stats {
 
     pub fn closes(&self, reason: CloseReason) -> usize {
         self.closes[reason as usize].load(Ordering::Relaxed)
+    }
+
+    /// How often connections were closed since this was last asked, by reason.
+    pub fn closes_since_last_report(&self) -> Vec<(CloseReason, usize)> {
+        let mut found = Vec::new();
+        for reason in CloseReason::ALL {
+            let total = self.closes(reason);
+            let reported = self.reported_closes[reason as usize].swap(total, Ordering::Relaxed);
+            if total > reported {
+                found.push((reason, total - reported));
+            }
+        }
+        found
     }
 
     pub fn messages_per_second(&self, now: Instant) -> f64 {

@@ -9,7 +9,8 @@ use crate::domain::event::MessageId;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::identity::OrganizationId;
 use crate::domain::room::Place;
-use crate::domain::words::{self, Word};
+use crate::domain::spelling;
+use crate::domain::words::{self, CHANNELS, FILTERS, Word};
 use crate::hub::stats::Received;
 
 /// The events that clients may send. Each has one name for its reply (protocol, section 3).
@@ -47,7 +48,7 @@ impl Verb {
             "ack" => Self::Ack,
             "publish" | "client:publish" => Self::Publish,
             other => {
-                let shown: String = other.chars().take(64).collect();
+                let shown = words::shown(other);
                 return Err(Fault::invalid(format!(
                     "unknown event `{shown}`; clients may send: {NAMES}"
                 )));
@@ -95,12 +96,26 @@ pub fn object(data: Option<Value>, event: &str) -> Result<Map<String, Value>, Fa
     }
 }
 
+/// Which channels a subscription names, and where.
+pub fn subscription(
+    object: Map<String, Value>,
+    own: &OrganizationId,
+) -> Result<(Vec<String>, Place), Fault> {
+    let channels = channels(&object)?;
+    let place = words::place(&filter(object)?, Some(own))?;
+    Ok((
+        channels,
+        place.unwrap_or_else(|| Place::organization(own.clone())),
+    ))
+}
+
 /// The channels of a subscription: a list, or a single name.
-pub fn channels(object: &Map<String, Value>) -> Result<Vec<String>, Fault> {
-    let mut channels = words::texts(object, Word(&["channels", "channel"]))?.unwrap_or_default();
+fn channels(object: &Map<String, Value>) -> Result<Vec<String>, Fault> {
+    let mut channels = words::texts(object, CHANNELS)?.unwrap_or_default();
     let mut seen = HashSet::new();
     channels.retain(|channel| seen.insert(channel.clone()));
     if channels.is_empty() {
+        spelling::check(object, "a subscription", &SUBSCRIPTION)?;
         return Err(Fault::new(
             Code::SubscriptionFailed,
             "`channels` must name at least one channel",
@@ -109,14 +124,36 @@ pub fn channels(object: &Map<String, Value>) -> Result<Vec<String>, Fault> {
     Ok(channels)
 }
 
-/// The filter of a subscription: its own fields, or those of the object under `filters`.
-pub fn filter(mut object: Map<String, Value>) -> Result<Map<String, Value>, Fault> {
-    match object.remove("filters").or_else(|| object.remove("filter")) {
-        None | Some(Value::Null) => Ok(object),
+/// What names a place.
+const PLACE: &[Word] = &[words::ORGANIZATION, words::DEPARTMENT, words::QUEUE];
+
+/// What a subscription is read from.
+const SUBSCRIPTION: [Word; 5] = [
+    CHANNELS,
+    words::ORGANIZATION,
+    words::DEPARTMENT,
+    words::QUEUE,
+    FILTERS,
+];
+
+/// The filter of a subscription: its own fields, and those of the object under `filters`. One that is
+/// almost a name of a filter is refused, since without it the subscription would hear more.
+fn filter(mut object: Map<String, Value>) -> Result<Map<String, Value>, Fault> {
+    spelling::check(&object, "a subscription", &SUBSCRIPTION)?;
+    // Both names with different filters are refused.
+    FILTERS.find(&object)?;
+    let filters = FILTERS
+        .0
+        .iter()
+        .find_map(|name| object.remove(*name).filter(|filters| !filters.is_null()));
+    match filters {
+        None => Ok(object),
         Some(Value::Object(filters)) => {
+            spelling::check(&filters, "the filter of a subscription", PLACE)?;
             for (name, value) in filters {
                 let earlier = object.insert(name.clone(), value);
                 if earlier.is_some_and(|earlier| object.get(&name) != Some(&earlier)) {
+                    let name = words::shown(&name);
                     return Err(Fault::invalid(format!(
                         "`{name}` is given twice, inside `filters` and beside it"
                     )));
@@ -140,40 +177,19 @@ pub struct OwnEvent {
 
 /// Reads `{event, data, target?}`; without a target it is for the client's own organization.
 pub fn publication(object: &Map<String, Value>, own: &OrganizationId) -> Result<OwnEvent, Fault> {
-    if let Some(name) = object
-        .keys()
-        .find(|name| !["event", "data", "target"].contains(&name.as_str()))
-    {
-        let name: String = name.chars().take(64).collect();
-        return Err(Fault::invalid(format!(
-            "`publish` takes event, data and target, not `{name}`"
-        )));
-    }
+    let known = [Word(&["event"]), Word(&["data"]), Word(&["target"])];
+    spelling::check_all(object.keys(), "`publish`", &known)?;
     let event = object
         .get("event")
         .and_then(Value::as_str)
         .ok_or_else(|| Fault::invalid("`publish` needs the name of an `event`"))?;
     let payload = serde_json::value::to_raw_value(object.get("data").unwrap_or(&Value::Null))
         .map_err(|error| Fault::invalid(error.to_string()))?;
-    let place = match object.get("target") {
-        None | Some(Value::Null) => None,
-        Some(Value::Object(target)) => {
-            let words = [words::ORGANIZATION, words::DEPARTMENT, words::QUEUE];
-            if target
-                .keys()
-                .any(|name| !words.iter().any(|word| word.0.contains(&name.as_str())))
-            {
-                return Err(Fault::invalid(
-                    "a client's `target` is an organization_id, department_id and queue_name",
-                ));
-            }
+    let place = match words::object(object, Word(&["target"]))? {
+        None => None,
+        Some(target) => {
+            spelling::check_all(target.keys(), "a client's `target`", PLACE)?;
             words::place(target, Some(own))?
-        }
-        Some(other) => {
-            let kind = words::kind_of(other);
-            return Err(Fault::invalid(format!(
-                "`target` must be an object, not {kind}"
-            )));
         }
     };
     Ok(OwnEvent {
@@ -190,4 +206,141 @@ pub fn acknowledged(object: &Map<String, Value>) -> Result<MessageId, Fault> {
         .and_then(Value::as_str)
         .and_then(|id| MessageId::try_parse(id).ok())
         .ok_or_else(|| Fault::invalid("`ack` needs the `id` of the message that it acknowledges"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(data: Value) -> Result<(Vec<String>, Place), Fault> {
+        let own = OrganizationId::new("own").unwrap();
+        subscription(object(Some(data), "subscribe")?, &own)
+    }
+
+    #[test]
+    fn what_the_documents_send_is_a_subscription() {
+        let narrow = (Some("dept_456"), Some("support"));
+        for (data, place) in [
+            (
+                json!({"channels": ["kpi"], "organization_id": "org_123"}),
+                (None, None),
+            ),
+            (
+                json!({"channels": ["alerts"], "filters": {"organization_id": "org_123"}}),
+                (None, None),
+            ),
+            (
+                json!({"channels": ["kpi"], "filters": {
+                    "organization_id": "org_123", "department_id": "dept_456", "queue_name": "support"
+                }}),
+                narrow,
+            ),
+            (
+                json!({
+                    "channels": ["kpi"], "organization_id": "org_123", "department_id": "dept_456",
+                    "queue_name": "support", "timestamp": "2024-01-15T10:30:00Z"
+                }),
+                narrow,
+            ),
+            (
+                json!({"channels": ["kpi"], "organization_id": "org_123", "queue_name": "support"}),
+                (None, Some("support")),
+            ),
+            (json!({"channel": "high-priority-violations"}), (None, None)),
+            (
+                json!({
+                    "channel": "shifts", "userId": "user-1", "companyId": "company-1",
+                    "timestamp": 1_700_000_000_000_u64
+                }),
+                (None, None),
+            ),
+            (
+                json!({
+                    "channels": ["orders"], "userId": "user123", "storeId": "store456",
+                    "sessionId": "s", "timestamp": "2024-01-15T10:30:00Z"
+                }),
+                (None, None),
+            ),
+            (
+                json!({"channels": ["timesheets"], "tenant_id": "tenant-123", "sub": "u", "token": "t"}),
+                (None, None),
+            ),
+            (
+                json!({"channels": ["kpi"], "filters": {"department_id": null, "queue_name": null}}),
+                (None, None),
+            ),
+            (
+                json!({
+                    "channels": ["kpi"], "userId": "u", "organizationId": "org_123", "url": "x",
+                    "autoConnect": true, "priority": "high", "requires_ack": false, "locale": "de"
+                }),
+                (None, None),
+            ),
+        ] {
+            let (_, found) = read(data.clone()).unwrap_or_else(|fault| panic!("{data}: {fault}"));
+            let found = (
+                found.department.as_ref().map(|id| id.as_str().to_owned()),
+                found.queue.as_ref().map(|id| id.as_str().to_owned()),
+            );
+            let (department, queue): (Option<&str>, Option<&str>) = place;
+            let expected = (department.map(str::to_owned), queue.map(str::to_owned));
+            assert_eq!(found, expected, "{data}");
+        }
+    }
+
+    #[test]
+    fn a_slip_does_not_widen_a_subscription() {
+        for (data, wrong, meant) in [
+            (
+                json!({"orgnization_id": "org_123"}),
+                "orgnization_id",
+                "organization_id",
+            ),
+            (json!({"dept": "d"}), "dept", "department_id"),
+            (
+                json!({"department": "d", "organization_id": "own"}),
+                "department",
+                "department_id",
+            ),
+            (
+                json!({"departmentID": "d"}),
+                "departmentID",
+                "department_id",
+            ),
+            (json!({"queueName ": "q"}), "queueName ", "queue_name"),
+            (
+                json!({"department_id": "d", "queue-name": "q"}),
+                "queue-name",
+                "queue_name",
+            ),
+            (
+                json!({"filters": {"queueNames": "q"}}),
+                "queueNames",
+                "queue_name",
+            ),
+            (json!({"filter": {"dept": "d"}}), "dept", "department_id"),
+            (json!({"fliters": {"dept_id": "d"}}), "fliters", "filters"),
+            (json!({"Filters": {"dept_id": "d"}}), "Filters", "filters"),
+        ] {
+            let mut data = data;
+            data["channels"] = json!(["kpi"]);
+            let fault = read(data.clone()).unwrap_err();
+            assert_eq!(fault.code, Code::InvalidMessage, "{data}");
+            let said = format!("has an unknown `{wrong}`; did you mean `{meant}`? known are ");
+            assert!(fault.message.contains(&said), "{data}: {fault}");
+        }
+        let fault = read(json!({"chanels": ["kpi"]})).unwrap_err();
+        assert!(
+            fault.message.contains("did you mean `channels`?"),
+            "{fault}"
+        );
+        assert!(
+            read(json!({
+                "channels": ["kpi"], "filter": {"queue": "q"}, "filters": {"queue": "r"}
+            }))
+            .is_err()
+        );
+    }
 }

@@ -270,12 +270,8 @@ pub struct Inbound {
 
 /// Reads one message. The id, if it could be read, comes with an error too.
 pub fn read(text: &str) -> Result<Inbound, (Fault, Option<Value>)> {
-    let value: Value = serde_json::from_str(text).map_err(|error| {
-        (
-            Fault::invalid(format!("the message is not JSON: {error}")),
-            None,
-        )
-    })?;
+    let value: Value = serde_json::from_str(text)
+        .map_err(|error| (words::not_json("the message", &error), None))?;
     let Value::Object(mut object) = value else {
         let kind = words::kind_of(&value);
         return Err((

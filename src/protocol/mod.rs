@@ -17,6 +17,7 @@ use crate::hub::Hub;
 use crate::hub::limits::{Lease, Ticket};
 use crate::hub::outbound::{Encoding, Outbound};
 use crate::wire::deflate::compress_frame;
+use crate::wire::frame::close_frame;
 use crate::wire::inbound::Violation;
 use crate::wire::link::Link;
 use envelope::event_frame;
@@ -32,9 +33,15 @@ fn outgoing<'a>(link: &Link, outbound: &'a Outbound, encoding: Encoding) -> &'a 
     }
 }
 
-/// What a client that broke the rules of the wire is told, and why it is closed.
-fn refusal(violation: Violation, max_message_size: usize) -> (Fault, CloseReason) {
-    match violation {
+/// The last frames for a client that broke the rules of the wire: what it is told, in a frame of its
+/// own protocol, and the close. Both are counted.
+fn last_frames(
+    hub: &Hub,
+    violation: Violation,
+    max_message_size: usize,
+    frame_of: impl FnOnce(Fault) -> Bytes,
+) -> Bytes {
+    let (fault, reason) = match violation {
         Violation::TooLarge => (
             Fault::too_large(max_message_size),
             CloseReason::MessageTooLarge,
@@ -47,7 +54,12 @@ fn refusal(violation: Violation, max_message_size: usize) -> (Fault, CloseReason
             Fault::invalid("a compressed message is broken or cut off"),
             CloseReason::InvalidCompression,
         ),
-    }
+    };
+    hub.stats.count_error();
+    hub.stats.count_close(reason);
+    let mut frames = frame_of(fault).to_vec();
+    frames.extend_from_slice(&close_frame(reason.code(), reason.text()));
+    frames.into()
 }
 
 /// A client's ticket; or, if there is none for it, why, with a place to tell it in the client's own

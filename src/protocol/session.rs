@@ -13,8 +13,8 @@ use crate::domain::fault::{Code, Fault};
 use crate::domain::grants::Pass;
 use crate::domain::room::{Channel, Place, RoomName};
 use crate::domain::time::UnixMillis;
-use crate::domain::words;
 use crate::hub::connection::Connection;
+use crate::hub::refused::Refused;
 use crate::hub::stats::Received;
 use crate::hub::{Attachment, Hub, Member};
 
@@ -74,13 +74,13 @@ impl Session {
     }
 
     /// Handles one event with its data. That it is within the client's rate was seen before.
-    pub fn handle(&mut self, event: &str, data: Result<Option<Value>, Fault>) -> Reply {
+    pub fn handle(&mut self, event: &str, data: Option<Value>) -> Reply {
         let verb = Verb::parse(event);
         let counted = verb
             .as_ref()
             .map_or(Received::Unknown, |verb| verb.counted_as());
         self.hub.received(&self.connection, counted);
-        let outcome = verb.and_then(|verb| Ok((verb, self.run(verb, event, data?)?)));
+        let outcome = verb.and_then(|verb| Ok((verb, self.run(verb, event, data)?)));
         match outcome {
             Ok((verb, object)) => Reply::Done(verb.reply(), object),
             Err(fault) => self.fail(fault),
@@ -163,7 +163,10 @@ impl Session {
     }
 
     fn authenticate(&mut self, claim: Claim) -> Result<Value, Fault> {
-        let pass = self.authenticator.verify(claim, now())?;
+        let pass = self
+            .authenticator
+            .verify(claim, now())
+            .inspect_err(|fault| self.count_refused(fault))?;
         let ended = self.enter(pass)?;
         let pass = self.member()?.pass();
         // Who was revoked between the check and the entry is found here, or by the revocation.
@@ -183,6 +186,14 @@ impl Session {
             object["ended_subscriptions"] = json!(ended);
         }
         Ok(object)
+    }
+
+    /// The reason alone: what a token says of itself is nobody's to read in a log.
+    fn count_refused(&self, fault: &Fault) {
+        let remote = self.connection.remote_address;
+        let reason = fault.reason.unwrap_or(fault.code.as_str());
+        let refused = &self.hub.gate.refused;
+        refused.count(Refused::Identity, format_args!("{remote}: {reason}"));
     }
 
     /// Becomes a member, or stays the one it is with a fresh pass; answers the subscriptions that
@@ -217,12 +228,11 @@ impl Session {
     ) -> Result<(Vec<Channel>, Place), Fault> {
         let organization = &self.member()?.pass().identity.organization;
         let object = command::object(data, event)?;
-        let channels = command::channels(&object)?
+        let (names, place) = command::subscription(object, organization)?;
+        let channels = names
             .iter()
             .map(|name| self.hub.known_channel(name, Code::SubscriptionFailed))
             .collect::<Result<Vec<_>, _>>()?;
-        let place = words::place(&command::filter(object)?, Some(organization))?
-            .unwrap_or_else(|| Place::organization(organization.clone()));
         Ok((channels, place))
     }
 }

@@ -7,6 +7,8 @@ mod dashboard;
 mod demo;
 mod docs;
 mod hub;
+mod logs;
 mod program;
+mod refusals;
 mod stats;
 mod support;

@@ -42,8 +42,13 @@ pub struct Server {
 
 impl Server {
     pub async fn start(flags: &[&str]) -> Self {
-        let arguments = [&["serve", "--port", "0", "--log", "warn"], flags].concat();
-        let mut child = orgcast(&arguments).stdout(Stdio::piped()).spawn().unwrap();
+        Self::start_logging("warn", Stdio::inherit(), flags).await
+    }
+
+    pub async fn start_logging(log: &str, to: Stdio, flags: &[&str]) -> Self {
+        let arguments = [&["serve", "--port", "0", "--log", log], flags].concat();
+        let mut command = orgcast(&arguments);
+        let mut child = command.stdout(Stdio::piped()).stderr(to).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let line = soon("the server", lines.next_line())
             .await
@@ -60,6 +65,10 @@ impl Server {
 
     pub async fn request(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
         let body = body.map(Value::to_string).unwrap_or_default();
+        self.send(method, path, &body).await
+    }
+
+    pub async fn send(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
         let request = format!(
             "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\
              content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",

@@ -48,6 +48,13 @@ pub(super) struct Case {
     pub is_steady: bool,
 }
 
+impl Case {
+    /// Whether the two are compared with each other, so that their runs are interleaved, too.
+    pub fn is_beside(&self, other: &Self) -> bool {
+        matches!((&self.what, &other.what), (What::Rooms(_), What::Rooms(_)))
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Plan {
     pub cases: Vec<Case>,
@@ -61,7 +68,7 @@ const SOCKET_IO: [Kind; 5] = [
     Kind::Socketioxide,
     Kind::Floor,
 ];
-const PLAIN: [Kind; 3] = [Kind::Orgcast, Kind::BunNative, Kind::Floor];
+const PLAIN: [Kind; 4] = [Kind::Orgcast, Kind::BunNative, Kind::Nchan, Kind::Floor];
 
 fn case(name: &'static str, protocol: Protocol, subjects: &[Kind], what: What) -> Case {
     Case {
@@ -168,7 +175,13 @@ impl Plan {
                 &[Kind::Orgcast, Kind::BunNative],
             ),
             case("storm-socketio", Socketio, &SOCKET_IO, storm(5000)),
-            case("storm-plain", Plain, &PLAIN, storm(5000)),
+            // To nchan nobody has to say who they are.
+            case(
+                "storm-plain",
+                Plain,
+                &[Kind::Orgcast, Kind::BunNative, Kind::Floor],
+                storm(5000),
+            ),
             case("rooms-100", Socketio, &[Kind::Orgcast], rooms(100, SECONDS)),
             case(
                 "rooms-10000",
@@ -185,7 +198,7 @@ impl Plan {
             steady(case(
                 "idle-plain",
                 Plain,
-                &PLAIN[..2],
+                &PLAIN[..3],
                 idle(&connections, 3.0),
             )),
         ];
@@ -195,14 +208,25 @@ impl Plan {
     /// About a minute.
     fn quick() -> Self {
         use Protocol::{Plain, Socketio};
-        const SECONDS: f64 = 1.5;
+        const SECONDS: f64 = 1.0;
         let one = [Kind::Orgcast, Kind::Node, Kind::Socketioxide, Kind::Floor];
-        let two = [Kind::Orgcast, Kind::BunNative];
+        let two = &PLAIN[..3];
         let cases = vec![
             case("fanout-socketio-200B", Socketio, &one, flood(200, SECONDS)),
             case("paced-socketio-200B", Socketio, &one, paced(200, SECONDS)),
-            case("fanout-plain-200B", Plain, &two, flood(200, SECONDS)),
-            case("paced-plain-200B", Plain, &two, paced(200, SECONDS)),
+            case("fanout-plain-200B", Plain, two, flood(200, SECONDS)),
+            case("paced-plain-200B", Plain, two, paced(200, SECONDS)),
+            Case {
+                deflate: true,
+                ..case(
+                    "deflated-socketio-4KB",
+                    Socketio,
+                    &one[..2],
+                    paced(4096, SECONDS),
+                )
+            },
+            case("rooms-100", Socketio, &one[..1], rooms(100, SECONDS)),
+            case("rooms-10000", Socketio, &one[..1], rooms(10_000, SECONDS)),
             case(
                 "storm-socketio",
                 Socketio,
@@ -215,7 +239,7 @@ impl Plan {
                 &one[..2],
                 idle(&[500, 2500], 1.0),
             ),
-            case("idle-plain", Plain, &two, idle(&[500, 2500], 1.0)),
+            case("idle-plain", Plain, two, idle(&[500, 2500], 1.0)),
         ];
         Self { cases, rounds: 1 }
     }

@@ -5,6 +5,7 @@
 
 mod cases;
 mod chart;
+mod targets;
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Display};
@@ -20,6 +21,7 @@ use crate::report::{Report, number};
 use crate::scenario::{fanout, idle, rooms, storm};
 use crate::subject::Kind;
 use cases::{Case, Plan, What};
+use targets::Target;
 
 #[derive(Debug, Clone, Args)]
 pub struct Options {
@@ -73,6 +75,7 @@ pub struct Comparison {
 #[derive(Debug, Default, Serialize)]
 pub struct Outcome {
     pub comparisons: Vec<Comparison>,
+    pub targets: Vec<Target>,
     /// Runs that could not be made, or failed; each once.
     pub faults: BTreeSet<String>,
     /// Whether one of the faults is orgcast's.
@@ -84,44 +87,31 @@ pub async fn run(common: &Common, options: &Options) -> Result<Outcome, LoadErro
     let plan = Plan::new(options.quick);
     let rounds = options.rounds.unwrap_or(plan.rounds).max(1);
     let mut outcome = Outcome::default();
-    for case in plan.cases {
-        let name = case.name;
-        if !options.cases.is_empty() && !options.cases.iter().any(|part| name.contains(part)) {
-            continue;
-        }
-        let mut subjects = case.subjects.clone();
-        subjects.retain(|kind| options.only.is_empty() || options.only.contains(kind));
-        let rounds = if case.is_steady { 1 } else { rounds };
-        let mut reports: Vec<(Kind, Vec<Report>)> = subjects
-            .into_iter()
-            .map(|kind| (kind, Vec::new()))
-            .collect();
-        for round in 1..=rounds {
-            for (kind, reports) in &mut reports {
-                eprintln!("{name}: {} ({round} of {rounds})", kind.name());
-                match once(common, &case, *kind).await {
-                    Ok(report) if !report.is_failed() => reports.push(report),
-                    Ok(report) => outcome.blame(&case, *kind, &report.faults.join("; ")),
-                    // Not to offer it is a choice.
-                    Err(LoadError::Joining {
-                        first: first @ ClientError::NoDeflate,
-                        ..
-                    }) => outcome.note(&case, *kind, &first.to_string()),
-                    Err(error) => outcome.blame(&case, *kind, &error.to_string()),
-                }
+    let is_asked_for = |kind: &Kind| options.only.is_empty() || options.only.contains(kind);
+    let mut cases = plan.cases;
+    cases.retain(|case| {
+        options.cases.is_empty() || options.cases.iter().any(|part| case.name.contains(part))
+    });
+    for case in &mut cases {
+        case.subjects.retain(is_asked_for);
+        case.subjects.retain(|kind| match kind.missing() {
+            Some(why) => {
+                outcome.faults.insert(format!("{}: {why}", kind.name()));
+                false
             }
-        }
-        for (figure, better) in case.what.figures() {
-            let comparison = Comparison::of(name, figure, *better, &reports);
-            print!("{comparison}");
-            outcome.comparisons.push(comparison);
-        }
+            None => true,
+        });
     }
+    for beside in cases.chunk_by(Case::is_beside) {
+        outcome.measure(common, beside, rounds).await;
+    }
+    outcome.targets = targets::judge(&outcome.comparisons);
+    print!("{}", targets::Table(&outcome.targets));
     for fault in &outcome.faults {
         println!("not compared: {fault}");
     }
     if let Some(path) = &options.svg {
-        std::fs::write(path, chart::draw(&outcome.comparisons))
+        std::fs::write(path, chart::draw(&outcome.comparisons, &outcome.targets))
             .map_err(|error| LoadError::Write(path.clone(), error))?;
     }
     Ok(outcome)
@@ -146,6 +136,47 @@ async fn once(common: &Common, case: &Case, kind: Kind) -> Result<Report, LoadEr
 }
 
 impl Outcome {
+    /// Measures cases that are to be compared with each other, all in each round.
+    async fn measure(&mut self, common: &Common, cases: &[Case], rounds: usize) {
+        let mut reports: Vec<Vec<(Kind, Vec<Report>)>> = cases
+            .iter()
+            .map(|case| {
+                case.subjects
+                    .iter()
+                    .map(|kind| (*kind, Vec::new()))
+                    .collect()
+            })
+            .collect();
+        for round in 1..=rounds {
+            for (case, reports) in cases.iter().zip(&mut reports) {
+                if case.is_steady && round > 1 {
+                    continue;
+                }
+                let rounds = if case.is_steady { 1 } else { rounds };
+                for (kind, reports) in reports {
+                    eprintln!("{}: {} ({round} of {rounds})", case.name, kind.name());
+                    match once(common, case, *kind).await {
+                        Ok(report) if !report.is_failed() => reports.push(report),
+                        Ok(report) => self.blame(case, *kind, &report.faults.join("; ")),
+                        // Not to offer it is a choice.
+                        Err(LoadError::Joining {
+                            first: first @ ClientError::NoDeflate,
+                            ..
+                        }) => self.note(case, *kind, &first.to_string()),
+                        Err(error) => self.blame(case, *kind, &error.to_string()),
+                    }
+                }
+            }
+        }
+        for (case, reports) in cases.iter().zip(&reports) {
+            for (figure, better) in case.what.figures() {
+                let comparison = Comparison::of(case.name, figure, *better, reports);
+                print!("{comparison}");
+                self.comparisons.push(comparison);
+            }
+        }
+    }
+
     fn blame(&mut self, case: &Case, kind: Kind, problem: &str) {
         self.orgcast_failed |= kind == Kind::Orgcast;
         self.note(case, kind, problem);
@@ -227,7 +258,7 @@ impl Display for Comparison {
         for entry in &self.entries {
             let ratio = entry
                 .orgcast_ratio
-                .map_or_else(String::new, |ratio| format!("{ratio:.2}"));
+                .map_or_else(String::new, |ratio| format!("{ratio:.3}"));
             writeln!(
                 out,
                 "  {:<14} {:>12} {:>12} {:>12} {ratio:>14}",
@@ -265,6 +296,12 @@ mod tests {
         assert_eq!((ours.median, ours.min, ours.max), (10.0, 9.0, 30.0));
         assert_eq!((node.median, node.orgcast_ratio), (5.0, Some(2.0)));
         assert!(comparison.to_string().contains("2.00"), "{comparison}");
-        assert!(chart::draw(&[comparison]).contains("orgcast"));
+        let targets = targets::judge(&[]);
+        let chart = chart::draw(&[comparison], &targets);
+        assert!(
+            chart.contains(">orgcast<") && chart.contains(">× 2.00<"),
+            "{chart}"
+        );
+        assert!(!chart.contains(">targets<"), "none was measured: {chart}");
     }
 }

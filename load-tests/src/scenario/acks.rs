@@ -9,12 +9,13 @@ use tokio::sync::{Barrier, Semaphore, mpsc};
 
 use super::real;
 use crate::board::Board;
-use crate::client::{Dial, Heard, Protocol, Socket, Target};
+use crate::client::{Dial, Heard, Protocol, Target};
 use crate::crowd::{Crowd, JOINING, Persona};
 use crate::error::{ClientError, LoadError};
 use crate::limit;
 use crate::options::Run;
 use crate::report::Report;
+use crate::socket::Socket;
 
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Options {

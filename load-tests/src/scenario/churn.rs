@@ -65,8 +65,10 @@ pub struct SoakOptions {
 
 const WARM_UP: Duration = Duration::from_secs(1);
 
-/// How often a soak looks at the memory, and how much of its beginning it leaves out of the slope.
+/// How often a soak looks at the memory, more often in a short one; and how much of its beginning it
+/// leaves out of the slope.
 const SAMPLE: Duration = Duration::from_secs(2);
+const FEWEST_SAMPLES: u32 = 20;
 const SETTLING: f64 = 0.25;
 
 pub async fn run(run: &Run, options: &Options) -> Result<Report, LoadError> {
@@ -74,6 +76,10 @@ pub async fn run(run: &Run, options: &Options) -> Result<Report, LoadError> {
 }
 
 pub async fn soak(run: &Run, options: &SoakOptions) -> Result<Report, LoadError> {
+    if run.url.is_some() {
+        let problem = "a soak is about memory, and that of a server at a URL is unknown; see churn";
+        return Err(LoadError::Usage(problem.to_owned()));
+    }
     let churning = Options {
         members: options.members,
         churn: options.churn,
@@ -83,20 +89,33 @@ pub async fn soak(run: &Run, options: &SoakOptions) -> Result<Report, LoadError>
         seconds: options.minutes * 60.0,
     };
     let (mut report, samples) = churn(run, &churning, "soak").await?;
-    let late: Vec<_> = samples
-        .iter()
-        .filter(|(seconds, _)| *seconds >= churning.seconds * SETTLING)
-        .copied()
-        .collect();
-    let slope = slope(&late) * 60.0;
+    if samples.is_empty() {
+        // The run broke off, and the report says why.
+        return Ok(report);
+    }
+    let from = churning.seconds * SETTLING;
+    let late: Samples = samples.into_iter().filter(|(at, _)| *at >= from).collect();
+    judge_growth(&mut report, &late, options.max_growth);
+    Ok(report)
+}
+
+/// Adds the slope of the memory; it is a fault if it is steeper than `most` bytes a minute.
+fn judge_growth(report: &mut Report, samples: &[(f64, f64)], most: Option<f64>) {
+    report.count("memory_samples", samples.len() as u64);
+    if samples.len() < 2 {
+        let problem = "the run is too short for a slope of the memory".to_owned();
+        report.faults.push(problem);
+        return;
+    }
+    let slope = slope(samples) * 60.0;
     report.add("resident_growth_bytes_per_minute", slope);
-    if let Some(most) = options.max_growth.filter(|most| slope > *most) {
+    report.add("resident_growth_bytes_per_hour", slope * 60.0);
+    if let Some(most) = most.filter(|most| slope > *most) {
         let (slope, most) = (number(slope), number(most));
         report.faults.push(format!(
             "memory grows by {slope} bytes a minute, more than {most}"
         ));
     }
-    Ok(report)
 }
 
 type Samples = Vec<(f64, f64)>;
@@ -227,12 +246,13 @@ impl Passers {
 
 /// Resident bytes over seconds.
 async fn sample(server: &Server, time: Duration) -> Result<Samples, LoadError> {
+    let pause = SAMPLE.min(time / FEWEST_SAMPLES);
     let start = Instant::now();
     let mut samples = Vec::new();
     while start.elapsed() < time {
         let memory = server.memory()?;
         samples.push((start.elapsed().as_secs_f64(), real(memory.resident)));
-        sleep(SAMPLE.min(time.saturating_sub(start.elapsed()))).await;
+        sleep(pause.min(time.saturating_sub(start.elapsed()))).await;
     }
     Ok(samples)
 }
@@ -262,5 +282,22 @@ mod tests {
         assert!((slope(&line) - 3.0).abs() < 1e-9);
         assert!(slope(&line[..1]).abs() < 1e-9);
         assert!(slope(&[]).abs() < 1e-9);
+    }
+
+    #[test]
+    fn memory_that_grows_too_fast_is_a_fault() {
+        let samples: Vec<_> = (0..10)
+            .map(|x| (f64::from(x), 1000.0 + 10.0 * f64::from(x)))
+            .collect();
+        for (most, is_fault) in [(None, false), (Some(601.0), false), (Some(599.0), true)] {
+            let mut report = Report::default();
+            judge_growth(&mut report, &samples, most);
+            assert_eq!(report.is_failed(), is_fault, "{most:?}: {report}");
+            let hourly = report.figure("resident_growth_bytes_per_hour").unwrap();
+            assert!((hourly - 36_000.0).abs() < 1e-6, "{hourly}");
+        }
+        let mut report = Report::default();
+        judge_growth(&mut report, &samples[..1], None);
+        assert!(report.is_failed(), "{report}");
     }
 }

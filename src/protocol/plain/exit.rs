@@ -18,7 +18,7 @@ use crate::hub::ports::{Deliver, Delivery};
 use crate::protocol::envelope::{Inbound, reply_frame};
 use crate::protocol::session::Reply;
 use crate::protocol::speech::Speech;
-use crate::protocol::{outgoing, refusal};
+use crate::protocol::{last_frames, outgoing};
 use crate::wire::frame::{Opcode, close_frame, server_frame};
 use crate::wire::inbound::{Verdict, Violation};
 use crate::wire::link::{Class, Link, Overdue, Pushed, Tap};
@@ -42,12 +42,9 @@ impl Tap for Ear {
     }
 
     fn violated(&self, violation: Violation) -> Bytes {
-        self.hub.stats.count_error();
-        let (fault, reason) = refusal(violation, self.max_message_size);
-        self.hub.stats.count_close(reason);
-        let mut frames = frame_of(*self.speech.lock(), &Reply::Failed(fault), None).to_vec();
-        frames.extend_from_slice(&close_frame(reason.code(), reason.text()));
-        frames.into()
+        last_frames(&self.hub, violation, self.max_message_size, |fault| {
+            frame_of(*self.speech.lock(), &Reply::Failed(fault), None)
+        })
     }
 
     fn sent(&self, _frames: &[u8]) {}

@@ -52,7 +52,8 @@ impl Talk {
             match self.rate.check(Instant::now()) {
                 Admission::Within => {}
                 Admission::Over(wait) => {
-                    self.hub.gate.refused.count(Refused::Message);
+                    let remote = self.session.connection().remote_address;
+                    self.hub.gate.refused.count(Refused::Message, remote);
                     refuse(&mut self.session, &self.exit, &message, wait);
                     continue;
                 }
@@ -77,10 +78,12 @@ impl Talk {
                 Message::Ping(_) | Message::Frame(_) | Message::Close(_) => {}
             }
         };
+        if let Some(reason) = reason {
+            self.hub.closes(self.session.connection(), reason);
+        }
         // It has left, even if its socket takes a while to close.
         drop(self.session);
         if let Some(reason) = reason {
-            self.hub.stats.count_close(reason);
             self.exit.finish(reason);
             Box::pin(linger(self.socket.into_inner())).await;
         }
@@ -91,7 +94,7 @@ fn answer(session: &mut Session, exit: &Exit, text: &str) {
     match envelope::read(text) {
         Ok(inbound) => {
             exit.hear(&inbound);
-            let reply = session.handle(&inbound.event, Ok(inbound.data));
+            let reply = session.handle(&inbound.event, inbound.data);
             exit.reply(&reply, inbound.id.as_ref());
         }
         Err((fault, id)) => exit.reply(&session.refuse(fault), id.as_ref()),

@@ -22,7 +22,7 @@ use crate::hub::ports::{Deliver, Delivery};
 use crate::hub::rates::{Admission, Rate};
 use crate::hub::refused::Refused;
 use crate::protocol::envelope::socket_io_event;
-use crate::protocol::refusal;
+use crate::protocol::last_frames;
 use crate::protocol::session::{Reply, Session};
 use crate::wire::frame::close_frame;
 use crate::wire::inbound::{Verdict, Violation};
@@ -154,7 +154,8 @@ impl<P: Pipe> EngineSession<P> {
         match self.rate.check(Instant::now()) {
             Admission::Within => inspector.inspect(packet),
             Admission::Over(wait) => {
-                self.hub.gate.refused.count(Refused::Message);
+                let refused = &self.hub.gate.refused;
+                refused.count(Refused::Message, self.remote_address);
                 if packet.is_some_and(is_connect) {
                     *self.early_connect.lock() = Some(wait);
                 }
@@ -173,8 +174,15 @@ impl<P: Pipe> EngineSession<P> {
             return;
         }
         let reason = CloseReason::RateLimited;
-        self.hub.stats.count_close(reason);
-        match (self.client(), self.link()) {
+        let (client, link) = (self.client(), self.link());
+        let connection = client
+            .as_ref()
+            .and_then(|client| client.with_session(|session| Arc::clone(session.connection())));
+        match connection {
+            Some(connection) => self.hub.closes(&connection, reason),
+            None => self.hub.stats.count_close(reason),
+        }
+        match (client, link) {
             (Some(client), _) => {
                 let last_words = fault_object(&Fault::rate_abused());
                 client.lane.end(reason, Some(last_words));
@@ -301,12 +309,9 @@ impl<P: Pipe> Tap for EngineSession<P> {
     }
 
     fn violated(&self, violation: Violation) -> Bytes {
-        self.hub.stats.count_error();
-        let (fault, reason) = refusal(violation, self.max_message_size);
-        self.hub.stats.count_close(reason);
-        let mut frames = socket_io_event("error", &(fault_object(&fault),)).to_vec();
-        frames.extend_from_slice(&close_frame(reason.code(), reason.text()));
-        frames.into()
+        last_frames(&self.hub, violation, self.max_message_size, |fault| {
+            socket_io_event("error", &(fault_object(&fault),))
+        })
     }
 
     fn sent(&self, frames: &[u8]) {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use super::engine::EngineVersion;
+use crate::domain::words;
 use crate::wire::inbound::Verdict;
 
 /// The event that stands for an unreadable packet; its argument is the reason.
@@ -194,8 +195,13 @@ fn ack_and_json(packet: &[u8]) -> (&[u8], &[u8]) {
 
 /// The library reads an event's name without unescaping it, and the rest as JSON.
 fn check_event(json: &[u8]) -> Result<(), Cow<'static, str>> {
-    let arguments: Vec<&RawValue> = serde_json::from_slice(json)
-        .map_err(|error| Cow::from(format!("the event is not a JSON array: {error}")))?;
+    let arguments: Vec<&RawValue> = serde_json::from_slice(json).map_err(|error| {
+        if error.is_data() {
+            "the event is not a JSON array".into()
+        } else {
+            words::not_json("the event", &error).message
+        }
+    })?;
     let name = arguments
         .first()
         .ok_or("an event begins with its name")?
@@ -292,7 +298,7 @@ mod tests {
                 "43[1]",
                 r#"42["orgcast:malformed","an acknowledgement without"#,
             ),
-            ("42", r#"42["orgcast:malformed","the event is not"#),
+            ("42", r#"42["orgcast:malformed","the event is empty"#),
         ] {
             match inspect(packet) {
                 Verdict::Replace(text) => {

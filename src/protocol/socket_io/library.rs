@@ -184,7 +184,7 @@ impl MessageHandler<LocalAdapter, InOrder> for Dispatch {
                 let wait = Duration::from_micros(micros.unwrap_or_default());
                 session.refuse(Fault::rate_limited(wait))
             }
-            Ok((event, data)) => session.handle(&event, Ok(data)),
+            Ok((event, data)) => session.handle(&event, data),
             Err(fault) => session.refuse(fault),
         });
     }
@@ -192,8 +192,8 @@ impl MessageHandler<LocalAdapter, InOrder> for Dispatch {
 
 /// An event's name and its first argument.
 fn read_event(text: &str) -> Result<(String, Option<serde_json::Value>), Fault> {
-    let arguments: Vec<serde_json::Value> = serde_json::from_str(text)
-        .map_err(|error| Fault::invalid(format!("the event is not JSON: {error}")))?;
+    let arguments: Vec<serde_json::Value> =
+        serde_json::from_str(text).map_err(|error| words::not_json("the event", &error))?;
     let mut arguments = arguments.into_iter();
     match arguments.next() {
         Some(serde_json::Value::String(event)) => Ok((event, arguments.next())),

@@ -1,0 +1,147 @@
+//! The query of a request. What is overlooked in it answers another question than was asked: an
+//! operator's `organisation_id` would list everybody. So whatever is not known is refused.
+
+use std::ops::RangeInclusive;
+
+use percent_encoding::percent_decode_str;
+use serde_json::{Map, Value};
+
+use crate::domain::fault::Fault;
+use crate::domain::spelling;
+use crate::domain::words::{Word, shown};
+
+/// The parameters, decoded, all of them among `known`.
+pub(super) fn parameters(query: Option<&str>, known: &[Word]) -> Result<Map<String, Value>, Fault> {
+    let mut found = Map::new();
+    let pairs = query.unwrap_or_default().split('&');
+    for pair in pairs.filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let (name, value) = (decoded(name), decoded(value));
+        if found.get(&name).is_some_and(|earlier| *earlier != value) {
+            let name = shown(&name);
+            return Err(Fault::invalid(format!(
+                "the query gives `{name}` twice, with different values"
+            )));
+        }
+        found.insert(name, Value::String(value));
+    }
+    spelling::check_all(found.keys(), "the query", known)?;
+    Ok(found)
+}
+
+fn decoded(text: &str) -> String {
+    let text = text.replace('+', " ");
+    percent_decode_str(&text).decode_utf8_lossy().into_owned()
+}
+
+/// The text of a parameter.
+pub(super) fn text<'a>(parameters: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+    parameters.get(name).and_then(Value::as_str)
+}
+
+/// A whole number out of `allowed`.
+pub(super) fn number(
+    parameters: &Map<String, Value>,
+    name: &str,
+    allowed: RangeInclusive<u64>,
+) -> Result<Option<u64>, Fault> {
+    let Some(text) = text(parameters, name) else {
+        return Ok(None);
+    };
+    match text.parse() {
+        Ok(number) if allowed.contains(&number) => Ok(Some(number)),
+        _ => {
+            let allowed = match (allowed.start(), allowed.end()) {
+                (least, &u64::MAX) => format!("whole numbers from {least} on are allowed"),
+                (least, most) => format!("whole numbers from {least} to {most} are allowed"),
+            };
+            let text = shown(text);
+            Err(Fault::invalid(format!("`{name}` is `{text}`; {allowed}")))
+        }
+    }
+}
+
+/// `true` or `false`.
+pub(super) fn flag(parameters: &Map<String, Value>, name: &str) -> Result<Option<bool>, Fault> {
+    match text(parameters, name) {
+        None => Ok(None),
+        Some("true") => Ok(Some(true)),
+        Some("false") => Ok(Some(false)),
+        Some(other) => {
+            let other = shown(other);
+            Err(Fault::invalid(format!(
+                "`{name}` is `{other}`; true and false are allowed"
+            )))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::words::ORGANIZATION;
+
+    const KNOWN: [Word; 3] = [ORGANIZATION, Word(&["limit"]), Word(&["all"])];
+
+    fn read(query: &str) -> Result<Map<String, Value>, Fault> {
+        parameters(Some(query), &KNOWN)
+    }
+
+    #[test]
+    fn parameters_are_decoded() {
+        let found = read("&org%5Fid=a+b%2Fc&limit=7&limit=7&all=true").unwrap();
+        assert_eq!(text(&found, "org_id"), Some("a b/c"));
+        assert_eq!(number(&found, "limit", 1..=10), Ok(Some(7)));
+        assert_eq!(flag(&found, "all"), Ok(Some(true)));
+        assert_eq!(flag(&found, "none"), Ok(None));
+        assert!(parameters(None, &KNOWN).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_what_is_allowed() {
+        for (query, problem) in [
+            (
+                "organisation_id=a",
+                "the query has an unknown `organisation_id`; did you mean `organization_id`? \
+                 known are organization_id, limit, all",
+            ),
+            (
+                "_=1",
+                "the query has an unknown `_`; known are organization_id, limit, all",
+            ),
+            (
+                "limit=1&limit=2",
+                "the query gives `limit` twice, with different values",
+            ),
+            (
+                "limit=0",
+                "`limit` is `0`; whole numbers from 1 to 10 are allowed",
+            ),
+            (
+                "limit=-1",
+                "`limit` is `-1`; whole numbers from 1 to 10 are allowed",
+            ),
+            (
+                "limit=1e9",
+                "`limit` is `1e9`; whole numbers from 1 to 10 are allowed",
+            ),
+            (
+                "limit=%0a",
+                "`limit` is `\\n`; whole numbers from 1 to 10 are allowed",
+            ),
+            (
+                "limit",
+                "`limit` is ``; whole numbers from 1 to 10 are allowed",
+            ),
+            ("all=yes", "`all` is `yes`; true and false are allowed"),
+        ] {
+            let fault = read(query)
+                .and_then(|found| {
+                    number(&found, "limit", 1..=10)?;
+                    flag(&found, "all")
+                })
+                .unwrap_err();
+            assert_eq!(fault.message, problem, "{query}");
+        }
+    }
+}
