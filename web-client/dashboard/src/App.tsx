@@ -12,7 +12,7 @@ import { type DemoError, startDemo } from './demo.js';
 import { Empty } from './Empty.js';
 import { label, type Place } from './places.js';
 import { Sidebar } from './Sidebar.js';
-import { server, usePlace, userId } from './settings.js';
+import { path, server, usePlace, userId } from './settings.js';
 import { Tiles } from './Tiles.js';
 import { useAccess } from './use-access.js';
 import { useBoard } from './use-board.js';
@@ -25,6 +25,7 @@ export function App(): ReactNode {
   const options = useMemo<Options>(
     () => ({
       url: server,
+      path,
       ...(token === undefined ? { userId, organizationId: organization_id } : { token }),
       heartbeatInterval: 5000,
       reconnectMaxDelay: 5000,

@@ -204,6 +204,13 @@ it('survives a restart of the server without a reload', async () => {
   await own.stop();
 });
 
+it('finds a server whose clients connect at another path', async () => {
+  const own = await TestServer.startAsShipped('--path', '/socket.io');
+  const { status } = await visit({ at: own, query: { path: '/socket.io' } });
+  await status('live');
+  await own.stop();
+});
+
 it('falls back to polling where WebSocket does not get through', async () => {
   const { complaints, organization_id, status, shows, read } = await visit({
     before: (page) => page.routeWebSocket(/.*/, (socket) => socket.close()),
