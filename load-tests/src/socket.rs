@@ -233,7 +233,6 @@ impl Socket {
         mut hear: impl FnMut(&[u8]) -> Heard,
     ) -> Result<(), ClientError> {
         self.input.shrink_to_fit();
-        self.output = Vec::new();
         let mut heard = Heard::More;
         if !self.input.is_empty() {
             heard = self.consume(&[], &mut hear)?;
@@ -336,4 +335,37 @@ fn take(
         _ => {}
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_heartbeat_that_came_with_a_reply_is_answered() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let tcp = TcpStream::connect(listener.local_addr().unwrap());
+        let (tcp, accepted) = tokio::join!(tcp, listener.accept());
+        let mut server = accepted.unwrap().0;
+        let mut socket = Socket {
+            tcp: tcp.unwrap(),
+            protocol: Protocol::Socketio,
+            input: Vec::new(),
+            output: Vec::new(),
+            next_id: 0,
+        };
+        server.write_all(b"\x81\x012\x81\x05430[]").await.unwrap();
+        socket.replied("subscribe", 0).await.unwrap();
+        let mut pong = [0; 7];
+        tokio::select! {
+            ended = socket.listen(|_| Heard::More) => panic!("{ended:?}"),
+            read = server.read_exact(&mut pong) => { read.unwrap(); }
+            () = tokio::time::sleep(STEP) => panic!("no answer"),
+        }
+        // Masked with zeros.
+        assert_eq!(&pong, b"\x81\x81\0\0\0\x003");
+    }
 }

@@ -6,11 +6,10 @@ use clap::{Arg, ArgMatches, error::ErrorKind, value_parser};
 use toml::Value;
 
 use super::{
-    config::Config,
     demo::{self, DemoOptions},
     keygen::{self, Outcome},
     keys::{KEYS, default_values, flag_name, value_at},
-    load::{Sources, load},
+    load::{Loaded, Sources, load},
     problem::ConfigError,
 };
 
@@ -20,9 +19,9 @@ const FILE_FLAG: &str = "config";
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// Run the server with this valid configuration.
-    Serve(Config),
+    Serve(Loaded),
     /// Say that this configuration, which would be served, is valid.
-    CheckConfig(Config),
+    CheckConfig(Loaded),
     /// Print the defaults as a configuration file.
     DefaultConfig,
     /// Publish made-up data.
@@ -81,11 +80,12 @@ fn parse_in(
         }),
         Some(("gen-key", matches)) => Ok(Command::Tool(keygen::gen_key(matches))),
         Some(("gen-token", matches)) => {
-            let outcome = keygen::gen_token(&configuration(matches)?, matches, SystemTime::now());
+            let outcome =
+                keygen::gen_token(&configuration(matches)?.config, matches, SystemTime::now());
             Ok(Command::Tool(outcome))
         }
         Some(("check-token", matches)) => {
-            let outcome = keygen::check_token(&configuration(matches)?, matches);
+            let outcome = keygen::check_token(&configuration(matches)?.config, matches);
             Ok(Command::Tool(outcome))
         }
         _ => Err(command()
@@ -169,6 +169,7 @@ fn key_flag(key: &'static str, doc: &str, default: &Value) -> Arg {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::config::Config;
 
     fn run(args: &[&str], env: &[(&str, &str)]) -> Result<Command, CliError> {
         let dir = tempfile::tempdir().unwrap();
@@ -184,11 +185,15 @@ mod tests {
         parse_in(dir.path().to_owned(), args, env)
     }
 
-    fn served(args: &[&str], env: &[(&str, &str)]) -> Config {
+    fn loaded(args: &[&str], env: &[(&str, &str)]) -> Loaded {
         match run(args, env) {
-            Ok(Command::Serve(config)) => config,
+            Ok(Command::Serve(loaded)) => loaded,
             other => panic!("{other:?}"),
         }
+    }
+
+    fn served(args: &[&str], env: &[(&str, &str)]) -> Config {
+        loaded(args, env).config
     }
 
     fn usage(args: &[&str]) -> clap::Error {
@@ -256,7 +261,8 @@ mod tests {
     fn check_config_takes_the_same_sources_as_serve() {
         let args = ["--config", "named.toml", "--host", "::1"];
         let env = [("ORGCAST_LOG", "debug")];
-        let served = served(&[&["serve"], &args[..]].concat(), &env);
+        let served = loaded(&[&["serve"], &args[..]].concat(), &env);
+        assert_eq!(served.file, Some("named.toml".into()));
         assert_eq!(
             run(&[&["check-config"], &args[..]].concat(), &env).unwrap(),
             Command::CheckConfig(served)

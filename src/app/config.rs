@@ -18,14 +18,7 @@ const MIB: usize = 1024 * KIB;
 const MAX_QUEUED_MESSAGES: usize = 1_000_000;
 
 /// Paths that belong to the HTTP interface, each with everything beneath it.
-const HTTP_PATHS: [&str; 6] = [
-    "/api",
-    "/assets",
-    "/healthz",
-    "/readyz",
-    "/metrics",
-    "/openapi.json",
-];
+const HTTP_PATHS: [&str; 4] = ["/api", "/assets", "/healthz", "/readyz"];
 
 /// Event names that the protocol itself uses.
 const RESERVED_EVENTS: [&str; 9] = [
@@ -418,8 +411,8 @@ fn check_path(path: &str) -> Result<(), &'static str> {
     };
     if HTTP_PATHS.iter().any(|http| taken(http)) {
         return Err(
-            "/api, /assets, /healthz, /readyz, /metrics and /openapi.json and what is beneath \
-             them belong to the HTTP interface",
+            "/api, /assets, /healthz and /readyz and what is beneath them belong to the HTTP \
+             interface",
         );
     }
     Ok(())
@@ -614,7 +607,14 @@ mod tests {
 
     #[test]
     fn a_path_is_absolute_plain_and_not_one_of_the_http_interface() {
-        for path in ["/ws", "/socket.io", "/realtime/v1", "/apiary", "/healthz2"] {
+        for path in [
+            "/ws",
+            "/socket.io",
+            "/realtime/v1",
+            "/apiary",
+            "/healthz2",
+            "/metrics",
+        ] {
             assert_eq!(check_path(path), Ok(()), "{path}");
         }
         for path in [
@@ -634,9 +634,8 @@ mod tests {
             "/api/ws",
             "/healthz",
             "/readyz",
-            "/metrics/ws",
-            "/openapi.json",
             "/assets",
+            "/assets/ws",
         ] {
             assert!(check_path(path).is_err(), "{path}");
         }

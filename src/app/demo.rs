@@ -216,9 +216,13 @@ async fn post(
         .unwrap_or("no reason given");
     let why = format!("{url} answered {status}: {message}");
     Err(match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+        StatusCode::UNAUTHORIZED if options.api_key.is_none() => {
             Failure::Refused(format!("{why} (give one with --api-key)"))
         }
+        StatusCode::FORBIDDEN if options.api_key.is_some() => Failure::Refused(format!(
+            "{why} (the key of --api-key was used for `{}`, see --organization-id)",
+            options.organization
+        )),
         StatusCode::TOO_MANY_REQUESTS => Failure::Away(why),
         status if status.is_server_error() => Failure::Away(why),
         _ => Failure::Refused(why),

@@ -5,19 +5,30 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use clap::{Arg, ArgAction, ArgMatches};
+use clap::{Arg, ArgAction, ArgGroup, ArgMatches};
 use serde_json::{Map, Value, json};
 
 use super::auth_config::AuthOptions;
 use super::config::Config;
+use super::options::catalogue;
 use crate::auth::api_key::{KeyHash, Scope, key_of};
 use crate::auth::key::Algorithm;
 use crate::auth::sign::SigningKey;
 use crate::domain::identity::{OrganizationId, UserId};
+use crate::domain::room::Channel;
 use crate::domain::time::UnixMillis;
 
-/// What became of a command: its output, or why it failed.
-pub type Outcome = Result<String, String>;
+/// What became of a command: what it says, or why it failed.
+pub type Outcome = Result<Said, String>;
+
+/// What a command says where. Standard output may be sent on into a file or another program.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Said {
+    /// For standard output.
+    pub output: String,
+    /// Lines for standard error, for whoever sits there.
+    pub notes: Vec<String>,
+}
 
 fn text(name: &'static str, value: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).value_name(value).help(help)
@@ -31,16 +42,21 @@ pub fn gen_key_command() -> clap::Command {
             text("name", "NAME", "Its name in the configuration and in logs")
                 .default_value("backend"),
         )
-        .arg(
-            text("organization", "ID", "The organization that it acts in")
-                .conflicts_with("operator"),
-        )
+        .arg(text(
+            "organization",
+            "ID",
+            "The organization that it acts in",
+        ))
         .arg(
             Arg::new("operator")
                 .long("operator")
                 .action(ArgAction::SetTrue)
-                .required_unless_present("organization")
                 .help("It acts in every organization"),
+        )
+        .group(
+            ArgGroup::new("reach")
+                .args(["organization", "operator"])
+                .required(true),
         )
         .arg(
             text("scopes", "LIST", "Out of broadcast, read and admin")
@@ -86,7 +102,8 @@ pub fn check_token_args(command: clap::Command) -> clap::Command {
     )
 }
 
-/// Makes an API key.
+/// Makes an API key. The lines of the configuration are the output, so that they can be appended to
+/// a file; the key itself is a note, so that it does not get there too.
 pub fn gen_key(matches: &ArgMatches) -> Outcome {
     let one = |name| matches.get_one::<String>(name).map(String::as_str);
     let scopes: Vec<&str> = matches
@@ -110,12 +127,17 @@ pub fn gen_key(matches: &ArgMatches) -> Outcome {
     };
     let key = key_of(rand::random());
     let name = toml::Value::from(one("name").unwrap_or("backend"));
-    Ok(format!(
-        "# The key; it is shown this once:\n# {key}\n\n[api_keys.{name}]\nhash = \"{}\"\n{reach}\n\
-         scopes = {}\n",
+    let output = format!(
+        "\n[api_keys.{name}]\nhash = \"{}\"\n{reach}\nscopes = {}\n",
         KeyHash::of(&key),
         toml::Value::from(scopes),
-    ))
+    );
+    let notes = vec![
+        "The key, which is shown this once; the lines of the configuration have its hash only:"
+            .to_owned(),
+        key,
+    ];
+    Ok(Said { output, notes })
 }
 
 /// Makes a token with the configured secret, or with a private key.
@@ -123,8 +145,33 @@ pub fn gen_token(config: &Config, matches: &ArgMatches, now: SystemTime) -> Outc
     let one = |name| matches.get_one::<String>(name).map(String::as_str);
     let (algorithm, key) = signing_key(config, one("private-key"), one("algorithm"))?;
     let claims = claims(config, matches, UnixMillis::from_system(now))?;
-    key.sign(algorithm, one("kid"), &claims)
-        .map_err(|error| error.to_string())
+    let output = key
+        .sign(algorithm, one("kid"), &claims)
+        .map_err(|error| error.to_string())?;
+    let channels = matches.get_many::<String>("grant-channels");
+    let channels = channels.into_iter().flatten().map(String::as_str);
+    let notes = unknown_channels(config, channels)?;
+    Ok(Said { output, notes })
+}
+
+/// Warns of channels that nobody could subscribe to. That is no error: the server that the token is
+/// for may be configured differently.
+fn unknown_channels<'a>(
+    config: &Config,
+    granted: impl Iterator<Item = &'a str>,
+) -> Result<Vec<String>, String> {
+    let catalogue = catalogue(config).map_err(|error| error.to_string())?;
+    let known: Vec<&str> = catalogue.channels().map(Channel::as_str).collect();
+    Ok(granted
+        .filter(|channel| !known.contains(channel))
+        .map(|channel| {
+            format!(
+                "orgcast: warning: there is no channel `{}` in this configuration; there are {}",
+                channel.escape_debug(),
+                known.join(", ")
+            )
+        })
+        .collect())
 }
 
 fn signing_key(
@@ -274,5 +321,8 @@ pub fn check_token(config: &Config, matches: &ArgMatches) -> Outcome {
             "events": grants.events,
         },
     });
-    serde_json::to_string_pretty(&verdict).map_err(|error| error.to_string())
+    let output = serde_json::to_string_pretty(&verdict).map_err(|error| error.to_string())?;
+    let channels = grants.channels.iter().flatten().map(Channel::as_str);
+    let notes = unknown_channels(config, channels)?;
+    Ok(Said { output, notes })
 }

@@ -6,10 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use toml::{Table, Value};
 
-use super::config::Config;
+use super::config::{ApiKeyConfig, Config, OrgLimits};
 use super::keys::{
     DEFAULT_FILE, FILE_VARIABLE, KEYS, VARIABLE_PREFIX, default_values, flag_name, is_group,
     known_key, set_at, value_at, variable_name,
@@ -24,6 +24,19 @@ const HIDDEN_KEYS: [&str; 5] = [
     "auth.jwt_public_keys",
     "auth.jwks",
 ];
+
+/// Rules that look at several keys. They say nothing of use while one of these may be missing for
+/// another problem's sake.
+const RULES_OF_SEVERAL_KEYS: [&str; 5] = [
+    "host",
+    "drain_delay_ms",
+    "tls.cert_file",
+    "tls.key_file",
+    "auth.token_cookie",
+];
+
+/// How alike two names are at least, out of 1, for one to be taken for a slip of the other.
+const LEAST_LIKENESS: f64 = 0.5;
 
 const API_KEYS_EXPECTED: &str = "a table of keys, such as { \"crm\" = { hash = \"sha256:...\", \
     scopes = [\"broadcast\"], organization = \"org_123\" } }";
@@ -41,6 +54,25 @@ pub struct Sources {
     pub working_dir: PathBuf,
 }
 
+/// A valid configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loaded {
+    pub config: Config,
+    /// The file that was read, as it was named.
+    pub file: Option<PathBuf>,
+}
+
+impl Loaded {
+    /// What was read, for an operator who wonders.
+    #[must_use]
+    pub fn source(&self) -> String {
+        match &self.file {
+            Some(path) => path.display().to_string(),
+            None => "no file, defaults".to_owned(),
+        }
+    }
+}
+
 /// Lays the sources over each other (defaults, then the file, then the variables, then the
 /// flags) and validates what comes out. A list or table of a later source replaces that of an
 /// earlier one.
@@ -49,24 +81,32 @@ pub struct Sources {
 /// [`ConfigError::Unreadable`] and [`ConfigError::Syntax`] for the file;
 /// [`ConfigError::Invalid`] with every unknown name and wrong type of all sources, or, where
 /// there is none, with every broken rule of [`Config::validate`].
-pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
+pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
     let mut layers = Layers::new();
+    let mut file = None;
     if let Some((path, table)) = read_file(sources)? {
         layers.file(&path, table);
+        file = Some(path);
     }
     layers.variables(&sources.env);
     layers.flags(&sources.flags);
-    layers.finish()
+    let config = layers.finish()?;
+    Ok(Loaded { config, file })
 }
 
-fn nearest(name: &str, known: impl Iterator<Item = String>) -> String {
-    // The case and the kind of dash are what people get wrong first; they are no distance.
-    let plain = |name: &str| name.to_lowercase().replace('-', "_");
-    let mut best = (f64::NEG_INFINITY, String::new());
+/// The known name that looks most like this one, if any looks like it at all.
+fn nearest(name: &str, known: impl Iterator<Item = String>) -> Option<String> {
+    // The case and the kind of dash are what people get wrong first; they are no distance. What
+    // every variable starts with is no likeness.
+    let plain = |name: &str| {
+        let name = name.strip_prefix(VARIABLE_PREFIX).unwrap_or(name);
+        name.to_lowercase().replace('-', "_")
+    };
+    let mut best = (LEAST_LIKENESS, None);
     for candidate in known {
         let likeness = strsim::normalized_damerau_levenshtein(&plain(name), &plain(&candidate));
         if likeness > best.0 {
-            best = (likeness, candidate);
+            best = (likeness, Some(candidate));
         }
     }
     best.1
@@ -146,11 +186,12 @@ impl Layers {
                     expected: "a table of keys".to_owned(),
                 }),
                 (None, _) => {
-                    let nearest = nearest(&name, KEYS.iter().map(|(key, _)| (*key).to_owned()));
-                    self.problems.push(Problem::Unknown {
+                    let known = KEYS.iter().map(|(key, _)| (*key).to_owned());
+                    let problem = misplaced(&origin).unwrap_or_else(|| Problem::Unknown {
                         origin,
-                        nearest: format!("`{nearest}`"),
+                        nearest: nearest(&name, known).map(|nearest| format!("`{nearest}`")),
                     });
+                    self.problems.push(problem);
                 }
             }
         }
@@ -186,7 +227,7 @@ impl Layers {
                 let nearest = nearest(&flag_name(name), KEYS.iter().map(|(key, _)| flag_name(key)));
                 self.problems.push(Problem::Unknown {
                     origin,
-                    nearest: format!("--{nearest}"),
+                    nearest: nearest.map(|nearest| format!("--{nearest}")),
                 });
             }
         }
@@ -206,6 +247,7 @@ impl Layers {
                 set_at(&mut self.values, key, value);
                 self.origins.insert(key, origin);
             }
+            Err(_) if self.has_strays(key, &origin, &value) => {}
             Err(error) => {
                 let expected = expectation(key, value_at(&self.defaults, key), error.message());
                 let value = if HIDDEN_KEYS.contains(&key) {
@@ -222,28 +264,102 @@ impl Layers {
         }
     }
 
-    fn finish(self) -> Result<Config, ConfigError> {
-        if !self.problems.is_empty() {
-            return Err(ConfigError::Invalid(self.problems));
+    /// Reports what doesn't belong into the tables of a key whose tables an operator names, which
+    /// the types alone say nothing helpful about, and looks at what is left.
+    fn has_strays(&mut self, key: &'static str, origin: &Origin, value: &Value) -> bool {
+        let is_member = match key {
+            "api_keys" => is_member::<ApiKeyConfig>,
+            "org_limits" => is_member::<OrgLimits>,
+            _ => return false,
+        };
+        let Value::Table(entries) = value else {
+            return false;
+        };
+        let before = self.problems.len();
+        let mut rest = entries.clone();
+        for (entry, members) in entries {
+            let path = format!("{key}.{entry}");
+            let Value::Table(members) = members else {
+                if let Some(problem) = misplaced(&origin.beneath(&path)) {
+                    self.problems.push(problem);
+                    rest.remove(entry);
+                }
+                continue;
+            };
+            for (member, value) in members {
+                let Err(expected) = is_member(member, value) else {
+                    continue;
+                };
+                let origin = origin.beneath(&format!("{path}.{member}"));
+                let problem =
+                    misplaced(&origin).unwrap_or(Problem::UnknownMember { origin, expected });
+                self.problems.push(problem);
+                if let Some(Value::Table(members)) = rest.get_mut(entry) {
+                    members.remove(member);
+                }
+            }
         }
+        let has_some = self.problems.len() > before;
+        if has_some {
+            self.set(key, origin.clone(), Value::Table(rest));
+        }
+        has_some
+    }
+
+    fn finish(self) -> Result<Config, ConfigError> {
         #[expect(
             clippy::expect_used,
             reason = "each value was accepted among the defaults, and only the type of its own \
                       field accepts or refuses it"
         )]
         let config = Config::deserialize(self.values).expect("every value was accepted alone");
-        match config.validate() {
-            Ok(()) => Ok(config),
-            Err(ConfigError::Invalid(mut problems)) => {
-                for problem in &mut problems {
-                    if let Problem::Rule { key, origin, .. } = problem {
-                        *origin = self.origins.get(key).cloned();
-                    }
-                }
-                Err(ConfigError::Invalid(problems))
+        let mut problems = self.problems;
+        let mut broken = match config.validate() {
+            Ok(()) => Vec::new(),
+            Err(ConfigError::Invalid(broken)) => broken,
+            Err(other) => return Err(other),
+        };
+        for problem in &mut broken {
+            if let Problem::Rule { key, origin, .. } = problem {
+                *origin = self.origins.get(key).cloned();
             }
-            Err(other) => Err(other),
         }
+        if !problems.is_empty() {
+            broken.retain(|problem| {
+                !matches!(problem, Problem::Rule { key, .. } if RULES_OF_SEVERAL_KEYS.contains(key))
+            });
+        }
+        problems.append(&mut broken);
+        if problems.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError::Invalid(problems))
+        }
+    }
+}
+
+/// The problem of a key of the file that exists, but not in the table that it stands in.
+fn misplaced(origin: &Origin) -> Option<Problem> {
+    let Origin::File { key, .. } = origin else {
+        return None;
+    };
+    let (table, name) = key.rsplit_once('.')?;
+    (known_key(name).is_some()).then(|| Problem::Misplaced {
+        origin: origin.clone(),
+        name: name.to_owned(),
+        table: table.to_owned(),
+    })
+}
+
+/// Whether a table of this kind has such a member, whatever is in it; else what it may have.
+fn is_member<T: DeserializeOwned>(name: &str, value: &Value) -> Result<(), String> {
+    let alone = Table::from_iter([(name.to_owned(), value.clone())]);
+    match T::deserialize(alone) {
+        Err(error) if error.message().starts_with("unknown field") => {
+            let expected = error.message().rsplit_once("expected ");
+            Err(expected.map_or_else(String::new, |(_, expected)| expected.to_owned()))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -361,7 +477,8 @@ mod tests {
         }
 
         fn loaded(&self) -> Config {
-            load(&self.sources).unwrap_or_else(|error| panic!("{error}"))
+            let loaded = load(&self.sources).unwrap_or_else(|error| panic!("{error}"));
+            loaded.config
         }
 
         fn refused(&self) -> String {
@@ -566,9 +683,9 @@ mod tests {
             refused("[auht]\nallow_insecure = true"),
             "unknown key `auht.allow_insecure` in orgcast.toml; did you mean `auth.allow_insecure`?"
         );
-        assert!(
-            refused("[nonsense]")
-                .starts_with("unknown key `nonsense` in orgcast.toml; did you mean `")
+        assert_eq!(
+            refused("[nonsense]"),
+            "unknown key `nonsense` in orgcast.toml; `orgcast default-config` prints every key"
         );
         assert_eq!(
             Case::new().file("orgcast.toml", "[auth]").loaded(),
@@ -595,6 +712,17 @@ mod tests {
             refused("ORGCAST_port"),
             "unknown variable ORGCAST_port; did you mean ORGCAST_PORT?"
         );
+        for far in [
+            "ORGCAST_FOO",
+            "ORGCAST_KEY",
+            "ORGCAST_",
+            "ORGCAST_SERVICE_HOST",
+        ] {
+            assert_eq!(
+                refused(far),
+                format!("unknown variable {far}; `orgcast default-config` prints every key")
+            );
+        }
     }
 
     #[test]
@@ -696,6 +824,71 @@ mod tests {
                 "variable ORGCAST_PORT is \"x\"",
                 "flag --port is \"y\"",
             ]
+        );
+    }
+
+    #[test]
+    fn broken_rules_are_reported_beside_other_mistakes_unless_these_may_be_their_cause() {
+        let text = Case::new()
+            .file(
+                "orgcast.toml",
+                "prot = 1\nlog = \"a=b=c\"\ncors_origins = [\"nowhere\"]\nhost = \"0.0.0.0\"\n\
+                 [auth]\njwt_secret = 7\n",
+            )
+            .refused();
+        for part in [
+            "`prot`",
+            "`auth.jwt_secret`",
+            "`log` is",
+            "`cors_origins` is",
+        ] {
+            assert!(text.contains(part), "{part} is not in {text}");
+        }
+        assert_eq!(text.lines().count(), 4, "{text}");
+    }
+
+    #[test]
+    fn a_line_that_a_table_swallowed_is_named_with_the_table() {
+        let key = "[api_keys.crm]\nhash = \"sha256:0\"\noperator = true\nscopes = [\"read\"]\n";
+        let refused = |more: &str| {
+            let text = [key, more].concat();
+            Case::new().file("orgcast.toml", &text).refused()
+        };
+        let text = refused("port = 5600\n");
+        let (stray, rest) = text.split_once('\n').unwrap();
+        assert_eq!(
+            stray,
+            "key `api_keys.crm.port` in orgcast.toml is `port` below the header [api_keys.crm]: \
+             TOML takes every line below a header into its table; put `port` above the first header"
+        );
+        // What else is wrong with the key is said with it.
+        assert!(rest.starts_with("`api_keys` is key \"crm\": "), "{text}");
+        let text = refused("scope = [\"read\"]\n");
+        let (stray, _) = text.split_once('\n').unwrap();
+        assert!(
+            stray.starts_with("unknown key `api_keys.crm.scope` in orgcast.toml; expected one of")
+                && stray.contains("`scopes`"),
+            "{text}"
+        );
+        for (file, table) in [
+            ("[auth]\nport = 1", "auth"),
+            ("[api_keys]\nport = 1", "api_keys"),
+            ("[org_limits.a]\nport = 1", "org_limits.a"),
+            ("[org_limits]\nport = 1", "org_limits"),
+        ] {
+            let text = Case::new().file("orgcast.toml", file).refused();
+            assert!(
+                text.contains(&format!("`port` below the header [{table}]")),
+                "{text}"
+            );
+            assert_eq!(text.lines().count(), 1, "{text}");
+        }
+        let text = Case::new()
+            .env("ORGCAST_API_KEYS", "{ crm = { port = 1 } }")
+            .refused();
+        assert!(
+            text.starts_with("unknown variable ORGCAST_API_KEYS (`api_keys.crm.port`); expected"),
+            "{text}"
         );
     }
 

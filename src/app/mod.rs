@@ -24,47 +24,56 @@ use tracing_subscriber::EnvFilter;
 use cli::{CliError, Command};
 use config::{Config, LogFormat};
 use demo::DemoOptions;
+use load::Loaded;
+use options::Options;
 
 /// Does what the command line says. Exit codes: 0 done, 1 failed, 2 not understood.
 pub fn run() -> ExitCode {
     let lossy = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
     let variables = std::env::vars_os().map(|(name, value)| (lossy(name), lossy(value)));
     match cli::parse(std::env::args_os(), variables) {
-        Ok(Command::Serve(config)) => serve(&config),
-        Ok(Command::CheckConfig(config)) => check(&config),
+        Ok(Command::Serve(loaded)) => serve(&loaded),
+        Ok(Command::CheckConfig(loaded)) => check(&loaded),
         Ok(Command::DefaultConfig) => say(&Config::default().to_toml()),
         Ok(Command::Demo(options)) => demo(&options),
-        Ok(Command::Tool(Ok(text))) => say(&text),
+        Ok(Command::Tool(Ok(said))) => {
+            note(&said.notes);
+            say(&said.output)
+        }
         Ok(Command::Tool(Err(problem))) => fail(&problem, 1),
         Err(CliError::Usage(error)) => error.exit(),
         Err(CliError::Config(error)) => fail(&error, 2),
     }
 }
 
-fn check(config: &Config) -> ExitCode {
-    match options::Options::of(config) {
-        Ok(_) => say(&format!(
-            "the configuration is valid: http://{}:{}{}",
-            config.host, config.port, config.path
-        )),
-        Err(error) => fail(&error, 2),
-    }
-}
-
-fn serve(config: &Config) -> ExitCode {
-    let options = match options::Options::of(config) {
+fn check(loaded: &Loaded) -> ExitCode {
+    let options = match Options::of(&loaded.config) {
         Ok(options) => options,
         Err(error) => return fail(&error, 2),
     };
-    let Ok(filter) = EnvFilter::try_new(&config.log) else {
-        return fail(
-            &format!(
-                "`log` is \"{}\", which is no filter; try \"info\"",
-                config.log
-            ),
-            2,
-        );
+    let warnings = options.warnings();
+    note(warnings.map(|text| format!("orgcast: warning: {text}")));
+    say(&format!(
+        "the configuration is valid: {}://{}{}\nsettings: {}",
+        if options.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        },
+        options.address,
+        options.http.path,
+        loaded.source()
+    ))
+}
+
+fn serve(loaded: &Loaded) -> ExitCode {
+    let config = &loaded.config;
+    let options = match Options::of(config) {
+        Ok(options) => options,
+        Err(error) => return fail(&error, 2),
     };
+    // A configuration is valid only if this is a filter.
+    let filter = EnvFilter::new(&config.log);
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(has_colours())
@@ -80,7 +89,7 @@ fn serve(config: &Config) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("failed to start the runtime: {error}"), 1),
     };
-    match runtime.block_on(server::run(options)) {
+    match runtime.block_on(server::run(options, &loaded.source())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error, 1),
     }
@@ -115,7 +124,15 @@ fn say(text: &str) -> ExitCode {
 }
 
 fn fail(error: &dyn std::fmt::Display, code: u8) -> ExitCode {
-    // Without a place to say it the exit code has to do.
-    let _ = writeln!(std::io::stderr(), "orgcast: {error}");
+    let text = error.to_string();
+    note(text.lines().map(|line| format!("orgcast: {line}")));
     ExitCode::from(code)
+}
+
+fn note(lines: impl IntoIterator<Item = impl std::fmt::Display>) {
+    let mut err = std::io::stderr().lock();
+    for line in lines {
+        // Without a place to say it the exit code has to do.
+        let _ = writeln!(err, "{line}");
+    }
 }

@@ -60,17 +60,6 @@ pub struct Options {
 impl Options {
     pub fn of(config: &Config) -> Result<Self, OptionsError> {
         let millis = Duration::from_millis;
-        let channels = config
-            .channels
-            .iter()
-            .map(|name| {
-                Channel::new(name).map_err(|error| OptionsError::Channels(name.clone(), error))
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        let events = config
-            .events
-            .iter()
-            .map(|(event, channel)| (event.as_str(), channel.as_str()));
         let compression_threshold = config
             .compression_enabled
             .then_some(config.compression_threshold_bytes);
@@ -106,7 +95,7 @@ impl Options {
                 certificate: config.tls.cert_file.clone().into(),
                 key: config.tls.key_file.clone().into(),
             }),
-            catalogue: Catalogue::new(events, channels)?,
+            catalogue: catalogue(config)?,
             hub: HubOptions {
                 gate: gate(config)?,
                 max_subscriptions_per_connection: config.max_subscriptions_per_connection,
@@ -157,6 +146,32 @@ impl Options {
             },
             auth,
         })
+    }
+}
+
+/// The built-in events and channels, and those that are configured.
+pub(super) fn catalogue(config: &Config) -> Result<Catalogue, OptionsError> {
+    let channels = config
+        .channels
+        .iter()
+        .map(|name| Channel::new(name).map_err(|error| OptionsError::Channels(name.clone(), error)))
+        .collect::<Result<Vec<_>, _>>()?;
+    let events = config
+        .events
+        .iter()
+        .map(|(event, channel)| (event.as_str(), channel.as_str()));
+    Ok(Catalogue::new(events, channels)?)
+}
+
+impl Options {
+    /// What is allowed and probably not wanted.
+    pub fn warnings(&self) -> impl Iterator<Item = &'static str> {
+        let is_shut = matches!(&self.auth.access, ApiAccess::Keys(keys) if keys.is_empty());
+        let insecure = "asserted identities on an address that others can reach";
+        let shut = "no API key is configured: the HTTP API refuses every call";
+        [(self.is_insecure, insecure), (is_shut, shut)]
+            .into_iter()
+            .filter_map(|(holds, text)| holds.then_some(text))
     }
 }
 

@@ -33,12 +33,34 @@ pub enum ConfigError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// A source sets something that doesn't exist.
-    #[error("unknown {origin}; did you mean {nearest}?")]
+    #[error("unknown {origin}; {}", instead(.nearest.as_deref()))]
     Unknown {
         /// What was set, and where.
         origin: Origin,
-        /// The nearest name that this kind of source knows, as it is written there.
-        nearest: String,
+        /// The nearest name that this kind of source knows, as it is written there; none if
+        /// nothing is near.
+        nearest: Option<String>,
+    },
+    /// A key stands below the header of a table that has no such key.
+    #[error(
+        "{origin} is `{name}` below the header [{table}]: TOML takes every line below a header into \
+         its table; put `{name}` above the first header"
+    )]
+    Misplaced {
+        /// What was set, and where.
+        origin: Origin,
+        /// The key that was meant.
+        name: String,
+        /// The path of the table that it got into.
+        table: String,
+    },
+    /// A table of the operator's own has something that no table of its kind has.
+    #[error("unknown {origin}; expected {expected}")]
+    UnknownMember {
+        /// What was set, and where.
+        origin: Origin,
+        /// What such a table may have.
+        expected: String,
     },
     /// A value cannot be what its key needs.
     #[error("{origin} is {value}; expected {expected}")]
@@ -80,6 +102,20 @@ pub enum Origin {
     Flag(String),
 }
 
+impl Origin {
+    /// The place of something inside the value that was set, by its path.
+    pub(super) fn beneath(&self, path: &str) -> Self {
+        match self {
+            Self::File { path: file, .. } => Self::File {
+                key: path.to_owned(),
+                path: file.clone(),
+            },
+            Self::Variable(name) => Self::Variable(format!("{name} (`{path}`)")),
+            Self::Flag(name) => Self::Flag(format!("{name} (`{path}`)")),
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -89,6 +125,13 @@ impl fmt::Display for Origin {
             Self::Variable(name) => write!(f, "variable {}", name.escape_debug()),
             Self::Flag(name) => write!(f, "flag {}", name.escape_debug()),
         }
+    }
+}
+
+fn instead(nearest: Option<&str>) -> String {
+    match nearest {
+        Some(nearest) => format!("did you mean {nearest}?"),
+        None => "`orgcast default-config` prints every key".to_owned(),
     }
 }
 

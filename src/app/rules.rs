@@ -1,5 +1,7 @@
 //! The rules for limits, timeouts of the front door, draining and TLS.
 
+use tracing_subscriber::EnvFilter;
+
 use super::config::{Broken, Config};
 use crate::domain::identity::OrganizationId;
 use crate::http::address::Network;
@@ -23,6 +25,13 @@ pub(super) fn check_limits(config: &Config, broken: &mut Broken) {
                 "an organization id is 1 to 128 bytes without control characters",
             );
         }
+    }
+    if EnvFilter::try_new(&config.log).is_err() {
+        broken.add(
+            "log",
+            format_args!("{:?}", config.log),
+            "it is no filter; \"info\" is one, and \"info,orgcast=debug\"",
+        );
     }
     if config.drain_batch_size == 0 {
         broken.add("drain_batch_size", 0, "it must be at least 1");

@@ -119,13 +119,13 @@ impl Running {
 }
 
 /// Serves until SIGTERM or SIGINT, then closes every connection and returns. A second signal ends
-/// the process at once.
-pub async fn run(options: Options) -> Result<(), ServerError> {
+/// the process at once. `source` is where the configuration is from, for the operator.
+pub async fn run(options: Options, source: &str) -> Result<(), ServerError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(ServerError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ServerError::Signals)?;
     let greeting = Greeting::of(&options);
     let running = start(options).await?;
-    greeting.say(running.address);
+    greeting.say(running.address, source);
 
     tokio::select! {
         _ = terminate.recv() => {}
@@ -204,7 +204,7 @@ impl Greeting {
     }
 
     /// Says where the server is and what to try; the first line is for programs that wait for it.
-    fn say(&self, address: SocketAddr) {
+    fn say(&self, address: SocketAddr, source: &str) {
         let Self {
             scheme,
             path,
@@ -219,11 +219,12 @@ impl Greeting {
         let web_socket = scheme.replace("http", "ws");
         let key = match &self.access {
             ApiAccess::Open => "",
-            ApiAccess::Keys(_) => "-H \"X-API-Key: $ORGCAST_KEY\" ",
+            ApiAccess::Keys(_) => "-H \"X-API-Key: $API_KEY\" ",
         };
         let text = format!(
             "orgcast {} listening on {scheme}://{address}{path}\n\n\
              {identities}\n\n\
+             Settings:  {source}\n\
              {page}\
              Clients:   socket.io-client   io(\"{scheme}://{address}\", {{ path: \"{path}\" }})\n\
              \x20          plain WebSocket    npx wscat -c {web_socket}://{address}{path}\n\

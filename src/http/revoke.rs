@@ -35,7 +35,7 @@ pub(super) async fn revoke(
     let known = [words::USER, words::ORGANIZATION, TOKEN_ID, EXPIRES_AT];
     spelling::check_all(object.keys(), "the body", &known)?;
     let now = UnixMillis::from_system(SystemTime::now());
-    let until = expires_at(&object)?;
+    let until = expires_at(&object, now)?;
     let organization = permit.within(words::organization(&object)?)?;
     let closed = match (words::user(&object)?, token_id(&object)?) {
         (Some(user), None) => {
@@ -83,8 +83,9 @@ fn token_id(object: &Map<String, Value>) -> Result<Option<TokenId>, Fault> {
     }
 }
 
-/// Seconds since the epoch, as in `exp`, or ISO 8601.
-fn expires_at(object: &Map<String, Value>) -> Result<Option<UnixMillis>, Fault> {
+/// Seconds since the epoch, as in `exp`, or ISO 8601. A time that is over would revoke nothing, and
+/// the caller would believe that it did.
+fn expires_at(object: &Map<String, Value>, now: UnixMillis) -> Result<Option<UnixMillis>, Fault> {
     let Some((name, value)) = EXPIRES_AT.find(object)? else {
         return Ok(None);
     };
@@ -96,11 +97,16 @@ fn expires_at(object: &Map<String, Value>) -> Result<Option<UnixMillis>, Fault> 
             .and_then(|time| u64::try_from(time.as_millisecond()).ok()),
         _ => None,
     };
-    millis
-        .map(|millis| Some(UnixMillis(millis)))
-        .ok_or_else(|| {
-            Fault::invalid(format!(
-                "`{name}` is no time; seconds since 1970 or ISO 8601 are"
-            ))
-        })
+    let until = millis.map(UnixMillis).ok_or_else(|| {
+        Fault::invalid(format!(
+            "`{name}` is no time; seconds since 1970 or ISO 8601 are"
+        ))
+    })?;
+    if until <= now {
+        return Err(Fault::invalid(format!(
+            "`{name}` is {until}, which is not after now ({now}), so nothing would be revoked; \
+             name a later time, or none to revoke for as long as the server runs"
+        )));
+    }
+    Ok(Some(until))
 }

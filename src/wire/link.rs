@@ -157,6 +157,7 @@ impl Link {
         if is_new {
             let me = self.me.upgrade();
             if !me.is_some_and(|me| self.list.add(me)) {
+                self.outgoing.lock().is_listed = false;
                 self.reader.wake();
             }
         }

@@ -39,11 +39,12 @@ fn a_generated_key_is_accepted_by_the_lines_that_come_with_it() {
         &[],
     );
     assert!(output.status.success(), "{}", text(&output));
-    let text = text(&output);
-    let key = text
-        .lines()
-        .find_map(|line| line.strip_prefix("# ock_"))
-        .unwrap();
+    // The output may go into a file, which the key itself must not.
+    let notes = String::from_utf8(output.stderr).unwrap();
+    let (said, key) = notes.trim().split_once("\nock_").unwrap();
+    assert!(said.contains("shown this once") && said.lines().count() == 1);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(!text.contains(key) && !text.contains("ock_"), "{text}");
     let table: toml::Table = text.parse().unwrap();
     let entry = &table["api_keys"]["crm"];
     assert_eq!(
@@ -58,6 +59,11 @@ fn a_generated_key_is_accepted_by_the_lines_that_come_with_it() {
         &["gen-key", "--operator", "--scopes", "write"],
     ] {
         assert!(!orgcast(bad, &[]).status.success(), "{bad:?}");
+    }
+    let nobodys = orgcast(&["gen-key"], &[]);
+    let nobodys = String::from_utf8(nobodys.stderr).unwrap();
+    for flag in ["--operator", "--organization"] {
+        assert!(nobodys.contains(flag), "{nobodys}");
     }
 }
 
@@ -93,6 +99,32 @@ fn a_generated_token_is_checked_as_the_server_would() {
     assert!(text(&output).contains("signature_invalid"));
     let output = orgcast(&["gen-token", "--user", "u", "--organization", "o"], &[]);
     assert!(text(&output).contains("auth.jwt_secret"));
+}
+
+#[test]
+fn a_channel_that_is_not_configured_is_warned_of() {
+    let secret = ("ORGCAST_AUTH__JWT_SECRET", SECRET);
+    let user = ["gen-token", "--user", "u", "--organization", "o"];
+    let granted = |channels: &str, env: &[(&str, &str)]| {
+        let output = orgcast(&[&user[..], &["--grant-channels", channels]].concat(), env);
+        assert!(output.status.success(), "{}", text(&output));
+        let token = String::from_utf8(output.stdout).unwrap();
+        (token, String::from_utf8(output.stderr).unwrap())
+    };
+    let (token, warning) = granted("kpi,nope", &[secret]);
+    let checked = orgcast(&["check-token", token.trim()], &[secret]);
+    assert!(checked.status.success(), "{}", text(&checked));
+    let checked = String::from_utf8(checked.stderr).unwrap();
+    for warning in [&warning, &checked] {
+        assert_eq!(warning.lines().count(), 1, "{warning}");
+        for part in ["warning", "`nope`", "alerts, all, attendance"] {
+            assert!(warning.contains(part), "{part} is not in {warning}");
+        }
+    }
+    let configured = ("ORGCAST_CHANNELS", "nope");
+    for channels in ["nope", "all", "kpi,backlog"] {
+        assert_eq!(granted(channels, &[secret, configured]).1, "");
+    }
 }
 
 #[test]
@@ -165,6 +197,8 @@ fn an_address_beyond_loopback_needs_a_key_or_the_word_that_it_is_wanted() {
     let secret = ("ORGCAST_AUTH__JWT_SECRET", SECRET);
     let asserted = ("ORGCAST_AUTH__ALLOW_ASSERTED", "true");
     let insecure = ("ORGCAST_AUTH__ALLOW_INSECURE", "true");
+    let open = orgcast(&["check-config"], &[host, insecure]);
+    assert!(text(&open).contains("warning: asserted identities on an address"));
     for (env, allowed) in [
         (&[host][..], false),
         (&[host, secret], true),

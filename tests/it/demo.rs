@@ -81,5 +81,27 @@ async fn a_key_lets_it_publish() {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let output = demo(&[&with[..], &["ock_other"]].concat()).await;
     assert_eq!(output.status.code(), Some(1));
-    assert!(!text(&output.stderr).contains("ock_other"));
+    let error = text(&output.stderr);
+    assert!(
+        !error.contains("ock_other") && error.contains("not known"),
+        "{error}"
+    );
+    // One that was given is not asked for.
+    assert!(!error.contains("give one"), "{error}");
+    let output = demo(&[
+        "--url",
+        &url,
+        "--organization-id",
+        "org_8",
+        "--api-key",
+        key,
+    ])
+    .await;
+    assert_eq!(output.status.code(), Some(1));
+    let error = text(&output.stderr);
+    assert!(
+        error.contains("`org_7` only") && error.contains("`org_8`, see --organization-id"),
+        "{error}"
+    );
+    assert!(!error.contains("give one"), "{error}");
 }

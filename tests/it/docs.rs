@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use orgcast::app::keys::{KEYS, default_values, value_at};
 use orgcast::domain::event::Catalogue;
 use orgcast::domain::fault::{CloseReason, Code};
+use orgcast::hub::refused::Refused;
 
 const README: &str = include_str!("../../README.md");
 const PROTOCOL: &str = include_str!("../../docs/protocol.md");
+const OPERATIONS: &str = include_str!("../../docs/operations.md");
 
 #[test]
 fn the_readme_has_every_configuration_key_with_its_default() {
@@ -25,6 +27,8 @@ fn the_readme_has_every_configuration_key_with_its_default() {
         let row = row.unwrap_or_else(|| panic!("`{key}` is not in the README"));
         let shown = row.split('|').nth(2).unwrap().replace(['`', '"'], "");
         assert_eq!(shown.trim(), value, "{key}");
+        let meaning = row.split('|').nth(3).unwrap().trim();
+        assert!(!meaning.is_empty(), "`{key}` has no meaning");
     }
 }
 
@@ -80,4 +84,27 @@ fn the_protocol_has_every_error_code_and_every_close() {
         let says_yes = row.split('|').nth(3).unwrap().trim().starts_with("yes");
         assert_eq!(says_yes, reason.should_reconnect(), "{reason:?}");
     }
+}
+
+/// What the first column of the table with this head names.
+fn rows(text: &str, head: &str) -> Vec<String> {
+    let (_, table) = text.split_once(&format!("| {head} |")).unwrap();
+    let mut names: Vec<String> = table
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .map(|line| line.split('`').nth(1).unwrap().to_owned())
+        .collect();
+    names.sort_unstable();
+    names
+}
+
+#[test]
+fn operators_find_every_reason_that_is_counted_and_no_other() {
+    let mut closes = CloseReason::ALL.map(CloseReason::label);
+    closes.sort_unstable();
+    assert_eq!(rows(OPERATIONS, "closed by reason"), closes);
+    let mut refusals = Refused::ALL.map(Refused::label);
+    refusals.sort_unstable();
+    assert_eq!(rows(OPERATIONS, "refused by reason"), refusals);
 }

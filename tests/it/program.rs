@@ -2,6 +2,8 @@
 
 use std::process::Stdio;
 
+use tokio::io::{AsyncBufReadExt, BufReader};
+
 use crate::support::{Plain, Server, orgcast, soon};
 
 async fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
@@ -29,6 +31,72 @@ async fn the_default_configuration_is_printed_and_accepted() {
     let (code, out, err) = run(&["check-config", "--config", file.to_str().unwrap()]).await;
     assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
     assert!(out.contains("http://127.0.0.1:5000/ws"), "{out}");
+    assert!(
+        out.contains(&format!("settings: {}", file.display())),
+        "{out}"
+    );
+}
+
+#[tokio::test]
+async fn what_was_read_and_what_it_lacks_is_said_by_serve_and_check_config() {
+    let folder = tempfile::tempdir().unwrap();
+    let shut = "no API key is configured: the HTTP API refuses every call";
+    for (file, settings) in [
+        (None, "no file, defaults"),
+        (Some("port = 0\n"), "orgcast.toml"),
+    ] {
+        if let Some(text) = file {
+            std::fs::write(folder.path().join("orgcast.toml"), text).unwrap();
+        }
+        for secret in [
+            &[][..],
+            &["--auth.jwt-secret", "a secret of at least 32 bytes, here"],
+        ] {
+            let mut check = orgcast(&[&["check-config"], secret].concat());
+            let output = check.current_dir(folder.path()).output().await.unwrap();
+            let out = String::from_utf8(output.stdout).unwrap();
+            let err = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(0), "{err}");
+            assert!(out.contains(&format!("settings: {settings}\n")), "{out}");
+            assert_eq!(err.contains(shut), !secret.is_empty(), "{err}");
+
+            let mut serve = orgcast(&[&["serve", "--port", "0"], secret].concat());
+            let mut child = serve
+                .current_dir(folder.path())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+            let line = loop {
+                let line = soon("the banner", lines.next_line()).await.unwrap();
+                let line = line.expect("the banner says what was read");
+                if line.starts_with("Settings:") {
+                    break line;
+                }
+            };
+            assert_eq!(line, format!("Settings:  {settings}"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_line_of_a_refusal_says_whose_it_is() {
+    let (code, _, err) = run(&[
+        "check-config",
+        "--log",
+        "a=b=c",
+        "--cors-origins",
+        "nowhere",
+        "--ping-interval-ms",
+        "0",
+    ])
+    .await;
+    assert_eq!(code, Some(2), "{err}");
+    assert_eq!(err.lines().count(), 3, "{err}");
+    assert!(
+        err.lines().all(|line| line.starts_with("orgcast: `")),
+        "{err}"
+    );
 }
 
 #[tokio::test]

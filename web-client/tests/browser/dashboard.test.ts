@@ -6,7 +6,7 @@ import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 
 import { ARTIFACTS, openPage, seriousProblems, startBrowser } from '../lib/browser.js';
-import { newOrganization, output, TestServer, until } from '../lib/server.js';
+import { newOrganization, output, outputs, TestServer, until } from '../lib/server.js';
 
 const SCRIPT = 'assets/dashboard.js';
 const BUILT = fileURLToPath(new URL(`../../dashboard/dist/${SCRIPT}`, import.meta.url));
@@ -244,9 +244,9 @@ it('has a demo feed over the real API that fills the whole board', async () => {
 it('asks for a token and an API key where the server wants them, and keeps neither', async () => {
   const secret = 'a secret of at least thirty-two bytes';
   const organization = newOrganization();
-  const [key = '', hash = ''] = (await output('gen-key', '--name', 'demo', '--organization', organization)).match(
-    /ock_[\w-]+|sha256:\w+/g,
-  ) as string[];
+  const made = await outputs('gen-key', '--name', 'demo', '--organization', organization);
+  const [key = ''] = made.stderr.match(/ock_[\w-]+/) ?? [];
+  const [hash = ''] = made.stdout.match(/sha256:\w+/) ?? [];
   const keys = `{ demo = { hash = "${hash}", organization = "${organization}", scopes = ["broadcast", "read"] } }`;
   const own = await TestServer.startAsShipped('--auth.jwt-secret', secret, '--api-keys', keys);
   const token = (

@@ -51,8 +51,12 @@ function environment(): NodeJS.ProcessEnv {
 
 /** What the program prints for a command that ends. */
 export async function output(...command: string[]): Promise<string> {
-  const { stdout } = await promisify(execFile)(binary(), command, { env: environment() });
-  return stdout;
+  return (await outputs(...command)).stdout;
+}
+
+/** What a command of the server's binary prints, and what it says beside that. */
+export async function outputs(...command: string[]): Promise<{ stdout: string; stderr: string }> {
+  return promisify(execFile)(binary(), command, { env: environment() });
 }
 
 /** A server of its own on a free port. */
