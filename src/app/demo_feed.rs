@@ -4,28 +4,10 @@ use serde_json::{Value, json};
 
 use crate::domain::identity::OrganizationId;
 
-const RULES: [(&str, &str, &str); 4] = [
-    (
-        "Backlog above forecast",
-        "high",
-        "The backlog grows faster than it is worked off.",
-    ),
-    (
-        "Utilization above target",
-        "medium",
-        "Agents have been over their target for ten minutes.",
-    ),
-    (
-        "Late arrivals",
-        "low",
-        "Two people have not checked in for their shift.",
-    ),
-    (
-        "SLA at risk",
-        "critical",
-        "The oldest item reaches its limit in five minutes.",
-    ),
-];
+/// Percent of their time that agents should be busy.
+const TARGET: f64 = 80.0;
+/// A backlog above it is worth an alert.
+const MOST_ITEMS: i64 = 40;
 
 /// A queue that lives.
 struct Queue {
@@ -35,6 +17,7 @@ struct Queue {
     utilization: f64,
     backlog: f64,
     oldest: f64,
+    late: u32,
 }
 
 /// Made-up queues of one organization.
@@ -53,6 +36,7 @@ impl Feed {
             utilization,
             backlog,
             oldest,
+            late: 0,
         };
         Self {
             organization,
@@ -78,11 +62,12 @@ impl Feed {
             }
         }
         if self.round % 14 == 4 {
-            let queue = &self.queues[rand::random_range(0..self.queues.len())];
-            posts.push((
-                "alert",
-                queue.alert(RULES[rand::random_range(0..RULES.len())]),
-            ));
+            // Last, so that whoever looks finds the values that it speaks of.
+            let mut alerts: Vec<Value> = self.queues.iter().flat_map(Queue::alerts).collect();
+            if !alerts.is_empty() {
+                let chosen = rand::random_range(0..alerts.len());
+                posts.push(("alert", alerts.swap_remove(chosen)));
+            }
         }
         self.round = self.round.wrapping_add(1);
         for (_, body) in &mut posts {
@@ -109,23 +94,29 @@ impl Queue {
         body
     }
 
-    fn kpi(&self) -> Value {
-        let load = self.utilization / 2.0 + self.backlog / 4.0 + self.oldest / 2.0;
-        let risk = match load {
+    fn load(&self) -> f64 {
+        self.utilization / 2.0 + self.backlog / 4.0 + self.oldest / 2.0
+    }
+
+    fn risk(&self) -> &'static str {
+        match self.load() {
             load if load > 72.0 => "critical",
             load if load > 60.0 => "high",
             load if load > 48.0 => "medium",
             _ => "low",
-        };
+        }
+    }
+
+    fn kpi(&self) -> Value {
         let gap = (self.utilization - 80.0) / 100.0 * f64::from(self.scheduled);
         self.about(json!({
             "utilization": {
-                "current_utilization": (self.utilization * 10.0).round() / 10.0,
-                "target_utilization": 80,
+                "current_utilization": tenths(self.utilization),
+                "target_utilization": TARGET,
             },
             "headcount_gap": whole(gap),
-            "sla_risk": { "level": risk },
-            "health_score": whole((118.0 - load).clamp(5.0, 99.0)),
+            "sla_risk": { "level": self.risk() },
+            "health_score": whole((118.0 - self.load()).clamp(5.0, 99.0)),
         }))
     }
 
@@ -136,9 +127,10 @@ impl Queue {
         }))
     }
 
-    fn attendance(&self) -> Value {
+    fn attendance(&mut self) -> Value {
         let absent = rand::random_range(0..=1);
         let late = rand::random_range(0..=2);
+        self.late = late;
         let on_break = self.scheduled * rand::random_range(6..=16) / 100;
         self.about(json!({
             "scheduled": self.scheduled,
@@ -149,9 +141,39 @@ impl Queue {
         }))
     }
 
-    fn alert(&self, (rule, severity, message): (&str, &str, &str)) -> Value {
-        self.about(json!({ "rule_name": rule, "severity": severity, "message": message }))
+    /// What the values that were published last give cause for.
+    fn alerts(&self) -> Vec<Value> {
+        let mut alerts = Vec::new();
+        let mut add = |rule: &str, severity: &str, message: String| {
+            alerts.push(
+                self.about(json!({ "rule_name": rule, "severity": severity, "message": message })),
+            );
+        };
+        let utilization = tenths(self.utilization);
+        if utilization > TARGET {
+            let message = format!("Agents are at {utilization:.1} %, their target is {TARGET} %.");
+            add("Utilization above target", "medium", message);
+        }
+        let items = whole(self.backlog);
+        if items > MOST_ITEMS {
+            let message = format!("{items} items wait, {MOST_ITEMS} are planned for.");
+            add("Backlog above plan", "medium", message);
+        }
+        if let risk @ ("high" | "critical") = self.risk() {
+            let oldest = whole(self.oldest);
+            let message = format!("{items} items wait, the oldest for {oldest} min.");
+            add("SLA at risk", risk, message);
+        }
+        if self.late > 0 {
+            let message = format!("Late for their shift: {}.", self.late);
+            add("Late arrivals", "low", message);
+        }
+        alerts
     }
+}
+
+fn tenths(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
 }
 
 fn noise(size: f64) -> f64 {
@@ -167,6 +189,48 @@ fn whole(value: f64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn alerts_say_what_the_values_before_them_say() {
+        let mut feed = Feed::new(OrganizationId::new("org").unwrap());
+        let mut last = std::collections::HashMap::<(&str, String), Value>::new();
+        let mut rules = std::collections::BTreeSet::new();
+        for _ in 0..20_000 {
+            for (route, body) in feed.next() {
+                let queue = body["queue_name"].as_str().unwrap().to_owned();
+                if route == "alert" {
+                    let value = |route, path| last[&(route, queue.clone())].pointer(path);
+                    let rule = body["rule_name"].as_str().unwrap().to_owned();
+                    let (shown, severity) = match &*rule {
+                        "Utilization above target" => {
+                            let value = value("kpi", "/utilization/current_utilization");
+                            let value = value.unwrap().as_f64().unwrap();
+                            assert!(value > 80.0, "{body}");
+                            (format!("{value:.1} %"), "medium")
+                        }
+                        "Backlog above plan" => {
+                            let value = value("backlog", "/total_items").unwrap();
+                            assert!(value.as_i64() > Some(40), "{body}");
+                            (format!("{value} items"), "medium")
+                        }
+                        "SLA at risk" => {
+                            let risk = value("kpi", "/sla_risk/level").unwrap();
+                            assert!(risk == "high" || risk == "critical", "{body}");
+                            assert_eq!(&body["severity"], risk);
+                            let oldest = value("backlog", "/oldest_item_minutes").unwrap();
+                            (format!("{oldest} min"), risk.as_str().unwrap())
+                        }
+                        _ => (format!("{}.", value("attendance", "/late").unwrap()), "low"),
+                    };
+                    assert!(body["message"].as_str().unwrap().contains(&shown), "{body}");
+                    assert_eq!(body["severity"], severity);
+                    rules.insert(rule);
+                }
+                last.insert((route, queue), body);
+            }
+        }
+        assert_eq!(rules.len(), 4, "{rules:?}");
+    }
 
     #[test]
     fn every_post_says_its_place_and_stays_plausible() {

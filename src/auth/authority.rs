@@ -101,7 +101,7 @@ impl Authenticator for Authority {
             Claim::Token(claim) => self.verify_claim(&claim, now),
             Claim::Asserted(_) if !self.options.allow_asserted => Err(Fault::new(
                 Code::AuthFailed,
-                "a token is needed; this server does not believe asserted identities",
+                "a token is needed: this server takes nobody's word for who they are",
             )
             .because(reason::TOKEN_REQUIRED)),
             Claim::Asserted(identity) => {

@@ -65,6 +65,9 @@ fn malformed(message: &'static str) -> Fault {
     refused(reason::TOKEN_MALFORMED, message)
 }
 
+/// Header, claims and signature, for the people who pasted something else.
+const NOT_A_TOKEN: &str = "this is no token: one has three parts with dots between them";
+
 /// A token that was taken apart, with nothing in it believed yet.
 pub struct Parts<'a> {
     /// What is signed.
@@ -83,13 +86,13 @@ impl<'a> Parts<'a> {
             return Err(malformed("the token is longer than 16 KiB"));
         }
         let Some((message, signature)) = token.rsplit_once('.') else {
-            return Err(malformed("the token is not header.claims.signature"));
+            return Err(malformed(NOT_A_TOKEN));
         };
         let Some((header, claims)) = message.split_once('.') else {
-            return Err(malformed("the token is not header.claims.signature"));
+            return Err(malformed(NOT_A_TOKEN));
         };
         if claims.contains('.') {
-            return Err(malformed("the token is not header.claims.signature"));
+            return Err(malformed(NOT_A_TOKEN));
         }
         let header = object(header).ok_or_else(|| malformed("the token's header is not JSON"))?;
         // RFC 7515, section 4.1.11: what is critical and not understood makes the token invalid.

@@ -10,7 +10,8 @@ import { Subscriptions } from './subscriptions.js';
 import type { Meta, OpenTransport, Transport } from './transport.js';
 import { type ClientOptions, type ConnectionState, type Identity, INITIAL_STATE, type Lifecycle } from './types.js';
 
-const OFFLINE = { isConnected: false, isAuthenticated: false, isLive: false, transport: null, connectionId: null };
+const NOBODY = { isAuthenticated: false, connectionId: null, organizationId: null };
+const OFFLINE = { ...NOBODY, isConnected: false, isLive: false, transport: null };
 
 /** A connection that lasted so long was a good one: the next attempt is the first again. */
 const STABLE_MS = 5000;
@@ -262,12 +263,9 @@ export class Client {
   #welcomed(welcome: Welcome): void {
     this.#isLastToken = false;
     this.#welcome = welcome;
-    this.#update({ isAuthenticated: true, connectionId: welcome.connection_id, error: null });
-    this.#lifecycle.emit('authenticated', {
-      connectionId: welcome.connection_id,
-      userId: welcome.user_id,
-      organizationId: welcome.organization_id,
-    });
+    const { connection_id: connectionId, organization_id: organizationId } = welcome;
+    this.#update({ isAuthenticated: true, connectionId, organizationId, error: null });
+    this.#lifecycle.emit('authenticated', { connectionId, userId: welcome.user_id, organizationId });
     if (!welcome.expires_at || !this.#options.getToken) return;
     const left = Date.parse(welcome.expires_at) - this.#clock.now();
     this.#schedule('token', Math.max(1000, left * 0.9), () => void this.#enter());

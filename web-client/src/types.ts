@@ -46,6 +46,8 @@ export interface ConnectionState {
   readonly lastPongAt: number | null;
   readonly connectedAt: number | null;
   readonly connectionId: string | null;
+  /** Of whom the server has authenticated. */
+  readonly organizationId: string | null;
   readonly error: OrgcastError | null;
   /** Failed attempts since the last connection. */
   readonly reconnectAttempts: number;
@@ -70,6 +72,7 @@ export const INITIAL_STATE: ConnectionState = {
   lastPongAt: null,
   connectedAt: null,
   connectionId: null,
+  organizationId: null,
   error: null,
   reconnectAttempts: 0,
 };

@@ -1,6 +1,7 @@
 import { type ReactNode, useCallback, useEffect, useMemo, useState } from 'react';
 
 import type { SeenAlert } from './board.js';
+import { clock } from './format.js';
 import { labelWithin, type Place } from './places.js';
 
 export interface Toast {
@@ -10,22 +11,24 @@ export interface Toast {
   text: string;
 }
 
-const SHOWN = 3;
-const SHOWN_MS = 7000;
+const SHOWN_MS = 6000;
 
-export function useToasts(): { shown: readonly Toast[]; add(toast: Toast): void; dismiss(id: string): void } {
-  const [shown, setShown] = useState<readonly Toast[]>([]);
-  const dismiss = useCallback((id: string) => setShown((toasts) => toasts.filter((toast) => toast.id !== id)), []);
-  const add = useCallback((toast: Toast) => setShown((toasts) => [...toasts, toast].slice(-SHOWN)), []);
-  return useMemo(() => ({ shown, add, dismiss }), [shown, add, dismiss]);
+/** The last one that came: all of them are in the list. */
+export function useToasts(): { shown: Toast | undefined; add(toast: Toast): void; dismiss(id: string): void } {
+  const [shown, add] = useState<Toast>();
+  const dismiss = useCallback((id: string) => add((toast) => (toast?.id === id ? undefined : toast)), []);
+  return useMemo(() => ({ shown, add, dismiss }), [shown, dismiss]);
 }
 
-export function Toasts({ toasts, dismiss }: { toasts: readonly Toast[]; dismiss: (id: string) => void }): ReactNode {
+/** In the header, where they cover nothing. */
+export function Toasts({ toast, dismiss }: { toast: Toast | undefined; dismiss: (id: string) => void }): ReactNode {
   return (
     <section className="toasts" aria-label="New alerts" aria-live="polite">
-      {toasts.map((toast) => (
+      {toast ? (
         <OneToast key={toast.id} toast={toast} dismiss={dismiss} />
-      ))}
+      ) : (
+        <span className="none">No new alerts</span>
+      )}
     </section>
   );
 }
@@ -42,6 +45,7 @@ function OneToast({ toast, dismiss }: { toast: Toast; dismiss: (id: string) => v
     <div
       className="toast"
       data-severity={toast.severity}
+      title={`${toast.title} ${toast.text}`}
       onMouseEnter={() => hold(true)}
       onMouseLeave={() => hold(false)}
       onFocus={() => hold(true)}
@@ -62,23 +66,24 @@ export function Alerts({ alerts, place }: { alerts: readonly SeenAlert[]; place:
   return (
     <section className="card" aria-labelledby="alerts-title">
       <h2 id="alerts-title">
-        Alerts <span className="count">{alerts.length}</span>
+        Alerts and notices <span className="count">{alerts.length}</span>
       </h2>
       {alerts.length === 0 ? (
         <p className="quiet">All quiet.</p>
       ) : (
         // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard
-        <ul className="alerts" tabIndex={0} aria-label="Alerts, the newest first">
+        <ul className="alerts" tabIndex={0} aria-label="Alerts and notices, the newest first">
           {alerts.map((alert) => (
             <li key={alert.id}>
               <span className="badge" data-severity={alert.severity}>
                 {alert.severity}
               </span>
               <div>
-                <strong>{alert.rule}</strong>
+                <strong>{alert.title}</strong>
+                {alert.text !== undefined && <p className="text">{alert.text}</p>}
                 <p>
                   {labelWithin(alert.place, place)} ·{' '}
-                  <time dateTime={new Date(alert.at).toISOString()}>{new Date(alert.at).toLocaleTimeString()}</time>
+                  <time dateTime={new Date(alert.at).toISOString()}>{clock(alert.at)}</time>
                 </p>
               </div>
             </li>

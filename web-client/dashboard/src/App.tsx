@@ -5,15 +5,18 @@ import { type ReactNode, useCallback, useEffect, useMemo, useState } from 'react
 import { Alerts, Toasts, useToasts } from './Alerts.js';
 import { Attendance } from './Attendance.js';
 import { Breakdown } from './Breakdown.js';
+import type { Summary } from './board.js';
 import { Chart } from './Chart.js';
 import { Connection, SecretForm } from './Connection.js';
 import { type DemoError, startDemo } from './demo.js';
 import { Empty } from './Empty.js';
 import { label, type Place } from './places.js';
 import { Sidebar } from './Sidebar.js';
-import { server, usePlace, userId } from './settings.js';
+import { path, server, usePlace, userId } from './settings.js';
 import { Tiles } from './Tiles.js';
+import { useAccess } from './use-access.js';
 import { useBoard } from './use-board.js';
+import { Words } from './Words.js';
 
 export function App(): ReactNode {
   const [place, go] = usePlace();
@@ -22,6 +25,7 @@ export function App(): ReactNode {
   const options = useMemo<Options>(
     () => ({
       url: server,
+      path,
       ...(token === undefined ? { userId, organizationId: organization_id } : { token }),
       heartbeatInterval: 5000,
       reconnectMaxDelay: 5000,
@@ -74,7 +78,11 @@ function Page({ place, go, hasToken, signIn }: PageProps): ReactNode {
     },
     [go],
   );
-  const isRefused = connection.connectionStatus === 'error' && isAboutIdentity(connection.error);
+  const refusal = useAccess(place);
+  const isElsewhere = connection.organizationId !== null && connection.organizationId !== organization_id;
+  const isUnknown = connection.connectionStatus === 'error' && isAboutIdentity(connection.error);
+  // Who wants tokens of clients wants keys at the API.
+  const wantsKey = hasToken || isUnknown || refusal !== undefined || keyProblem !== undefined || apiKey !== undefined;
   return (
     <>
       <a className="skip" href="#board">
@@ -96,14 +104,14 @@ function Page({ place, go, hasToken, signIn }: PageProps): ReactNode {
         >
           Places
         </button>
+        <Toasts toast={toasts.shown} dismiss={toasts.dismiss} />
         <div className="tools">
           <label className="switch">
             {/* biome-ignore lint/a11y/useAriaPropsForRole: a checkbox says by itself whether it is checked */}
             <input type="checkbox" role="switch" checked={isDemo} onChange={(e) => setDemo(e.target.checked)} />
-            <span className="track" aria-hidden="true" />
             Demo feed
           </label>
-          <Connection />
+          <Connection refusal={refusal} />
         </div>
       </header>
       <div className="columns">
@@ -114,47 +122,79 @@ function Page({ place, go, hasToken, signIn }: PageProps): ReactNode {
           board={board}
           isDemo={isDemo}
           apiKey={apiKey}
-          // Who wants tokens of clients wants keys at the API.
-          isApiOpen={!hasToken && !isRefused}
+          isApiOpen={!wantsKey}
         />
         <main id="board" tabIndex={-1}>
           <div className="heading">
             <h1>{label(place)}</h1>
-            <p>
-              {board.updates === 0
-                ? 'Waiting for the first update'
-                : summary.sources > 1
-                  ? `Combined from ${summary.sources} places beneath`
-                  : 'As published'}
-            </p>
+            <p>{board.updates === 0 ? 'Waiting for the first update' : originOf(summary)}</p>
           </div>
-          {isRefused && (
+          {isUnknown && (
             <SecretForm
               title="The server wants to know who you are"
               reason={connection.error?.message}
               name="Token"
-              hint="orgcast gen-token makes one. It stays in the memory of this page."
+              hint={tokenHint(organization_id)}
               action="Sign in"
               submit={signIn}
             />
+          )}
+          {refusal?.isWhole && (
+            <SecretForm
+              title={`${hasToken ? 'Your token' : 'What you may see'} does not reach ${label(place)}`}
+              reason={isElsewhere ? undefined : refusal.message}
+              name="Another token"
+              hint={tokenHint(organization_id)}
+              action="Sign in"
+              submit={signIn}
+            >
+              {isElsewhere && (
+                <p role="alert">
+                  You are signed in for the organization <b>{connection.organizationId}</b>, and this page shows{' '}
+                  <b>{organization_id}</b>.{' '}
+                  <button
+                    type="button"
+                    className="link"
+                    onClick={() => choose({ organization_id: connection.organizationId ?? organization_id })}
+                  >
+                    Show {connection.organizationId}
+                  </button>
+                </p>
+              )}
+            </SecretForm>
+          )}
+          {refusal && !refusal.isWhole && (
+            <section className="card notice" aria-label="Not everything may be shown">
+              <p role="alert">
+                Not shown here: {refusal.channels.join(', ')}. <Words text={`The server says: ${refusal.message}.`} />
+              </p>
+            </section>
           )}
           {keyProblem !== undefined && (
             <SecretForm
               title="The demo feed needs an API key"
               reason={keyProblem}
               name="API key"
-              hint="Its scope is broadcast. It stays in the memory of this page."
+              hint={`\`orgcast gen-key --organization ${organization_id}\` makes one, and the lines for the server’s configuration. It stays in the memory of this page.`}
               action="Start the demo feed"
               submit={enterKey}
             />
           )}
-          {board.updates === 0 && !isRefused && keyProblem === undefined && (
-            <Empty place={place} isDemo={isDemo} startDemo={() => setDemo(true)} />
+          {board.updates === 0 && !isUnknown && !refusal?.isWhole && keyProblem === undefined && (
+            <Empty place={place} isDemo={isDemo} wantsKey={wantsKey} startDemo={() => setDemo(true)} />
           )}
           <Tiles summary={summary} />
           <div className="charts">
-            <Chart title="Utilization" unit="%" points={history} series="utilization" reference="target" />
-            <Chart title="Backlog" unit="items" points={history} series="backlog" />
+            <Chart
+              title="Utilization"
+              unit="%"
+              now={summary.utilization}
+              digits={1}
+              points={history}
+              series="utilization"
+              reference="target"
+            />
+            <Chart title="Backlog" unit="items" now={summary.backlog} digits={0} points={history} series="backlog" />
           </div>
           <div className="pair">
             <Attendance attendance={summary.attendance} />
@@ -163,9 +203,19 @@ function Page({ place, go, hasToken, signIn }: PageProps): ReactNode {
           <Breakdown board={board} place={place} go={choose} />
         </main>
       </div>
-      <Toasts toasts={toasts.shown} dismiss={toasts.dismiss} />
     </>
   );
+}
+
+function tokenHint(organization: string): string {
+  return `On the server, \`orgcast gen-token --user me --organization ${organization}\` prints one that holds for an hour. It stays in the memory of this page.`;
+}
+
+function originOf({ isOwn, beneath }: Summary): string {
+  if (beneath === 0) return 'As published';
+  const places = beneath === 1 ? 'one place beneath' : `${beneath} places beneath`;
+  if (isOwn) return `As published, and what that leaves open from ${places}`;
+  return beneath === 1 ? `From ${places}` : `Combined from ${places}`;
 }
 
 function isAboutIdentity(error: OrgcastError | null): boolean {

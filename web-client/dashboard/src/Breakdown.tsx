@@ -1,8 +1,9 @@
 import type { ReactNode } from 'react';
 
-import { type Board, number, riskOf, rowsWithin } from './board.js';
+import { type Board, placesWithin } from './board.js';
+import { format } from './format.js';
 import { labelWithin, type Place } from './places.js';
-import { format, toneOf } from './Tiles.js';
+import { toneOf } from './Tiles.js';
 
 interface BreakdownProps {
   board: Board;
@@ -12,7 +13,7 @@ interface BreakdownProps {
 
 /** The places beneath, side by side. */
 export function Breakdown({ board, place, go }: BreakdownProps): ReactNode {
-  const rows = rowsWithin(board, place);
+  const rows = placesWithin(board, place);
   if (rows.length === 0) return null;
   return (
     <section className="card" aria-labelledby="breakdown-title">
@@ -24,15 +25,14 @@ export function Breakdown({ board, place, go }: BreakdownProps): ReactNode {
             <tr>
               <th scope="col">Place</th>
               <th scope="col">Health</th>
+              <th scope="col">Risk</th>
               <th scope="col">Utilization</th>
               <th scope="col">Backlog</th>
-              <th scope="col">Risk</th>
             </tr>
           </thead>
           <tbody>
-            {rows.map(({ key, place: beneath, kpi, backlog }) => {
-              const health = number(kpi?.health_score);
-              const utilization = number(kpi?.utilization?.current_utilization);
+            {rows.map(({ key, place: beneath, summary }) => {
+              const { health, utilization, backlog, risk } = summary;
               return (
                 <tr key={key}>
                   <th scope="row">
@@ -43,9 +43,9 @@ export function Breakdown({ board, place, go }: BreakdownProps): ReactNode {
                   <td data-tone={toneOf(health, 75, 50)}>
                     <i aria-hidden="true" /> {format(health)}
                   </td>
+                  <td className="word">{risk ?? '–'}</td>
                   <td>{utilization === undefined ? '–' : `${format(utilization, 1)} %`}</td>
-                  <td>{format(number(backlog?.total_items))}</td>
-                  <td className="word">{riskOf(kpi) ?? '–'}</td>
+                  <td>{format(backlog)}</td>
                 </tr>
               );
             })}

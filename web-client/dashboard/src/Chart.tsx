@@ -1,7 +1,7 @@
 import { type ReactNode, useEffect, useRef, useState } from 'react';
 import uPlot from 'uplot';
 
-import { format } from './Tiles.js';
+import { clock, format } from './format.js';
 import type { Point } from './use-board.js';
 
 type Series = 'utilization' | 'backlog' | 'target';
@@ -9,6 +9,9 @@ type Series = 'utilization' | 'backlog' | 'target';
 interface ChartProps {
   title: string;
   unit: string;
+  /** What the key figure beside it says. */
+  now: number | undefined;
+  digits: number;
   points: readonly Point[];
   series: Series;
   /** A second line to compare with. */
@@ -18,7 +21,7 @@ interface ChartProps {
 /** The window that is shown at least, in seconds: a chart that has just begun does not race. */
 const LEAST_S = 30;
 
-export function Chart({ title, unit, points, series, reference }: ChartProps): ReactNode {
+export function Chart({ title, unit, now, digits, points, series, reference }: ChartProps): ReactNode {
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot>(undefined);
   const scheme = useScheme();
@@ -45,12 +48,11 @@ export function Chart({ title, unit, points, series, reference }: ChartProps): R
   }, [points, series, reference, scheme]);
 
   const values = points.map((point) => point[series]).filter((value) => value !== null);
-  const last = values.at(-1);
   return (
     <section className="card chart" aria-label={`${title} over time`}>
       <h2>
         {title}
-        <span className="now">{last === undefined ? '–' : `${format(last, 1)} ${unit}`}</span>
+        <span className="now">{now === undefined ? '–' : `${format(now, digits)} ${unit}`}</span>
       </h2>
       <div
         className="plot"
@@ -58,18 +60,18 @@ export function Chart({ title, unit, points, series, reference }: ChartProps): R
         data-points={points.length}
         ref={box}
         role="img"
-        aria-label={describe(title, unit, values)}
+        aria-label={describe(title, unit, digits, values)}
       />
       {points.length < 2 && <p className="quiet over">Drawn from the second update on</p>}
     </section>
   );
 }
 
-function describe(title: string, unit: string, values: number[]): string {
+function describe(title: string, unit: string, digits: number, values: number[]): string {
   const last = values.at(-1);
   if (last === undefined) return `${title}: nothing yet`;
   const [least, most] = [Math.min(...values), Math.max(...values)];
-  return `${title}: now ${format(last, 1)} ${unit}, between ${format(least, 1)} and ${format(most, 1)}`;
+  return `${title}: now ${format(last, digits)} ${unit}, between ${format(least, digits)} and ${format(most, digits)}`;
 }
 
 function optionsOf(element: HTMLElement, unit: string, hasReference: boolean): uPlot.Options {
@@ -99,7 +101,7 @@ function optionsOf(element: HTMLElement, unit: string, hasReference: boolean): u
         grid: { show: false },
         size: 26,
         space: 80,
-        values: (_plot, ticks) => ticks.map((at) => new Date(at * 1000).toLocaleTimeString([], TIME)),
+        values: (_plot, ticks) => ticks.map((at) => clock(at * 1000)),
       },
       { ...axis, grid: { stroke: colour('--line'), width: 1 }, size: 40, splits: undefined },
     ] as uPlot.Axis[],
@@ -118,8 +120,6 @@ function optionsOf(element: HTMLElement, unit: string, hasReference: boolean): u
     ],
   };
 }
-
-const TIME = { hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false } as const;
 
 /** Light or dark: the colours of a canvas do not change by themselves. */
 function useScheme(): 'light' | 'dark' {

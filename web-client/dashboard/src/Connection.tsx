@@ -1,20 +1,30 @@
 import { useWebSocketContext } from '@orgcast/client/react';
 import { type FormEvent, type ReactNode, useState } from 'react';
 
+import type { Refusal } from './use-access.js';
+import { Words } from './Words.js';
+
 /** Live is said when the subscriptions are in place too, not as soon as there is a socket. */
-export function Connection(): ReactNode {
+export function Connection({ refusal }: { refusal: Refusal | undefined }): ReactNode {
   const { connectionStatus, isLive, transport, latency, error, reconnect, reconnectAttempts } = useWebSocketContext();
-  const status = connectionStatus === 'connected' && !isLive ? 'connecting' : connectionStatus;
+  const isRefused = isLive && refusal?.isWhole === true;
+  const status = isRefused ? 'refused' : connectionStatus === 'connected' && !isLive ? 'connecting' : connectionStatus;
   const text = {
     connected: 'Live',
     connecting: 'Connecting',
     reconnecting: 'Reconnecting',
     disconnected: 'Offline',
     error: 'Connection failed',
+    refused: 'Refused',
   }[status];
   const isDown = status === 'error' || status === 'disconnected';
   return (
-    <div className="connection" data-testid="connection" data-status={isLive ? 'live' : status} title={error?.message}>
+    <div
+      className="connection"
+      data-testid="connection"
+      data-status={isLive && !isRefused ? 'live' : status}
+      title={refusal?.message ?? error?.message}
+    >
       <span role="status">
         <span className="dot" aria-hidden="true" />
         {text}
@@ -40,12 +50,14 @@ interface SecretFormProps {
   reason: string | undefined;
   name: string;
   hint: string;
+  /** Another way out. */
+  children?: ReactNode;
   action: string;
   submit: (secret: string) => void;
 }
 
 /** For servers that do not believe everybody. What is entered stays in the memory of this page. */
-export function SecretForm({ title, reason, name, hint, action, submit }: SecretFormProps): ReactNode {
+export function SecretForm({ title, reason, name, hint, action, submit, children }: SecretFormProps): ReactNode {
   const [secret, setSecret] = useState('');
   const send = (event: FormEvent) => {
     event.preventDefault();
@@ -54,8 +66,15 @@ export function SecretForm({ title, reason, name, hint, action, submit }: Secret
   return (
     <form className="card notice" onSubmit={send} aria-label={title}>
       <h2>{title}</h2>
-      {reason && <p role="alert">{reason}</p>}
-      <p>{hint}</p>
+      {reason && (
+        <p role="alert">
+          <Words text={sentence(reason)} />
+        </p>
+      )}
+      {children}
+      <p>
+        <Words text={hint} />
+      </p>
       <div className="row">
         <label>
           {name}
@@ -73,4 +92,8 @@ export function SecretForm({ title, reason, name, hint, action, submit }: Secret
       </div>
     </form>
   );
+}
+
+function sentence(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? '' : '.'}`;
 }

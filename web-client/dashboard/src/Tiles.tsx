@@ -1,6 +1,7 @@
 import type { ReactNode } from 'react';
 
 import { rank, type Summary } from './board.js';
+import { format } from './format.js';
 
 type Tone = 'good' | 'fair' | 'bad' | 'none';
 
@@ -37,7 +38,7 @@ function Tile({ id, name, value, unit, note, tone, share }: TileProps): ReactNod
 
 export function Tiles({ summary }: { summary: Summary }): ReactNode {
   const { health, utilization, target, gap, risk, backlog, oldest } = summary;
-  const riskNote = summary.sources > 1 ? `Highest of ${summary.sources}` : 'As published';
+  const riskNote = summary.beneath > 1 ? `Highest of ${summary.beneath}` : 'As published';
   return (
     <section aria-label="Key figures">
       <dl className="tiles">
@@ -53,7 +54,7 @@ export function Tiles({ summary }: { summary: Summary }): ReactNode {
           id="utilization"
           name="Utilization"
           value={format(utilization, 1)}
-          unit="%"
+          unit=" %"
           note={target === undefined ? 'of working time' : `Target ${format(target)} %`}
           tone={utilization === undefined ? 'none' : utilization > 92 ? 'bad' : utilization > 85 ? 'fair' : 'good'}
           share={utilization === undefined ? undefined : utilization / 100}
@@ -85,11 +86,6 @@ export function Tiles({ summary }: { summary: Summary }): ReactNode {
       </dl>
     </section>
   );
-}
-
-export function format(value: number | undefined, digits = 0): string {
-  if (value === undefined) return '–';
-  return value.toLocaleString('en', { maximumFractionDigits: digits });
 }
 
 export function toneOf(value: number | undefined, good: number, fair: number): Tone {

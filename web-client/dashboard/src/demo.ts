@@ -23,12 +23,11 @@ export function demoPlaces(organization_id: string): Place[] {
   return QUEUES.map(({ department_id, queue_name }) => ({ organization_id, department_id, queue_name }));
 }
 
-const RULES = [
-  ['Backlog above forecast', 'high', 'The backlog grows faster than it is worked off.'],
-  ['Utilization above target', 'medium', 'Agents have been over their target for ten minutes.'],
-  ['Late arrivals', 'low', 'Two people have not checked in for their shift.'],
-  ['SLA at risk', 'critical', 'The oldest item reaches its limit in five minutes.'],
-] as const;
+/** Percent of their time that agents should be busy. */
+const TARGET = 80;
+
+/** A backlog above it is worth an alert. */
+const MOST_ITEMS = 40;
 
 const TICK_MS = 1000;
 
@@ -53,8 +52,7 @@ interface DemoOptions {
 
 /** Publishes for an organization until the function it gives is called. */
 export function startDemo({ server, organization_id, apiKey, failed }: DemoOptions): () => void {
-  const queues = QUEUES.map((queue) => ({ ...queue }));
-  let ticks = 0;
+  const nextRound = makeFeed();
   let isOver = false;
 
   const post = async (route: string, body: object) => {
@@ -70,20 +68,9 @@ export function startDemo({ server, organization_id, apiKey, failed }: DemoOptio
   };
 
   const tick = async () => {
-    const posts: Promise<void>[] = [];
-    for (const queue of queues) {
-      const at = { department_id: queue.department_id, queue_name: queue.queue_name };
-      step(queue, ticks);
-      posts.push(post('kpi', { ...at, ...kpiOf(queue) }), post('backlog', { ...at, ...backlogOf(queue) }));
-      if (ticks % 3 === 0) posts.push(post('attendance', { ...at, ...attendanceOf(queue) }));
-    }
-    if (ticks % 14 === 4) {
-      const [rule_name, severity, message] = pickOne(RULES);
-      const { department_id, queue_name } = pickOne(queues);
-      posts.push(post('alert', { department_id, queue_name, rule_name, severity, message }));
-    }
-    ticks += 1;
-    await Promise.all(posts);
+    const { values, alert } = nextRound();
+    await Promise.all(values.map(([route, body]) => post(route, body)));
+    if (alert) await post('alert', alert);
   };
 
   let timer: ReturnType<typeof setTimeout>;
@@ -107,29 +94,86 @@ export function startDemo({ server, organization_id, apiKey, failed }: DemoOptio
   };
 }
 
-function step(queue: Queue, tick: number): void {
-  const wave = Math.sin((tick + queue.scheduled * 9) / 17);
+interface Round {
+  values: [route: 'kpi' | 'backlog' | 'attendance', body: object][];
+  /** Of the values that are there now; to be published after them. */
+  alert: (Alarm & Pick<Queue, 'department_id' | 'queue_name'>) | undefined;
+}
+
+/** What is published, round after round. */
+export function makeFeed(): () => Round {
+  const queues = QUEUES.map((queue) => ({ ...queue, late: 0 }));
+  let rounds = 0;
+  return () => {
+    const values: Round['values'] = [];
+    const alarms: Round['alert'][] = [];
+    for (const queue of queues) {
+      const at = { department_id: queue.department_id, queue_name: queue.queue_name };
+      step(queue, rounds);
+      const kpi = kpiOf(queue);
+      const backlog = backlogOf(queue);
+      values.push(['kpi', { ...at, ...kpi }], ['backlog', { ...at, ...backlog }]);
+      if (rounds % 3 === 0) {
+        const attendance = attendanceOf(queue);
+        queue.late = attendance.late;
+        values.push(['attendance', { ...at, ...attendance }]);
+      }
+      alarms.push(...alarmsOf(kpi, backlog, queue.late).map((alarm) => ({ ...at, ...alarm })));
+    }
+    const alert = rounds % 14 === 4 ? pickOne(alarms) : undefined;
+    rounds += 1;
+    return { values, alert };
+  };
+}
+
+interface Alarm {
+  rule_name: string;
+  severity: string;
+  message: string;
+}
+
+/** What the values give cause for. */
+function alarmsOf(kpi: ReturnType<typeof kpiOf>, backlog: ReturnType<typeof backlogOf>, late: number): Alarm[] {
+  const alarms: Alarm[] = [];
+  const add = (rule_name: string, severity: string, message: string) => alarms.push({ rule_name, severity, message });
+  const { current_utilization } = kpi.utilization;
+  const { total_items, oldest_item_minutes } = backlog;
+  const { level } = kpi.sla_risk;
+  if (current_utilization > TARGET) {
+    add('Utilization above target', 'medium', `Agents are at ${current_utilization} %, their target is ${TARGET} %.`);
+  }
+  if (total_items > MOST_ITEMS) {
+    add('Backlog above plan', 'medium', `${total_items} items wait, ${MOST_ITEMS} are planned for.`);
+  }
+  if (level === 'high' || level === 'critical') {
+    add('SLA at risk', level, `${total_items} items wait, the oldest for ${oldest_item_minutes} min.`);
+  }
+  if (late > 0) add('Late arrivals', 'low', `Late for their shift: ${late}.`);
+  return alarms;
+}
+
+function step(queue: Queue, round: number): void {
+  const wave = Math.sin((round + queue.scheduled * 9) / 17);
   queue.utilization = clamp(queue.utilization + wave * 0.9 + noise(2.4), 38, 99);
   queue.backlog = clamp(queue.backlog + (queue.utilization - 74) / 14 + noise(3), 0, 160);
   queue.oldest = clamp(queue.oldest + noise(1.6) + (queue.backlog > 40 ? 0.3 : -0.2), 1, 55);
 }
 
-function kpiOf(queue: Queue): object {
-  const headcount_gap = Math.round(((queue.utilization - 80) / 100) * queue.scheduled);
+function kpiOf(queue: Queue) {
   const load = queue.utilization / 2 + queue.backlog / 4 + queue.oldest / 2;
   return {
-    utilization: { current_utilization: round(queue.utilization), target_utilization: 80 },
-    headcount_gap,
+    utilization: { current_utilization: tenths(queue.utilization), target_utilization: TARGET },
+    headcount_gap: Math.round(((queue.utilization - TARGET) / 100) * queue.scheduled),
     sla_risk: { level: load > 72 ? 'critical' : load > 60 ? 'high' : load > 48 ? 'medium' : 'low' },
     health_score: Math.round(clamp(118 - load, 5, 99)),
   };
 }
 
-function backlogOf(queue: Queue): object {
+function backlogOf(queue: Queue) {
   return { total_items: Math.round(queue.backlog), oldest_item_minutes: Math.round(queue.oldest) };
 }
 
-function attendanceOf({ scheduled }: Queue): object {
+function attendanceOf({ scheduled }: Queue) {
   const absent = Math.round(Math.random() * 1.4);
   const late = Math.round(Math.random() * 1.8);
   const on_break = Math.round(scheduled * (0.06 + Math.random() * 0.1));
@@ -144,10 +188,10 @@ function clamp(value: number, least: number, most: number): number {
   return Math.min(most, Math.max(least, value));
 }
 
-function round(value: number): number {
+function tenths(value: number): number {
   return Math.round(value * 10) / 10;
 }
 
-function pickOne<T>(of: readonly T[]): T {
-  return of[Math.floor(Math.random() * of.length)] as T;
+function pickOne<T>(of: readonly T[]): T | undefined {
+  return of[Math.floor(Math.random() * of.length)];
 }

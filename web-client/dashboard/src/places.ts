@@ -21,6 +21,17 @@ export function keyOf(place: Place): string {
   return JSON.stringify(LEVELS.map((level) => place[level] ?? null));
 }
 
+/** The keys of all places that something at a place is also in, but its own. */
+export function keysAbove(place: Place): string[] {
+  const { organization_id, department_id, queue_name } = place;
+  const above: Place[] = [];
+  if (department_id !== undefined || queue_name !== undefined) above.push({ organization_id });
+  if (department_id !== undefined && queue_name !== undefined) {
+    above.push({ organization_id, department_id }, { organization_id, queue_name });
+  }
+  return above.map(keyOf);
+}
+
 /** Only the ids, and of those only the ones that are there. */
 export function toPlace(from: {
   organization_id?: unknown;

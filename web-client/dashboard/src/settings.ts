@@ -7,6 +7,9 @@ const query = new URLSearchParams(location.search);
 /** Another server than the one that serves this page, without a slash at the end. */
 export const server = (query.get('server') ?? location.origin).replace(/\/$/, '');
 
+/** Where it lets clients in, if not at its default. */
+export const path = query.get('path') ?? '/ws';
+
 /** The organization of the example that the server prints when it starts. */
 const FIRST: Place = { organization_id: 'org_123' };
 

@@ -1,10 +1,21 @@
 import { useWebSocketEvent } from '@orgcast/client/react';
-import { useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
+import { useLayoutEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
 
 import { FrameValue } from '../../src/react/frame.js';
 import type { Toast } from './Alerts.js';
-import { type Board, EMPTY, type Part, type Payload, type Summary, summarize, withAlert, withUpdate } from './board.js';
-import { keyOf, labelWithin, type Place, placeOf } from './places.js';
+import {
+  type Board,
+  EMPTY,
+  type Part,
+  type Payload,
+  type Summary,
+  summarize,
+  withAlert,
+  withNotice,
+  withUpdate,
+  wordsOf,
+} from './board.js';
+import { isWithin, keyOf, labelWithin, type Place, placeOf } from './places.js';
 
 export interface Point {
   /** Seconds since 1970. */
@@ -18,6 +29,17 @@ const POINTS_KEPT = 900;
 
 /** No denser than this: a burst is one point. */
 const SPACING_S = 0.5;
+
+/** Events that tell people something, beside alerts. */
+const NOTICES: ReadonlySet<string> = new Set([
+  'notification',
+  'notification:new',
+  'GENERAL_NOTIFICATION',
+  'system:notification',
+  'system.notification',
+  'system:broadcast',
+  'system:maintenance',
+]);
 
 /** What is published at a place and beneath it, from the moment it was chosen. */
 export function useBoard(
@@ -38,12 +60,22 @@ export function useBoard(
       toast({
         id,
         severity: alert.severity,
-        title: alert.rule_name,
-        text: alert.message ?? labelWithin(placeOf(alert, place), place),
+        title: 'Alert',
+        ...wordsOf(alert),
+        text: wordsOf(alert)?.text ?? labelWithin(placeOf(alert, place), place),
       });
     },
     place,
   );
+  // Their channel is that of the page, or they have none; those that go to everybody name no place.
+  useWebSocketEvent('*', (payload, { id, event }) => {
+    const said = NOTICES.has(event) ? wordsOf(payload) : undefined;
+    if (!said) return;
+    const at = placeOf(payload !== null && typeof payload === 'object' ? payload : {}, place);
+    if (!isWithin(at, place) && !isWithin(place, at)) return;
+    value.change((board) => withNotice(board, id, said, at));
+    toast({ id, severity: 'notice', title: said.title, text: said.text ?? '' });
+  });
   const board = useSyncExternalStore(value.watch, value.get);
   const summary = useMemo(() => summarize(board, place), [board, place]);
   return { board, summary, history: useHistory(key, board, summary) };
@@ -52,7 +84,8 @@ export function useBoard(
 function useHistory(key: string, board: Board, summary: Summary): readonly Point[] {
   const [history, setHistory] = useState<readonly Point[]>([]);
   const shownFor = useRef(key);
-  useEffect(() => {
+  // Before it is painted: the chart and the key figures show one moment.
+  useLayoutEffect(() => {
     const isOther = shownFor.current !== key;
     shownFor.current = key;
     if (isOther) setHistory([]);

@@ -59,6 +59,8 @@ export interface UseWebSocketResult extends WebSocketActions {
   latency: number | null;
   transport: ConnectionState['transport'];
   connectionId: string | null;
+  /** Of whom the server has authenticated. */
+  organizationId: string | null;
   reconnectAttempts: number;
   /** The last event, at most one a frame. A component that reads it hears all of the organization. */
   lastMessage: Message | null;
@@ -103,6 +105,7 @@ function useConnection(options: UseWebSocketOptions): UseWebSocketResult {
       latency: state.latency,
       transport: state.transport,
       connectionId: state.connectionId,
+      organizationId: state.organizationId,
       reconnectAttempts: state.reconnectAttempts,
       get lastMessage() {
         return messages.read();

@@ -171,7 +171,7 @@ it('moves to another organization and leaves the first', async () => {
   const other = newOrganization();
   await page.getByRole('textbox', { name: 'Organization' }).fill(other);
   await page.getByRole('button', { name: 'Show', exact: true }).click();
-  await until(async () => (await server.connections(other))[0]?.subscriptions.length === 4, 'the new subscriptions');
+  await until(async () => (await server.connections(other))[0]?.subscriptions.length === 5, 'the new subscriptions');
   expect(await server.connections(other)).toHaveLength(1);
   expect(await server.connections(organization_id)).toEqual([]);
   await status('live');
@@ -189,7 +189,7 @@ it('survives a restart of the server without a reload', async () => {
   await own.broadcast('/kpi', { organization_id, queue_name: 'q', ...KPI });
   await shows('health', '85');
   const wanted = (await own.connections(organization_id))[0]?.subscriptions;
-  expect(wanted).toHaveLength(4);
+  expect(wanted).toHaveLength(5);
   await own.stop();
   await status('reconnecting');
   await page.screenshot({ path: join(ARTIFACTS, 'reconnecting.png') });
@@ -201,6 +201,13 @@ it('survives a restart of the server without a reload', async () => {
   expect(await page.evaluate(() => 'sameDocument' in window)).toBe(true);
   // The browser itself writes down every request that finds nobody.
   expect(complaints.filter((text) => !/ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY/.test(text))).toEqual([]);
+  await own.stop();
+});
+
+it('finds a server whose clients connect at another path', async () => {
+  const own = await TestServer.startAsShipped('--path', '/socket.io');
+  const { status } = await visit({ at: own, query: { path: '/socket.io' } });
+  await status('live');
   await own.stop();
 });
 
@@ -254,9 +261,10 @@ it('asks for a token and an API key where the server wants them, and keeps neith
   await signIn.getByRole('button', { name: 'Sign in' }).click();
   await status('live');
 
+  await page.getByText(`-H 'X-API-Key: ock_…'`).waitFor();
   await page.getByText('Demo feed', { exact: true }).click();
   const wanted = page.getByRole('form', { name: 'The demo feed needs an API key' });
-  await wanted.getByText(/an API key is needed/).waitFor();
+  await wanted.getByText(/API key is needed/).waitFor();
   expect(await page.getByRole('switch', { name: 'Demo feed' }).isChecked()).toBe(false);
   expect(await seriousProblems(page)).toEqual([]);
   await page.screenshot({ path: join(ARTIFACTS, 'api-key.png') });
@@ -278,6 +286,69 @@ it('asks for a token and an API key where the server wants them, and keeps neith
   await own.stop();
 });
 
+it('goes on with the queues after a single event of the organization', async () => {
+  const { page, organization_id, status, shows } = await visit({ before: (page) => page.clock.install() });
+  await status('live');
+  await server.broadcast('/kpi', { organization_id, ...KPI });
+  await server.broadcast('/attendance', { organization_id, present: 5 });
+  await shows('health', '85');
+  expect(await page.getByTestId('present').locator('..').textContent()).toBe('5 present');
+  await page.clock.fastForward(16_000);
+  const at = { organization_id, department_id: 'service', queue_name: 'support' };
+  await server.broadcast('/kpi', { ...at, ...KPI, health_score: 40 });
+  await shows('health', '40');
+  await page.getByText('From one place beneath').waitFor();
+});
+
+it('shows what is said to people: alerts with nothing but a message, notifications, maintenance', async () => {
+  const { page, organization_id, status } = await visit({ query: { queue_name: 'support' } });
+  await status('live');
+  const at = { organization_id, queue_name: 'support' };
+  const listed = (text: string) => page.locator('.alerts').getByText(text, { exact: true }).waitFor();
+  await server.broadcast('/alert', { ...at, message: 'Only a message' });
+  await listed('Only a message');
+  await server.event('notification', organization_id, { title: 'Lunch', body: 'is ready' });
+  await listed('is ready');
+  await server.broadcast('', { title: 'To everyone', body: 'is said this' });
+  await listed('To everyone');
+  await server.event('system:maintenance', organization_id, { message: 'Back at noon' });
+  await listed('Back at noon');
+  // It says nothing to people, and not here.
+  await server.event('notification', organization_id, { widgetId: 'w', data: {}, timestamp: 1 });
+  await server.event('notification', organization_id, { title: 'Elsewhere', queue_name: 'billing' });
+  await server.event('notification', organization_id, { title: 'The last' });
+  await listed('The last');
+  expect(await page.locator('.alerts li').count()).toBe(5);
+  await page.locator('.toast').getByText('The last').waitFor();
+  await page.getByRole('button', { name: 'Dismiss The last' }).click();
+  await page.locator('.toast').waitFor({ state: 'detached' });
+});
+
+it('says whose a token is that does not reach the place in view', async () => {
+  const secret = 'a secret of at least thirty-two bytes';
+  const [mine, other] = [newOrganization(), newOrganization()];
+  const own = await TestServer.startAsShipped('--auth.jwt-secret', secret);
+  const token = (...grants: string[]) =>
+    output('gen-token', '--user', 'u', '--organization', mine, '--auth.jwt-secret', secret, ...grants);
+  const { page, status } = await visit({ at: own, query: { organization_id: other } });
+  const signIn = page.getByRole('form', { name: 'The server wants to know who you are' });
+  await signIn.getByLabel('Token').fill('hello');
+  await signIn.getByRole('button', { name: 'Sign in' }).click();
+  await signIn.getByText('three parts with dots').waitFor();
+  expect(await signIn.textContent()).not.toContain('`');
+  await signIn.getByLabel('Token').fill(await token());
+  await signIn.getByRole('button', { name: 'Sign in' }).click();
+  await status('refused');
+  await page.getByText(`You are signed in for the organization ${mine}`).waitFor();
+  expect(await page.getByText('Nothing has been published').count()).toBe(0);
+  expect(await seriousProblems(page)).toEqual([]);
+  await page.screenshot({ path: join(ARTIFACTS, 'refused.png') });
+  await page.getByRole('button', { name: `Show ${mine}` }).click();
+  await status('live');
+  await page.getByText('Nothing has been published').waitFor();
+  await own.stop();
+});
+
 it.each([
   ['dark', { colorScheme: 'dark' }],
   ['phone', { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true }],
@@ -289,13 +360,16 @@ it.each([
   const { page, complaints, status } = await visit({ context });
   await status('live');
   expect(await seriousProblems(page)).toEqual([]);
-  await page.getByRole('switch', { name: 'Demo feed' }).check({ force: true });
+  await page.getByRole('switch', { name: 'Demo feed' }).check();
   await page.locator('.toast').first().waitFor();
   await drawn(page);
   await page.screenshot({ path: join(ARTIFACTS, `${name}.png`), fullPage: true });
   expect(await seriousProblems(page)).toEqual([]);
   const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
   expect(overflow).toBeLessThanOrEqual(0);
+  // Every column of the table is in sight, and no toast over any of it.
+  expect(await page.locator('.scroll').evaluate((it) => it.scrollWidth - it.clientWidth)).toBeLessThanOrEqual(0);
+  expect(await page.locator('.top .toasts').count()).toBe(1);
   const menu = page.getByRole('button', { name: 'Places' });
   if (await menu.isVisible()) {
     await menu.click();

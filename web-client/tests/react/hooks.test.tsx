@@ -184,7 +184,7 @@ describe('useWebSocket', () => {
       );
     await refused('a token is needed');
     rerender({ token: 'nonsense' });
-    await refused('header.claims.signature');
+    await refused('this is no token');
     rerender({ token: token.trim() });
     await waitFor(() => expect(result.current.isLive).toBe(true));
     unmount();
