@@ -202,9 +202,10 @@ async fn publish(
     let (publication, wait_ms) = read?;
     let event = publication.event.clone();
     let receipt = app.hub.publish(publication).await?;
+    let plural = if receipt.recipients == 1 { "" } else { "s" };
     let mut answer = json!({
         "success": true,
-        "message": format!("{event} was sent to {} connections", receipt.recipients),
+        "message": format!("{event} was sent to {} connection{plural}", receipt.recipients),
         "message_id": receipt.message_id,
         "timestamp": receipt.timestamp,
         "recipients": receipt.recipients,
