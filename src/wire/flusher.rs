@@ -121,58 +121,27 @@ impl List {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use bytes::Bytes;
     use tokio::io::AsyncReadExt;
-    use tokio::net::{TcpListener, TcpStream};
+    use tokio::net::TcpStream;
 
     use super::*;
-    use crate::wire::inbound::{Verdict, Violation};
-    use crate::wire::link::{Class, LinkOptions, Pushed, Tap};
+    use crate::wire::link::{Class, LinkOptions, Pushed};
     use crate::wire::stream::Stream;
+    use crate::wire::testing::{OPTIONS, QuietTap, tcp_pair};
     use crate::wire::transport::Transport;
 
-    struct Counter(AtomicUsize);
-
-    impl Tap for Counter {
-        fn marker_passed(&self) {}
-        fn delivered(&self, _waited: Duration) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-        fn inspect(&self, _text: Option<&[u8]>) -> Verdict {
-            Verdict::Pass
-        }
-        fn violated(&self, _violation: Violation) -> Bytes {
-            Bytes::new()
-        }
-        fn sent(&self, _frames: &[u8]) {}
-        fn closed(&self) {}
-    }
-
-    const OPTIONS: LinkOptions = LinkOptions {
-        max_messages: 1000,
-        max_bytes: 1 << 20,
-        write_timeout: Duration::from_secs(10),
-        max_message_size: 1 << 20,
-        compression_threshold: None,
-    };
-
     /// A connection whose own task does nothing, and its client.
-    async fn connection(flusher: &Flusher) -> (Stream, Arc<Counter>, TcpStream) {
+    async fn connection(flusher: &Flusher) -> (Stream, Arc<QuietTap>, TcpStream) {
         connection_with(flusher, OPTIONS).await
     }
 
     async fn connection_with(
         flusher: &Flusher,
         options: LinkOptions,
-    ) -> (Stream, Arc<Counter>, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
-        let (server, _) = accepted.unwrap();
-        server.writable().await.unwrap();
-        let counter = Arc::new(Counter(AtomicUsize::new(0)));
+    ) -> (Stream, Arc<QuietTap>, TcpStream) {
+        let (server, client) = tcp_pair().await;
+        let counter = Arc::new(QuietTap::default());
         let tap = Arc::clone(&counter);
         let stream = Stream::new(
             Transport::Tcp(server),
@@ -182,7 +151,7 @@ mod tests {
             flusher,
             tap,
         );
-        (stream, counter, client.unwrap())
+        (stream, counter, client)
     }
 
     #[tokio::test]
@@ -205,7 +174,7 @@ mod tests {
             assert_eq!(heard, sent);
             assert_eq!(stream.link().waiting(), (0, 0));
             assert!(
-                counter.0.load(Ordering::Relaxed) > 90,
+                counter.delivered.load(Ordering::Relaxed) > 90,
                 "most of it was queued"
             );
         }

@@ -11,6 +11,8 @@ pub mod negotiation;
 mod outgoing;
 pub mod stream;
 mod tap;
+#[cfg(test)]
+pub mod testing;
 pub mod tls;
 pub mod transport;
 pub mod upgrade;

@@ -60,7 +60,7 @@ impl Outgoing {
     }
 
     /// Whether events follow each other so closely that they are better written several at once,
-    /// by the connection's own task.
+    /// by the task that goes through the list.
     pub fn is_in_a_burst(&mut self, class: Class, now: Instant) -> bool {
         if class == Class::Reply {
             return false;

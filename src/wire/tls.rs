@@ -138,32 +138,16 @@ mod tests {
     use super::*;
     use crate::wire::flusher::Flusher;
     use crate::wire::frame::{Opcode, server_frame};
-    use crate::wire::inbound::{Verdict, Violation};
-    use crate::wire::link::{Class, LinkOptions, Pushed, Tap};
+    use crate::wire::link::{Class, LinkOptions, Pushed};
     use crate::wire::stream::Stream;
+    use crate::wire::testing::{self, QuietTap};
     use crate::wire::transport::Transport;
-
-    struct NoTap;
-
-    impl Tap for NoTap {
-        fn marker_passed(&self) {}
-        fn delivered(&self, _waited: Duration) {}
-        fn inspect(&self, _text: Option<&[u8]>) -> Verdict {
-            Verdict::Pass
-        }
-        fn violated(&self, _violation: Violation) -> Bytes {
-            Bytes::new()
-        }
-        fn sent(&self, _frames: &[u8]) {}
-        fn closed(&self) {}
-    }
 
     const OPTIONS: LinkOptions = LinkOptions {
         max_messages: 10_000,
         max_bytes: 1 << 30,
         write_timeout: Duration::from_mins(10),
-        max_message_size: 1 << 20,
-        compression_threshold: None,
+        ..testing::OPTIONS
     };
 
     /// What a client reads once it is told how much to wait for.
@@ -235,7 +219,7 @@ mod tests {
             b"",
             OPTIONS,
             &flusher,
-            Arc::new(NoTap),
+            Arc::new(QuietTap::default()),
         );
         (stream, Reader { expect, read })
     }

@@ -469,16 +469,15 @@ mod tests {
 
     use bytes::Bytes;
     use tokio::io::AsyncReadExt;
-    use tokio::net::{TcpListener, TcpStream};
+    use tokio::net::TcpStream;
 
     use super::*;
     use crate::domain::event::{Catalogue, Event, MessageId, Priority};
     use crate::domain::time::UnixMillis;
     use crate::hub::outbound::Outbound;
     use crate::wire::flusher::Flusher;
-    use crate::wire::inbound::{Verdict, Violation};
-    use crate::wire::link::Tap;
     use crate::wire::stream::Stream;
+    use crate::wire::testing::{self, QuietTap};
     use crate::wire::transport::Transport;
 
     /// The library's queue: what is in it, and how much room it has.
@@ -536,27 +535,9 @@ mod tests {
         fn was_too_slow(&self) {}
     }
 
-    struct NoTap;
-
-    impl Tap for NoTap {
-        fn marker_passed(&self) {}
-        fn delivered(&self, _waited: Duration) {}
-        fn inspect(&self, _text: Option<&[u8]>) -> Verdict {
-            Verdict::Pass
-        }
-        fn violated(&self, _violation: Violation) -> Bytes {
-            Bytes::new()
-        }
-        fn sent(&self, _frames: &[u8]) {}
-        fn closed(&self) {}
-    }
-
     const OPTIONS: LinkOptions = LinkOptions {
         max_messages: 4,
-        max_bytes: 1 << 20,
-        write_timeout: Duration::from_secs(10),
-        max_message_size: 1 << 20,
-        compression_threshold: None,
+        ..testing::OPTIONS
     };
 
     fn event(payload: &str, priority: Priority, requires_ack: bool) -> Item {
@@ -584,11 +565,7 @@ mod tests {
 
     /// The link of a connection whose task runs, and its client.
     async fn connection() -> (Arc<Link>, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
-        let (server, _) = accepted.unwrap();
-        server.writable().await.unwrap();
+        let (server, client) = testing::tcp_pair().await;
         let transport = Transport::Tcp(server);
         let mut stream = Stream::new(
             transport,
@@ -596,11 +573,11 @@ mod tests {
             b"",
             OPTIONS,
             &Flusher::default(),
-            Arc::new(NoTap),
+            Arc::new(QuietTap::default()),
         );
         let link = Arc::clone(stream.link());
         tokio::spawn(async move { stream.read(&mut [0; 16]).await });
-        (link, client.unwrap())
+        (link, client)
     }
 
     /// The payloads of the next events that the client reads.
