@@ -141,13 +141,19 @@ fn with_tls(config: &mut Config, folder: &Path) {
     config.tls.key_file = folder.join("key.pem").to_string_lossy().into();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn clients_connect_over_tls_and_large_events_arrive_whole() {
+/// Runs a client, which may block, against a server with a certificate in this folder.
+async fn served(client: impl FnOnce(SocketAddr, CertificateDer<'static>, &Path) + Send + 'static) {
     let folder = tempfile::tempdir().unwrap();
     let certificate = certify(folder.path());
     let server = here(|config| with_tls(config, folder.path())).await;
     let address = server.address;
-    let client = tokio::task::spawn_blocking(move || {
+    let client = tokio::task::spawn_blocking(move || client(address, certificate, folder.path()));
+    client.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_connect_over_tls_and_large_events_arrive_whole() {
+    served(|address, certificate, _| {
         let path = "/ws?organization_id=a&user_id=u";
         // A frame right behind the handshake: it must not be lost.
         let ping = frame(0x81, br#"{"event":"ping","id":1}"#);
@@ -166,17 +172,13 @@ async fn clients_connect_over_tls_and_large_events_arrive_whole() {
             let event = until(&mut tls, &mut buffer, "notification");
             assert!(event.contains(&format!("\"{number}:xxx")) && event.len() > 200_000);
         }
-    });
-    client.await.unwrap();
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn over_tls_messages_are_compressed_both_ways_and_equal() {
-    let folder = tempfile::tempdir().unwrap();
-    let certificate = certify(folder.path());
-    let server = here(|config| with_tls(config, folder.path())).await;
-    let address = server.address;
-    let client = tokio::task::spawn_blocking(move || {
+    served(|address, certificate, _| {
         let path = "/ws?organization_id=a&user_id=u";
         let offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
         let (mut plain, head) = upgrade(address, &certificate, path, "", b"");
@@ -208,17 +210,13 @@ async fn over_tls_messages_are_compressed_both_ways_and_equal() {
         compressed.write_all(&frame(0xc1, &payload)).unwrap();
         let (is_compressed, pong) = message(&mut compressed, &mut buffer);
         assert!(is_compressed && pong.contains("again again"), "{pong}");
-    });
-    client.await.unwrap();
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_polling_session_moves_to_websocket_over_tls() {
-    let folder = tempfile::tempdir().unwrap();
-    let certificate = certify(folder.path());
-    let server = here(|config| with_tls(config, folder.path())).await;
-    let address = server.address;
-    let client = tokio::task::spawn_blocking(move || {
+    served(|address, certificate, _| {
         let path = "/ws/?EIO=4&transport=polling";
         let open = exchange(address, &certificate, "GET", path, "");
         let open: serde_json::Value = serde_json::from_str(&open[1..]).unwrap();
@@ -250,22 +248,18 @@ async fn a_polling_session_moves_to_websocket_over_tls() {
         }
         assert!(texts[0].1.contains("while it moved"), "{}", texts[0].1);
         assert!(texts[1].0 && texts[1].1.contains(&long));
-    });
-    client.await.unwrap();
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_certificate_is_used_and_a_broken_one_is_not() {
-    let folder = tempfile::tempdir().unwrap();
-    let first = certify(folder.path());
-    let server = here(|config| with_tls(config, folder.path())).await;
-    let address = server.address;
-    let client = tokio::task::spawn_blocking(move || {
+    served(|address, first, folder| {
         assert!(connect(address, &first).is_ok());
-        std::fs::write(folder.path().join("cert.pem"), "nonsense").unwrap();
+        std::fs::write(folder.join("cert.pem"), "nonsense").unwrap();
         std::thread::sleep(Duration::from_millis(2500));
         assert!(connect(address, &first).is_ok(), "the old one stays");
-        let second = certify(folder.path());
+        let second = certify(folder);
         let renewed = (0..100).any(|_| {
             std::thread::sleep(Duration::from_millis(100));
             connect(address, &second).is_ok()
@@ -280,6 +274,6 @@ async fn a_new_certificate_is_used_and_a_broken_one_is_not() {
         let mut answer = Vec::new();
         let _ = stranger.read_to_end(&mut answer);
         assert!(!answer.starts_with(b"HTTP"));
-    });
-    client.await.unwrap();
+    })
+    .await;
 }
