@@ -125,6 +125,8 @@ pub struct Config {
     pub drain_interval_ms: u64,
     /// Envelope of a plain WebSocket connection that has not yet shown which one it speaks.
     pub default_envelope: Envelope,
+    /// Arguments that Socket.IO handlers get: `auto`, `all`, `payload`.
+    pub socket_io_arguments: Arguments,
     /// Channel names beside the built-in ones.
     pub channels: Vec<String>,
     /// Event name to channel name, `""` for no channel; extends and overrides the built-in
@@ -182,6 +184,18 @@ pub enum Envelope {
     TypePayload,
 }
 
+/// What a Socket.IO handler gets beside an event's payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Arguments {
+    /// The meta for clients that look like JavaScript.
+    Auto,
+    /// The meta for all.
+    All,
+    /// Nothing.
+    Payload,
+}
+
 /// The shape of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -235,6 +249,7 @@ impl Default for Config {
             drain_batch_size: 100,
             drain_interval_ms: 100,
             default_envelope: Envelope::Event,
+            socket_io_arguments: Arguments::Auto,
             channels: Vec::new(),
             events: BTreeMap::new(),
             log: "info".to_owned(),

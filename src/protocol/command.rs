@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use super::members::{Members, object};
 use crate::domain::event::MessageId;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::identity::OrganizationId;
@@ -79,20 +80,6 @@ impl Verb {
             Self::Ack => Received::Ack,
             Self::Publish => Received::Publish,
         }
-    }
-}
-
-/// The object that a command needs.
-pub fn object(data: Option<Value>, event: &str) -> Result<Map<String, Value>, Fault> {
-    match data {
-        Some(Value::Object(object)) => Ok(object),
-        None | Some(Value::Null) => Err(Fault::invalid(format!(
-            "`{event}` needs an object as its data"
-        ))),
-        Some(other) => Err(Fault::invalid(format!(
-            "`{event}` needs an object as its data, not {}",
-            words::kind_of(&other)
-        ))),
     }
 }
 
@@ -176,24 +163,28 @@ pub struct OwnEvent {
 }
 
 /// Reads `{event, data, target?}`; without a target it is for the client's own organization.
-pub fn publication(object: &Map<String, Value>, own: &OrganizationId) -> Result<OwnEvent, Fault> {
+pub fn publication(mut members: Members<'_>, own: &OrganizationId) -> Result<OwnEvent, Fault> {
     let known = [Word(&["event"]), Word(&["data"]), Word(&["target"])];
-    spelling::check_all(object.keys(), "`publish`", &known)?;
-    let event = object
-        .get("event")
-        .and_then(Value::as_str)
+    let names: Vec<String> = members.names().map(str::to_owned).collect();
+    spelling::check_all(names.iter(), "`publish`", &known)?;
+    let event: String = members
+        .take("event")
+        .and_then(|event| serde_json::from_str(event.get()).ok())
         .ok_or_else(|| Fault::invalid("`publish` needs the name of an `event`"))?;
-    let payload = serde_json::value::to_raw_value(object.get("data").unwrap_or(&Value::Null))
-        .map_err(|error| Fault::invalid(error.to_string()))?;
-    let place = match words::object(object, Word(&["target"]))? {
+    let payload = members.take("data").unwrap_or(RawValue::NULL).to_owned();
+    let place = match members
+        .take("target")
+        .filter(|target| target.get() != "null")
+    {
         None => None,
         Some(target) => {
+            let target = object(Some(target), "target")?;
             spelling::check_all(target.keys(), "a client's `target`", PLACE)?;
-            words::place(target, Some(own))?
+            words::place(&target, Some(own))?
         }
     };
     Ok(OwnEvent {
-        event: event.to_owned(),
+        event,
         payload,
         place: place.unwrap_or_else(|| Place::organization(own.clone())),
     })
@@ -216,7 +207,8 @@ mod tests {
 
     fn read(data: Value) -> Result<(Vec<String>, Place), Fault> {
         let own = OrganizationId::new("own").unwrap();
-        subscription(object(Some(data), "subscribe")?, &own)
+        let data = serde_json::value::to_raw_value(&data).unwrap();
+        subscription(object(Some(&data), "subscribe")?, &own)
     }
 
     #[test]

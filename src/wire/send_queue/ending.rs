@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::link::{Class, Link, Overdue};
+use super::link::Link;
 use super::outgoing::Outgoing;
+use super::{DropPolicy, Overdue};
 
 /// How long a peer may take to close its side after the server closed its own.
 const CLOSE_GRACE: Duration = Duration::from_secs(5);
@@ -14,8 +15,8 @@ const CLOSE_GRACE: Duration = Duration::from_secs(5);
 /// How long a peer that was given up may take to read so far that it can be told why.
 const ABANDON_GRACE: Duration = Duration::from_millis(500);
 
-/// Ends a link that nobody else ends in time: one that no publisher and no library holds to its
-/// deadlines. They have theirs a little earlier, and count what they close.
+/// Ends a link that nobody else ends in time: one whose owner does not hold it to its deadlines. Owners
+/// have theirs a little earlier, and count what they close.
 async fn look_after(link: Weak<Link>) {
     let mut look = tokio::time::interval(Duration::from_secs(1));
     look.tick().await;
@@ -49,10 +50,11 @@ impl Link {
     }
 
     /// Sends a last frame, if any, and closes this side once everything is written. The peer then
-    /// has five seconds to close its own.
+    /// has five seconds to close its own. Without a socket, a poll that takes the last that waits is
+    /// told so.
     pub fn finish(&self, last: Option<&Bytes>) {
         if let Some(frame) = last {
-            self.push(frame, Class::Reply);
+            self.push(frame, DropPolicy::Reply);
         }
         self.closing(&mut self.outgoing.lock());
         // An error means that the connection is gone, which is what was wanted.
@@ -63,7 +65,9 @@ impl Link {
     fn closing(&self, out: &mut Outgoing) {
         if !out.dead {
             out.closing_since.get_or_insert_with(Instant::now);
-            self.guard(out);
+            if self.transport.get().is_some() {
+                self.guard(out);
+            }
         }
     }
 
@@ -104,9 +108,11 @@ impl Link {
             ..Outgoing::default()
         };
         drop(out);
-        self.transport.close();
+        if let Some(transport) = self.transport.get() {
+            transport.close();
+        }
         self.reader.wake();
-        self.writer.wake();
+        self.relieved(true);
     }
 
     pub fn is_dead(&self) -> bool {
@@ -121,7 +127,7 @@ impl Link {
         };
         let overdue = {
             let out = self.outgoing.lock();
-            if older(out.blocked_since, self.options.write_timeout) {
+            if older(out.blocked_since, self.queues.options.write_timeout) {
                 Some(Overdue::Stalled)
             } else if out.queue.is_empty() && older(out.closing_since, CLOSE_GRACE) {
                 Some(Overdue::Closing)

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
 use super::frame::{FIN, RSV1, header_length, next_frame, write_frame};
-use super::inbound::Violation;
+use super::read::ProtocolViolation;
 
 /// What a sender takes off the end of a message (section 7.2.1).
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
@@ -48,7 +48,7 @@ pub fn compress_frame(frame: &[u8], threshold: usize) -> Option<Bytes> {
 
 /// Compresses those of some whole server frames that [`compress_frame`] would. `None` if all stay
 /// as they are.
-pub(super) fn compress_frames(frames: &[u8], threshold: usize) -> Option<Bytes> {
+pub fn compress_frames(frames: &[u8], threshold: usize) -> Option<Bytes> {
     if frames.len() < threshold {
         return None;
     }
@@ -87,16 +87,16 @@ fn deflate(payload: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
-/// The payload of a compressed message. It is [`Violation::TooLarge`] if it has more than `limit`
-/// bytes, of which no more than one beyond the limit is ever made, and [`Violation::Deflate`] if it
+/// The payload of a compressed message. It is [`ProtocolViolation::TooLarge`] if it has more than `limit`
+/// bytes, of which no more than one beyond the limit is ever made, and [`ProtocolViolation::Deflate`] if it
 /// is broken or cut off.
-pub fn inflate(payload: &[u8], limit: usize) -> Result<Vec<u8>, Violation> {
+pub fn inflate(payload: &[u8], limit: usize) -> Result<Vec<u8>, ProtocolViolation> {
     let mut out = Vec::new();
     inflate_into(payload, limit, &mut out)?;
     Ok(out)
 }
 
-fn inflate_into(payload: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), Violation> {
+fn inflate_into(payload: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), ProtocolViolation> {
     if payload.is_empty() {
         // Strictly an empty message is one zero byte (section 7.2.3.6); its meaning is plain.
         return Ok(());
@@ -115,9 +115,9 @@ fn inflate_into(payload: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), V
                 let (read, made) = (inflater.total_in(), out.len());
                 let status = inflater
                     .decompress_vec(input, out, FlushDecompress::None)
-                    .map_err(|_| Violation::Deflate)?;
+                    .map_err(|_| ProtocolViolation::Deflate)?;
                 if out.len() > limit {
-                    return Err(Violation::TooLarge);
+                    return Err(ProtocolViolation::TooLarge);
                 }
                 // No more than the input's length, which is a `usize`.
                 let read = usize::try_from(inflater.total_in() - read).unwrap_or(usize::MAX);
@@ -126,20 +126,20 @@ fn inflate_into(payload: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), V
                     // Some senders end a message with a last block, and a zero byte (7.2.3.4).
                     Status::StreamEnd if input.is_empty() => return Ok(()),
                     Status::StreamEnd if streams == MAX_STREAMS => {
-                        return Err(Violation::Deflate);
+                        return Err(ProtocolViolation::Deflate);
                     }
                     Status::StreamEnd => {
                         streams += 1;
                         inflater.reset(false);
                     }
                     Status::Ok | Status::BufError if read == 0 && out.len() == made => {
-                        return Err(Violation::Deflate);
+                        return Err(ProtocolViolation::Deflate);
                     }
                     Status::Ok | Status::BufError => {}
                 }
             }
         }
-        Err(Violation::Deflate)
+        Err(ProtocolViolation::Deflate)
     })
 }
 
@@ -152,7 +152,7 @@ pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::wire::frame::{Opcode, server_frame};
+    use crate::wire::websocket::frame::{Opcode, server_frame};
 
     /// Another library's compressor, as a client has one: a message for permessage-deflate.
     pub fn compressed_by_another(text: &[u8], level: i32) -> Vec<u8> {
@@ -219,7 +219,7 @@ pub(super) mod tests {
             let payload = compressed_by_another(&text, level);
             prop_assert_eq!(inflate(&payload, text.len()), Ok(text.clone()));
             if !text.is_empty() {
-                prop_assert_eq!(inflate(&payload, text.len() - 1), Err(Violation::TooLarge));
+                prop_assert_eq!(inflate(&payload, text.len() - 1), Err(ProtocolViolation::TooLarge));
             }
         }
 
@@ -283,7 +283,7 @@ pub(super) mod tests {
         ] {
             assert_eq!(
                 inflate(payload, 1000),
-                Err(Violation::Deflate),
+                Err(ProtocolViolation::Deflate),
                 "{payload:02x?}"
             );
         }
@@ -301,7 +301,7 @@ pub(super) mod tests {
             let outcome = inflate(&payload[..cut], 100_000);
             assert_eq!(
                 outcome,
-                Err(Violation::Deflate),
+                Err(ProtocolViolation::Deflate),
                 "{cut} of {}",
                 payload.len()
             );
@@ -316,7 +316,7 @@ pub(super) mod tests {
         let mut out = Vec::new();
         assert_eq!(
             inflate_into(&bomb, limit, &mut out),
-            Err(Violation::TooLarge)
+            Err(ProtocolViolation::TooLarge)
         );
         assert!(out.capacity() <= limit + 1, "{}", out.capacity());
     }
@@ -325,7 +325,10 @@ pub(super) mod tests {
     fn a_message_of_nothing_but_last_blocks_is_not_worked_through() {
         let ends = |count| [[0x03, 0x00].repeat(count), vec![0x00]].concat();
         assert_eq!(inflate(&ends(MAX_STREAMS - 1), 1000), Ok(Vec::new()));
-        assert_eq!(inflate(&ends(MAX_STREAMS), 1000), Err(Violation::Deflate));
+        assert_eq!(
+            inflate(&ends(MAX_STREAMS), 1000),
+            Err(ProtocolViolation::Deflate)
+        );
     }
 
     /// Blocks that yield nothing, each with codes of its own, as short as can be (RFC 1951, section

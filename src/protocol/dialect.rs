@@ -1,29 +1,25 @@
 //! How a plain client speaks, which its first messages show (protocol, section 4).
 
-use serde_json::Value;
-
 use super::envelope::{Envelope, Inbound, Tenant, encoding};
 use crate::hub::outbound::Encoding;
 
 /// The form in which a client reads, as far as it is known.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Speech {
+pub(super) struct Dialect {
     pub envelope: Envelope,
     pub is_decided: bool,
     pub tenant: Tenant,
 }
 
-impl Speech {
+impl Dialect {
     pub fn encoding(self) -> Encoding {
         encoding(self.envelope, self.tenant)
     }
 
     /// The first message that shows an envelope decides.
-    pub fn hear(&mut self, inbound: &Inbound) {
-        if let Some(Value::Object(data)) = &inbound.data
-            && self.tenant == Tenant::Other
-        {
-            self.tenant = Tenant::of(data);
+    pub fn learn(&mut self, inbound: &Inbound) {
+        if self.tenant == Tenant::Other {
+            self.tenant = inbound.tenant;
         }
         if self.is_decided {
             return;
