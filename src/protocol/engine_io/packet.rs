@@ -94,45 +94,34 @@ fn payload_v4(items: &[Bytes], is_closed: bool) -> Payload {
     }
 }
 
-/// A payload with binary packets is binary as a whole, if the client can read that.
+/// A payload with binary packets is binary as a whole, if the client can read that. Lengths count
+/// UTF-16 units in a text payload, as JavaScript does, and bytes in a binary one.
 fn payload_v3(supports_binary: bool, items: &[Bytes], is_closed: bool) -> Payload {
-    let mut packets: Vec<Packet> = items
-        .iter()
-        .flat_map(frames)
-        .map(|(is_text, payload)| {
-            if is_text {
-                text_packet(&payload)
-            } else {
-                // The type in front is added by the encoder again.
-                Packet::BinaryV3(payload.slice(1.min(payload.len())..))
-            }
-        })
-        .collect();
-    packets.extend(is_closed.then_some(Packet::Close));
-    let is_binary = supports_binary && packets.iter().any(Packet::is_binary);
+    let close = is_closed.then(|| (true, Bytes::from(Packet::Close)));
+    let packets: Vec<(bool, Bytes)> = items.iter().flat_map(frames).chain(close).collect();
+    let is_binary = supports_binary && packets.iter().any(|(is_text, _)| !is_text);
     let mut body = BytesMut::new();
-    for packet in packets {
-        if is_binary && !packet.is_binary() {
-            let text = String::from(packet);
-            body.extend_from_slice(&[0]);
-            body.extend(text.len().to_string().bytes().map(|digit| digit - b'0'));
-            body.extend_from_slice(&[0xff]);
-            body.extend_from_slice(text.as_bytes());
-        } else {
+    for (is_text, payload) in packets {
+        if !is_text {
+            // The type in front is added by the encoder again.
+            let packet = Packet::BinaryV3(payload.slice(1.min(payload.len())..));
             body.extend_from_slice(&packet_encoder(packet, ProtocolVersion::V3, is_binary));
+        } else if is_binary {
+            body.extend_from_slice(&[0]);
+            let length = payload.len().to_string();
+            body.extend(length.bytes().map(|digit| digit - b'0'));
+            body.extend_from_slice(&[0xff]);
+            body.extend_from_slice(&payload);
+        } else {
+            let units = String::from_utf8_lossy(&payload).encode_utf16().count();
+            body.extend_from_slice(format!("{units}:").as_bytes());
+            body.extend_from_slice(&payload);
         }
     }
     Payload {
         body: body.freeze(),
         is_binary,
     }
-}
-
-/// Whatever is sent as text is a message or one of the server's own packets, all of which are parsed
-/// again as they were made.
-fn text_packet(payload: &[u8]) -> Packet {
-    let text = String::from_utf8_lossy(payload).into_owned();
-    Packet::parse(ProtocolVersion::V3, text).unwrap_or(Packet::Noop)
 }
 
 /// The packets of a text payload. `None` if it can't be taken apart.
@@ -241,8 +230,25 @@ mod tests {
         expected.push(0xff);
         expected.extend_from_slice("4😀".as_bytes());
         assert_eq!(binary.body, expected);
-        let noop = [frame(Packet::Noop)];
-        assert_eq!(payload(ProtocolVersion::V3, true, &noop, None).body, "1:6");
+        for (packet, expected) in [
+            (Packet::Noop, "1:6"),
+            (Packet::Pong, "1:3"),
+            (Packet::PongUpgrade, "6:3probe"),
+        ] {
+            let item = [frame(packet)];
+            assert_eq!(
+                payload(ProtocolVersion::V3, true, &item, None).body,
+                expected
+            );
+        }
+        let open = [frame(
+            Packet::Open(engineioxide_core::OpenPacket::default()),
+        )];
+        let body = payload(ProtocolVersion::V3, true, &open, None).body;
+        assert!(
+            body.starts_with(b"1") && body[3..].starts_with(b":0{"),
+            "{body:?}"
+        );
     }
 
     #[test]

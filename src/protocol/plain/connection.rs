@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::sender::PlainSender;
-use crate::domain::fault::{CloseReason, Fault};
+use crate::domain::fault::{CloseReason, Code, Fault};
 use crate::hub::Hub;
 use crate::hub::rates::{Admission, Rate};
 use crate::hub::refused::Refused;
@@ -114,16 +114,19 @@ impl PlainConnection {
                 }
             }
         }
-        self.handle(message, limit).await?;
-        Ok(None)
+        self.handle(message, limit).await
     }
 
-    async fn handle(&mut self, message: Message, limit: usize) -> Result<(), ProtocolViolation> {
+    async fn handle(
+        &mut self,
+        message: Message,
+        limit: usize,
+    ) -> Result<Option<End>, ProtocolViolation> {
         match message.kind {
             Kind::Text => {
                 let text = message.into_text(limit)?;
                 self.charge(text.len()).await;
-                self.answer(&text);
+                return Ok(self.answer(&text));
             }
             Kind::Binary => {
                 let fault = Fault::invalid("binary frames are not accepted; send JSON as text");
@@ -141,7 +144,7 @@ impl PlainConnection {
             }
             Kind::Close => {}
         }
-        Ok(())
+        Ok(None)
     }
 
     /// A large message counts as the many that it could have been; its client waits for them.
@@ -155,7 +158,7 @@ impl PlainConnection {
         }
     }
 
-    fn answer(&mut self, text: &str) {
+    fn answer(&mut self, text: &str) -> Option<End> {
         match envelope::read(text) {
             Ok(inbound) => {
                 self.sender.learn(&inbound);
@@ -165,9 +168,16 @@ impl PlainConnection {
                     attachments: Vec::new(),
                 });
                 self.sender.reply(&reply, inbound.id.as_ref());
+                // It passes by itself, so the client is to come back.
+                let Reply::Failed(fault) = &reply else {
+                    return None;
+                };
+                let is_full = fault.code == Code::ConnectionLimit;
+                is_full.then_some(End::Closed(CloseReason::ConnectionLimit))
             }
             Err((fault, id)) => {
                 self.sender.reply(&self.session.refuse(fault), id.as_ref());
+                None
             }
         }
     }

@@ -146,6 +146,10 @@ impl Client {
         by
     }
 
+    pub(super) fn has_left(&self) -> bool {
+        self.state.lock().ticket.is_none()
+    }
+
     /// Leaves for good; its place is free. Calling it again does nothing.
     pub(super) fn leave(&self) {
         let (session, ticket) = {

@@ -63,7 +63,7 @@ pub struct SocketIo {
 const REFUSED_GRACE: Duration = Duration::from_secs(5);
 
 /// The longest message of a client that has not said who it is.
-pub const MAX_ANONYMOUS_MESSAGE: usize = 16 * 1024;
+pub const MAX_ANONYMOUS_MESSAGE: usize = 32 * 1024;
 
 type ClientSession = Session<SocketIo>;
 
@@ -251,13 +251,20 @@ impl SocketIo {
             return;
         }
         let reason = CloseReason::RateLimited;
-        if let Some(connection) = session.connection.connection() {
-            self.hub.closes(&connection, reason);
-        }
+        self.count_close(&session.connection, reason);
         self.hub.stats.count_error();
         session.push(&error(&Fault::rate_abused()), DropPolicy::Reply);
         Deliver::close(&**session, reason);
         session.connection.leave();
+    }
+
+    /// Counts that the server ends a client, unless it has left already.
+    fn count_close(&self, client: &Client, reason: CloseReason) {
+        match client.connection() {
+            Some(connection) => self.hub.closes(&connection, reason),
+            None if client.has_left() => {}
+            None => self.hub.stats.count_close(reason),
+        }
     }
 
     /// A large message counts as the many that it could have been; its client waits for them.
@@ -488,12 +495,9 @@ impl Application for SocketIo {
     }
 
     fn closed(&self, session: &Arc<ClientSession>, reason: Option<CloseReason>) {
-        let client = &session.connection;
-        match (reason, client.connection()) {
-            (Some(reason), Some(connection)) => self.hub.closes(&connection, reason),
-            (Some(reason), None) => self.hub.stats.count_close(reason),
-            (None, _) => {}
+        if let Some(reason) = reason {
+            self.count_close(&session.connection, reason);
         }
-        client.leave();
+        session.connection.leave();
     }
 }
