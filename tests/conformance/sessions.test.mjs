@@ -3,7 +3,7 @@ import http from 'node:http';
 import { after, before, describe } from 'node:test';
 
 import { until } from '../clients/lib/wait.mjs';
-import { barrier, Endpoint } from './lib/engine.mjs';
+import { acknowledged, barrier, Endpoint, enter } from './lib/engine.mjs';
 import { Wire } from './lib/frames.mjs';
 import { fetchText } from './lib/http.mjs';
 import { ORGCAST_ONLY, REFERENCE, freshOrganization, scenario } from './lib/scenario.mjs';
@@ -11,17 +11,9 @@ import { serverFor, startServer, stats } from './lib/server.mjs';
 
 const endpointOf = (server, revision = 4) => new Endpoint(server.url, '/ws/', revision);
 
-/** A polling session that is connected to the main namespace, and authenticated if it names an organization. */
-async function connected(endpoint, organization_id) {
-  const session = await endpoint.open();
-  if (endpoint.revision === 4) await session.send('40');
-  const packet = await session.next();
-  assert.ok(packet.startsWith('40'), packet);
-  if (organization_id !== undefined) {
-    await session.send(`420["authenticate",{"user_id":"u","organization_id":"${organization_id}"}]`);
-    assert.match(await session.next(), /^430\[\{"success":true/);
-  }
-  return session;
+/** A polling session that is connected to the main namespace, and more if `as` says so. */
+async function connected(endpoint, as) {
+  return enter(await endpoint.open(), endpoint.revision, as);
 }
 
 /** A message that a session answers: see that it lives. */
@@ -119,23 +111,25 @@ describe('a session id', () => {
         const session = await connected(endpoint);
         const url = `${server.url}/ws/?EIO=${revision}&transport=polling&${query(session.sid)}`;
         const begun = performance.now();
-        let taken = 0;
         for (let n = 0; n < 10; n += 1) {
           const packets = Array.from({ length: 10 }, (_, at) => `42${n * 10 + at}["client:ping",{}]`);
           const { status } = await fetchText(url, { method: 'POST', body: endpoint.codec.encode(packets) });
-          if (status === 200) taken += 10;
+          // Refusing the address is as good as counting what comes by it.
+          if (status !== 200) assert.equal(status, 400);
         }
-        if (taken === 0) return; // Refusing the address is as good.
-        await session.send('4299["client:ping",{}]').catch(() => {});
         let answered = 0;
-        for (let replies = 0; replies < taken; ) {
-          const packet = await session.next();
-          if (!packet.startsWith('43')) continue;
-          replies += 1;
-          if (packet.includes('server_time')) answered += 1;
+        for (let last = 100, done = false; !done; last += 1) {
+          await session.send(`42${last}["client:ping",{}]`);
+          // One that is over the rate may be answered by an event, or as it asked.
+          for (let heard = false; !heard; ) {
+            const packet = await session.next();
+            if (packet.includes('server_time')) answered += 1;
+            done = packet.startsWith(`43${last}[`) && packet.includes('server_time');
+            heard = done || (session.waiting.length === 0 && !packet.includes('server_time'));
+          }
         }
         const seconds = (performance.now() - begun) / 1000;
-        assert.ok(answered <= 10 + 10 * seconds + 1, `${answered} of ${taken} were answered in ${seconds} s`);
+        assert.ok(answered <= 10 + 10 * seconds + 1, `${answered} were answered in ${seconds} s`);
       }, ORGCAST_ONLY);
     }
   }
@@ -200,7 +194,7 @@ describe('a session', { concurrency: true }, () => {
     scenario(`ends when its poll is aborted, revision ${revision}`, async () => {
       const endpoint = endpointOf(server, revision);
       const organization_id = freshOrganization();
-      const session = await connected(endpoint, organization_id);
+      const session = await connected(endpoint, { organization_id });
       await server.counts(organization_id, 1);
       const poll = session.begin();
       await barrier(endpoint);
@@ -212,9 +206,7 @@ describe('a session', { concurrency: true }, () => {
     scenario(`gets 1,300 short events between two polls, revision ${revision}`, async () => {
       const endpoint = endpointOf(server, revision);
       const organization_id = freshOrganization();
-      const session = await connected(endpoint, organization_id);
-      await session.send('421["subscribe",{"channels":["kpi"]}]');
-      assert.match(await session.next(), /^431\[\{"success":true/);
+      const session = await connected(endpoint, { organization_id, channels: ['kpi'] });
 
       const agent = new http.Agent({ keepAlive: true, maxSockets: 16 });
       let next = 0;
@@ -283,16 +275,16 @@ describe('JSONP, as clients of revision 3 ask for it', () => {
   for (const extra of [{}, { b64: 1 }]) {
     scenario(`works both ways ${extra.b64 ? 'with' : 'without'} b64`, async () => {
       const endpoint = endpointOf(server, 3);
+      // The place of the client's callback, which it keeps for its session.
+      const j = 3;
       const packets = [];
-      const opening = called(await fetchText(endpoint.at({ j: 0, ...extra })), 0);
+      const opening = called(await fetchText(endpoint.at({ j, ...extra })), j);
       packets.push(...endpoint.codec.decode(opening));
       const { sid, upgrades } = JSON.parse(packets.shift().slice(1));
       assert.ok(Array.isArray(upgrades));
-      let j = 1;
       const next = async () => {
         while (packets.length === 0) {
           packets.push(...endpoint.codec.decode(called(await fetchText(endpoint.at({ sid, j, ...extra })), j)));
-          j += 1;
         }
         return packets.shift();
       };
@@ -312,7 +304,7 @@ describe('JSONP, as clients of revision 3 ask for it', () => {
       const [reply] = JSON.parse((await next()).slice(3));
       assert.deepEqual(reply.data, { said });
       await send(`421["authenticate",{"user_id":"u","organization_id":"jsonp${JSON.stringify(extra).length}"}]`);
-      assert.match(await next(), /^431\[\{"success":true/);
+      assert.equal(acknowledged(await next(), 1).success, true);
     });
   }
 });

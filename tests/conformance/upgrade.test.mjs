@@ -6,7 +6,7 @@ import { io } from 'socket.io-client';
 import io2 from 'socket.io-client-2';
 
 import { once, until } from '../clients/lib/wait.mjs';
-import { Endpoint } from './lib/engine.mjs';
+import { Endpoint, enter } from './lib/engine.mjs';
 import { startProxy } from './lib/proxy.mjs';
 import { startPublisher } from './lib/publisher.mjs';
 import { freshOrganization, scenario } from './lib/scenario.mjs';
@@ -190,14 +190,8 @@ describe('upgrades', { concurrency: true }, () => {
       /** A polling session that is subscribed to its organization's kpi. */
       async function subscribed() {
         const organization_id = freshOrganization();
-        const session = await endpoint.open();
-        if (revision === 4) await session.send('40');
-        assert.ok((await session.next()).startsWith('40'));
-        await session.send(`420["authenticate",{"user_id":"u","organization_id":"${organization_id}"}]`);
-        assert.match(await session.next(), /^430\[\{"success":true/);
-        await session.send('421["subscribe",{"channels":["kpi"]}]');
-        assert.match(await session.next(), /^431\[\{"success":true/);
-        return { session, organization_id, publish: (n) => server.broadcast('/kpi', { organization_id, n }) };
+        const session = await enter(await endpoint.open(), revision, { organization_id, channels: ['kpi'] });
+        return { session, publish: (n) => server.broadcast('/kpi', { organization_id, n }) };
       }
 
       async function probe(t, session) {

@@ -122,12 +122,39 @@ export class Session {
   }
 }
 
+/** What the acknowledgement `id` of the main namespace says, if the packet is one. */
+export function acknowledged(packet, id) {
+  const prefix = `43${id}[`;
+  assert.ok(packet.startsWith(prefix), packet);
+  return JSON.parse(packet.slice(prefix.length - 1))[0];
+}
+
 /**
  * Resolves once the server has certainly taken what was sent to it before, over other connections: two requests
  * that come later were answered. A request that waits gives no other sign of its arrival.
  */
 export async function barrier(endpoint) {
   for (let n = 0; n < 2; n += 1) await fetchText(endpoint.at({ sid: 'nobody' }));
+}
+
+/**
+ * Brings a polling session or a WebSocket as far as its tests want it: connected to the main namespace,
+ * authenticated if an organization is named, subscribed to these channels.
+ */
+export async function enter(connection, revision, { organization_id, channels } = {}) {
+  const send = (packet) => connection.send(packet);
+  if (revision === 4) await send('40');
+  const answer = await connection.next();
+  assert.ok(answer.startsWith('40'), answer);
+  if (organization_id !== undefined) {
+    await send(`42990["authenticate",{"user_id":"user_1","organization_id":"${organization_id}"}]`);
+    assert.equal(acknowledged(await connection.next(), 990).success, true);
+  }
+  if (channels !== undefined) {
+    await send(`42991["subscribe",${JSON.stringify({ channels })}]`);
+    assert.equal(acknowledged(await connection.next(), 991).success, true);
+  }
+  return connection;
 }
 
 /** A WebSocket that loses no message, whenever one asks for it. */
