@@ -1,24 +1,14 @@
 import assert from 'node:assert/strict';
 import { after, before, describe } from 'node:test';
 
-import { io } from 'socket.io-client';
-import io2 from 'socket.io-client-2';
-import io3 from 'socket.io-client-3';
-
 import { once, until } from '../clients/lib/wait.mjs';
 import { acknowledged, Endpoint, enter } from './lib/engine.mjs';
 import { ORGCAST_ONLY, freshOrganization, scenario } from './lib/scenario.mjs';
 import { serverFor, startServer, stats } from './lib/server.mjs';
+import { call, connect, stock } from './lib/stock.mjs';
 import { SECRET, token } from './lib/token.mjs';
 
 const AN_OBJECT = 'has a text in version 2; version 4 tells these clients an object';
-
-function stock(t, client, server, options = {}) {
-  const { namespace = '', ...rest } = options;
-  const socket = client(server.url + namespace, { path: '/ws', forceNew: true, autoConnect: false, ...rest });
-  t.after(() => socket.disconnect());
-  return socket;
-}
 
 describe('a CONNECT', { concurrency: true }, () => {
   let server;
@@ -84,7 +74,7 @@ describe('a CONNECT', { concurrency: true }, () => {
   }
 
   scenario('of 2.x to a namespace with a query is refused with a text', async (t) => {
-    const socket = stock(t, io2, server, { namespace: '/nope?x=1', query: { a: 1 } });
+    const socket = stock(t, '2.x', server, { namespace: '/nope?x=1', query: { a: 1 } });
     const heard = once(socket, 'error');
     socket.connect();
     assert.deepEqual(await heard, ['Invalid namespace']);
@@ -105,14 +95,9 @@ describe('a CONNECT', { concurrency: true }, () => {
     });
   }
 
-  for (const [version, client] of [
-    ['4.x', io],
-    ['3.x', io3],
-  ]) {
+  for (const version of ['4.x', '3.x']) {
     scenario(`of ${version} gets an id that is not the transport session's`, async (t) => {
-      const socket = stock(t, client, server);
-      socket.connect();
-      await once(socket, 'connect');
+      const socket = await connect(stock(t, version, server));
       assert.match(socket.id, /^\S{16,}$/);
       assert.notEqual(socket.id, socket.io.engine.id);
     });
@@ -152,25 +137,17 @@ describe('a token', { concurrency: true }, () => {
     '"undefined" in the query': { query: { token: 'undefined' } },
     '"null" in the query': { query: { token: 'null' } },
   };
-  for (const [version, client] of [
-    ['4.x', io],
-    ['3.x', io3],
-    ['2.x', io2],
-  ]) {
+  for (const version of ['4.x', '3.x', '2.x']) {
     for (const [what, options] of Object.entries(none)) {
       if (version === '2.x' && options.auth) continue;
       scenario(`that is ${what} is none, ${version}`, async (t) => {
         const organization_id = freshOrganization();
-        const socket = stock(t, client, server, options);
+        const socket = stock(t, version, server, options);
         const failures = [];
         socket.on('connect_error', (error) => failures.push(error.message));
         socket.on('error', (error) => failures.push(error));
-        const connected = once(socket, 'connect');
-        socket.connect();
-        await connected;
-        const identity = await new Promise((resolve) =>
-          socket.emit('authenticate', { user_id: 'u', organization_id }, resolve),
-        );
+        await connect(socket);
+        const identity = await call(socket, 'authenticate', { user_id: 'u', organization_id });
         assert.equal(identity.success, true, JSON.stringify(identity));
         assert.deepEqual(failures, []);
       });
@@ -179,35 +156,23 @@ describe('a token', { concurrency: true }, () => {
 
   scenario('that is none leaves the ids beside it', async (t) => {
     const organization_id = freshOrganization();
-    const socket = stock(t, io, server, { auth: { token: '', user_id: 'u', organization_id } });
-    socket.connect();
-    await once(socket, 'connect');
+    await connect(stock(t, '4.x', server, { auth: { token: '', user_id: 'u', organization_id } }));
     await server.counts(organization_id, 1);
   });
 
   scenario('that is none is none in authenticate too', async (t) => {
-    const socket = stock(t, io, server);
-    socket.connect();
-    await once(socket, 'connect');
     for (const nothing of ['', null]) {
       const organization_id = freshOrganization();
-      const other = stock(t, io, server);
-      other.connect();
-      await once(other, 'connect');
-      const identity = await new Promise((resolve) =>
-        other.emit('authenticate', { token: nothing, user_id: 'u', organization_id }, resolve),
-      );
+      const socket = await connect(stock(t, '4.x', server));
+      const identity = await call(socket, 'authenticate', { token: nothing, user_id: 'u', organization_id });
       assert.equal(identity.success, true, JSON.stringify(identity));
     }
   });
 
-  for (const [version, client] of [
-    ['4.x', io],
-    ['3.x', io3],
-  ]) {
+  for (const version of ['4.x', '3.x']) {
     for (const transports of [['websocket'], ['polling'], ['polling', 'websocket']]) {
       scenario(`that is bad is a connect_error with data, ${version} over ${transports}`, async (t) => {
-        const socket = stock(t, client, server, { transports, auth: { token: 'bad' } });
+        const socket = stock(t, version, server, { transports, auth: { token: 'bad' } });
         const heard = once(socket, 'connect_error');
         socket.connect();
         const [error] = await heard;
@@ -221,7 +186,7 @@ describe('a token', { concurrency: true }, () => {
 
   scenario('that has ended says so in the data of the connect_error', async (t) => {
     const bad = token({ organization_id: freshOrganization(), lifetime: -60 });
-    const socket = stock(t, io, server, { auth: { token: bad } });
+    const socket = stock(t, '4.x', server, { auth: { token: bad } });
     const heard = once(socket, 'connect_error');
     socket.connect();
     const [error] = await heard;
@@ -230,7 +195,7 @@ describe('a token', { concurrency: true }, () => {
 
   for (const transports of [['websocket'], ['polling'], ['polling', 'websocket']]) {
     scenario(`that is bad is an error with a text for 2.x, over ${transports}`, async (t) => {
-      const socket = stock(t, io2, server, { transports, query: { token: 'bad' } });
+      const socket = stock(t, '2.x', server, { transports, query: { token: 'bad' } });
       const heard = once(socket, 'error');
       socket.connect();
       const [error] = await heard;
