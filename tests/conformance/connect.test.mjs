@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe } from 'node:test';
 
-import { once, until } from '../clients/lib/wait.mjs';
+import { once, until } from './lib/wait.mjs';
 import { acknowledged, Endpoint, enter } from './lib/engine.mjs';
 import { ORGCAST_ONLY, freshOrganization, scenario } from './lib/scenario.mjs';
 import { serverFor, startServer, stats } from './lib/server.mjs';
@@ -30,55 +30,75 @@ describe('a CONNECT', { concurrency: true }, () => {
     await socket.end();
   });
 
-  scenario('that comes ten thousand times at once is answered once', async (t) => {
-    const socket = await socketFor(t);
-    for (let n = 0; n < 10_000; n += 1) socket.send('40');
-    let answers = 0;
-    for (let message; (message = await socket.next().catch(() => undefined)) !== undefined; ) {
-      if (message.startsWith('40')) answers += 1;
-    }
-    await socket.end();
-    assert.equal(answers, 1);
-  }, { node: 'answers each that comes in one read' });
+  scenario(
+    'that comes ten thousand times at once is answered once',
+    async (t) => {
+      const socket = await socketFor(t);
+      for (let n = 0; n < 10_000; n += 1) socket.send('40');
+      let answers = 0;
+      for (let message; (message = await socket.next().catch(() => undefined)) !== undefined;) {
+        if (message.startsWith('40')) answers += 1;
+      }
+      await socket.end();
+      assert.equal(answers, 1);
+    },
+    { node: 'answers each that comes in one read' },
+  );
 
-  scenario('directly behind a DISCONNECT is answered, each time', async (t) => {
-    const socket = await enter(await socketFor(t), 4);
-    const ids = new Set();
-    for (let n = 0; n < 20; n += 1) {
-      socket.send('41', '40');
-      const answer = await socket.next(`the answer to CONNECT ${n + 1}`);
-      assert.ok(answer.startsWith('40{'), answer);
-      ids.add(JSON.parse(answer.slice(2)).sid);
-      socket.send('420["client:ping",{}]');
-      acknowledged(await socket.next(), 0);
-    }
-    assert.equal(ids.size, 20);
-  }, { node: 'closes the connection where both come in one read' });
+  scenario(
+    'directly behind a DISCONNECT is answered, each time',
+    async (t) => {
+      const socket = await enter(await socketFor(t), 4);
+      const ids = new Set();
+      for (let n = 0; n < 20; n += 1) {
+        socket.send('41', '40');
+        const answer = await socket.next(`the answer to CONNECT ${n + 1}`);
+        assert.ok(answer.startsWith('40{'), answer);
+        ids.add(JSON.parse(answer.slice(2)).sid);
+        socket.send('420["client:ping",{}]');
+        acknowledged(await socket.next(), 0);
+      }
+      assert.equal(ids.size, 20);
+    },
+    { node: 'closes the connection where both come in one read' },
+  );
 
-  scenario('directly behind a DISCONNECT in one body is answered', async () => {
-    const session = await enter(await new Endpoint(server.url, '/ws/').open(), 4);
-    for (let n = 0; n < 20; n += 1) {
-      await session.send('41', '40');
-      assert.ok((await session.next()).startsWith('40{'));
-    }
-  }, { node: 'closes the connection' });
+  scenario(
+    'directly behind a DISCONNECT in one body is answered',
+    async () => {
+      const session = await enter(await new Endpoint(server.url, '/ws/').open(), 4);
+      for (let n = 0; n < 20; n += 1) {
+        await session.send('41', '40');
+        assert.ok((await session.next()).startsWith('40{'));
+      }
+    },
+    { node: 'closes the connection' },
+  );
 
   for (const revision of [4, 3]) {
-    scenario(`to a namespace with a query is refused without it, revision ${revision}`, async (t) => {
-      const socket = await socketFor(t, revision);
-      if (revision === 3) assert.equal(await socket.next(), '40');
-      socket.send('40/nope?token=abc&x=1,');
-      const body = { 3: '"Invalid namespace"', 4: '{"message":"Invalid namespace"}' }[revision];
-      assert.equal(await socket.next(), `44/nope,${body}`);
-    }, { node: { 3: AN_OBJECT, 4: 'takes the query for a part of the name' }[revision] });
+    scenario(
+      `to a namespace with a query is refused without it, revision ${revision}`,
+      async (t) => {
+        const socket = await socketFor(t, revision);
+        if (revision === 3) assert.equal(await socket.next(), '40');
+        socket.send('40/nope?token=abc&x=1,');
+        const body = { 3: '"Invalid namespace"', 4: '{"message":"Invalid namespace"}' }[revision];
+        assert.equal(await socket.next(), `44/nope,${body}`);
+      },
+      { node: { 3: AN_OBJECT, 4: 'takes the query for a part of the name' }[revision] },
+    );
   }
 
-  scenario('of 2.x to a namespace with a query is refused with a text', async (t) => {
-    const socket = stock(t, '2.x', server, { namespace: '/nope?x=1', query: { a: 1 } });
-    const heard = once(socket, 'error');
-    socket.connect();
-    assert.deepEqual(await heard, ['Invalid namespace']);
-  }, { node: AN_OBJECT });
+  scenario(
+    'of 2.x to a namespace with a query is refused with a text',
+    async (t) => {
+      const socket = stock(t, '2.x', server, { namespace: '/nope?x=1', query: { a: 1 } });
+      const heard = once(socket, 'error');
+      socket.connect();
+      assert.deepEqual(await heard, ['Invalid namespace']);
+    },
+    { node: AN_OBJECT },
+  );
 
   for (const packet of ['42/nope,["client:ping",{}]', '43/nope,0[]', '41/nope,', '42["client:ping",{}]', '430[]']) {
     scenario(`is needed before ${packet}, which closes the connection`, async (t) => {
@@ -104,21 +124,25 @@ describe('a CONNECT', { concurrency: true }, () => {
   }
 
   for (const revision of [4, 3]) {
-    scenario(`that is taken back keeps no place for who does not authenticate, revision ${revision}`, async (t) => {
-      const strict = await serverFor(t, { auth_timeout_ms: 500, connect_timeout_ms: 500, ping_interval_ms: 200 });
-      const sockets = await Promise.all(
-        Array.from({ length: 5 }, () => new Endpoint(strict.url, '/ws/', revision).connect()),
-      );
-      for (const socket of sockets) {
-        t.after(() => socket.close());
-        socket.answersPings = revision === 4;
-        if (revision === 4) socket.send('40');
-        assert.ok((await socket.next()).startsWith('40'));
-        socket.send('41');
-      }
-      await Promise.all(sockets.map((socket) => socket.end()));
-      await until(async () => (await stats(strict)).places_taken === 0, 'the places to be free');
-    }, ORGCAST_ONLY);
+    scenario(
+      `that is taken back keeps no place for who does not authenticate, revision ${revision}`,
+      async (t) => {
+        const strict = await serverFor(t, { auth_timeout_ms: 500, connect_timeout_ms: 500, ping_interval_ms: 200 });
+        const sockets = await Promise.all(
+          Array.from({ length: 5 }, () => new Endpoint(strict.url, '/ws/', revision).connect()),
+        );
+        for (const socket of sockets) {
+          t.after(() => socket.close());
+          socket.answersPings = revision === 4;
+          if (revision === 4) socket.send('40');
+          assert.ok((await socket.next()).startsWith('40'));
+          socket.send('41');
+        }
+        await Promise.all(sockets.map((socket) => socket.end()));
+        await until(async () => (await stats(strict)).places_taken === 0, 'the places to be free');
+      },
+      ORGCAST_ONLY,
+    );
   }
 });
 
@@ -184,14 +208,18 @@ describe('a token', { concurrency: true }, () => {
     }
   }
 
-  scenario('that has ended says so in the data of the connect_error', async (t) => {
-    const bad = token({ organization_id: freshOrganization(), lifetime: -60 });
-    const socket = stock(t, '4.x', server, { auth: { token: bad } });
-    const heard = once(socket, 'connect_error');
-    socket.connect();
-    const [error] = await heard;
-    assert.deepEqual([error.data.code, error.data.reason], ['AUTH_FAILED', 'token_expired']);
-  }, ORGCAST_ONLY);
+  scenario(
+    'that has ended says so in the data of the connect_error',
+    async (t) => {
+      const bad = token({ organization_id: freshOrganization(), lifetime: -60 });
+      const socket = stock(t, '4.x', server, { auth: { token: bad } });
+      const heard = once(socket, 'connect_error');
+      socket.connect();
+      const [error] = await heard;
+      assert.deepEqual([error.data.code, error.data.reason], ['AUTH_FAILED', 'token_expired']);
+    },
+    ORGCAST_ONLY,
+  );
 
   for (const transports of [['websocket'], ['polling'], ['polling', 'websocket']]) {
     scenario(`that is bad is an error with a text for 2.x, over ${transports}`, async (t) => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { after, before, describe } from 'node:test';
 
-import { once, within } from '../clients/lib/wait.mjs';
+import { once, within } from './lib/wait.mjs';
 import { acknowledged, Endpoint, enter } from './lib/engine.mjs';
 import { ORGCAST_ONLY, freshOrganization, scenario } from './lib/scenario.mjs';
 import { startServer } from './lib/server.mjs';
@@ -158,7 +158,18 @@ describe('an event', { concurrency: true }, () => {
 
     scenario(`may have a name that nobody knows, written any way, revision ${revision}`, async (t) => {
       const socket = await socketFor(t);
-      const strange = ['"a\\"b"', '"tab\\there"', '"\\ud83d\\ude00"', '"\\\\"', '"\\u0000"', '""', '1', '-7', '1.5e3', '0'];
+      const strange = [
+        '"a\\"b"',
+        '"tab\\there"',
+        '"\\ud83d\\ude00"',
+        '"\\\\"',
+        '"\\u0000"',
+        '""',
+        '1',
+        '-7',
+        '1.5e3',
+        '0',
+      ];
       for (const name of strange) {
         socket.send(`42[${name},{"x":1}]`, '420["client:ping",{}]');
         let packet = await socket.next();
@@ -168,14 +179,18 @@ describe('an event', { concurrency: true }, () => {
       }
     });
 
-    scenario(`with a number for a name is refused in its acknowledgement, revision ${revision}`, async (t) => {
-      const socket = await socketFor(t);
-      socket.send('425[7,{}]');
-      const answers = [await socket.next(), await socket.next()];
-      const reply = answers.find((packet) => packet.startsWith('435['));
-      assert.equal(acknowledged(reply, 5).error.code, 'INVALID_MESSAGE');
-      assert.ok(answers.some((packet) => packet.startsWith('42["error"')));
-    }, ORGCAST_ONLY);
+    scenario(
+      `with a number for a name is refused in its acknowledgement, revision ${revision}`,
+      async (t) => {
+        const socket = await socketFor(t);
+        socket.send('425[7,{}]');
+        const answers = [await socket.next(), await socket.next()];
+        const reply = answers.find((packet) => packet.startsWith('435['));
+        assert.equal(acknowledged(reply, 5).error.code, 'INVALID_MESSAGE');
+        assert.ok(answers.some((packet) => packet.startsWith('42["error"')));
+      },
+      ORGCAST_ONLY,
+    );
 
     scenario(`may be nested 120 deep, revision ${revision}`, async (t) => {
       const socket = await socketFor(t);
@@ -191,7 +206,17 @@ describe('an event', { concurrency: true }, () => {
       }
     });
 
-    for (const packet of ['42[]', '42["client:ping"', '42{"a":1}', '42[{"a":1}]', '42[null,1]', '42[true]', '49["x"]', '42["connect"]', '42["disconnect",1]']) {
+    for (const packet of [
+      '42[]',
+      '42["client:ping"',
+      '42{"a":1}',
+      '42[{"a":1}]',
+      '42[null,1]',
+      '42[true]',
+      '49["x"]',
+      '42["connect"]',
+      '42["disconnect",1]',
+    ]) {
       scenario(`that is ${packet} closes the connection, revision ${revision}`, async (t) => {
         const socket = await socketFor(t);
         socket.send(packet);
@@ -200,45 +225,53 @@ describe('an event', { concurrency: true }, () => {
     }
   }
 
-  scenario('with bytes is published by one client and heard by others', async (t) => {
-    const organization_id = freshOrganization();
-    const strict = await startServer({ 'auth.jwt_secret': SECRET });
-    t.after(() => strict.stop());
-    const auth = { token: token({ organization_id, grants: { channels: ['kpi'], events: ['kpi:update'] } }) };
-    const listeners = [];
-    for (const version of ['4.x', '3.x', '2.x']) {
-      for (const [over, transports] of Object.entries(TRANSPORTS)) {
-        const options = { ...(transports ? { transports } : {}), auth, query: version === '2.x' ? auth : {} };
-        const socket = await connect(stock(t, version, strict, options));
-        assert.equal((await call(socket, 'subscribe', { channels: ['kpi'] })).success, true);
-        listeners.push({ what: `${version}, ${over}`, socket, heard: once(socket, 'kpi:update') });
+  scenario(
+    'with bytes is published by one client and heard by others',
+    async (t) => {
+      const organization_id = freshOrganization();
+      const strict = await startServer({ 'auth.jwt_secret': SECRET });
+      t.after(() => strict.stop());
+      const auth = { token: token({ organization_id, grants: { channels: ['kpi'], events: ['kpi:update'] } }) };
+      const listeners = [];
+      for (const version of ['4.x', '3.x', '2.x']) {
+        for (const [over, transports] of Object.entries(TRANSPORTS)) {
+          const options = { ...(transports ? { transports } : {}), auth, query: version === '2.x' ? auth : {} };
+          const socket = await connect(stock(t, version, strict, options));
+          assert.equal((await call(socket, 'subscribe', { channels: ['kpi'] })).success, true);
+          listeners.push({ what: `${version}, ${over}`, socket, heard: once(socket, 'kpi:update') });
+        }
       }
-    }
-    const data = { image: Buffer.from([0, 1, 2, 254, 255]), n: 1, more: [Buffer.from('text')] };
-    const receipt = await call(listeners[0].socket, 'publish', { event: 'kpi:update', data });
-    assert.equal(receipt.success, true, JSON.stringify(receipt));
-    assert.equal(receipt.recipients, listeners.length);
-    for (const { what, heard } of listeners) {
-      const [payload] = await heard;
-      assert.deepEqual(payload, data, what);
-    }
-  }, ORGCAST_ONLY);
+      const data = { image: Buffer.from([0, 1, 2, 254, 255]), n: 1, more: [Buffer.from('text')] };
+      const receipt = await call(listeners[0].socket, 'publish', { event: 'kpi:update', data });
+      assert.equal(receipt.success, true, JSON.stringify(receipt));
+      assert.equal(receipt.recipients, listeners.length);
+      for (const { what, heard } of listeners) {
+        const [payload] = await heard;
+        assert.deepEqual(payload, data, what);
+      }
+    },
+    ORGCAST_ONLY,
+  );
 });
 
 describe('the names of events in the configuration', () => {
   // Each of them throws in a stock client that is told to emit it, or means something else to it.
   const reserved = ['connect', 'connect_error', 'disconnect', 'disconnecting', 'newListener', 'removeListener'];
   for (const name of reserved) {
-    scenario(`can't be ${name}`, () => {
-      const events = `{ "${name}" = "kpi" }`;
-      const args = ['serve', '--port', '0', '--events', events];
-      const { status, stderr, stdout } = spawnSync(process.env.ORGCAST_BIN, args, {
-        encoding: 'utf8',
-        timeout: 10_000,
-        env: { PATH: process.env.PATH },
-      });
-      assert.ok(status > 0, `it started: ${stdout}`);
-      assert.ok(stderr.includes(name), stderr);
-    }, ORGCAST_ONLY);
+    scenario(
+      `can't be ${name}`,
+      () => {
+        const events = `{ "${name}" = "kpi" }`;
+        const args = ['serve', '--port', '0', '--events', events];
+        const { status, stderr, stdout } = spawnSync(process.env.ORGCAST_BIN, args, {
+          encoding: 'utf8',
+          timeout: 10_000,
+          env: { PATH: process.env.PATH },
+        });
+        assert.ok(status > 0, `it started: ${stdout}`);
+        assert.ok(stderr.includes(name), stderr);
+      },
+      ORGCAST_ONLY,
+    );
   }
 });

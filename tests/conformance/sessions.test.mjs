@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import http from 'node:http';
 import { after, before, describe } from 'node:test';
 
-import { until } from '../clients/lib/wait.mjs';
+import { until } from './lib/wait.mjs';
 import { acknowledged, barrier, Endpoint, enter } from './lib/engine.mjs';
 import { Wire } from './lib/frames.mjs';
 import { fetchText } from './lib/http.mjs';
@@ -77,60 +77,72 @@ describe('errors of Engine.IO', () => {
 
 describe('a session id', () => {
   for (const revision of [4, 3]) {
-    scenario(`without a value opens no more sessions than there are places, revision ${revision}`, async (t) => {
-      const server = await serverFor(t, { max_connections_total: 5, connect_timeout_ms: 1000, auth_timeout_ms: 1000 });
-      const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
-      t.after(() => agent.destroy());
-      const statuses = [];
-      for (let n = 0; n < 50; n += 1) {
-        const url = `${server.url}/ws/?EIO=${revision}&transport=polling&sid`;
-        statuses.push(
-          await new Promise((resolve, reject) => {
-            const request = http.get(url, { agent }, (response) => {
-              response.resume();
-              response.on('end', () => resolve(response.statusCode));
-            });
-            request.on('error', reject);
-          }),
-        );
-      }
-      assert.ok(statuses.filter((status) => status === 200).length <= 5, `${statuses}`);
-      assert.ok((await stats(server)).places_taken <= 5);
-      // None of them connects, so that each loses its place.
-      await until(async () => (await stats(server)).places_taken === 0, 'the places to be free again');
-    }, ORGCAST_ONLY);
+    scenario(
+      `without a value opens no more sessions than there are places, revision ${revision}`,
+      async (t) => {
+        const server = await serverFor(t, {
+          max_connections_total: 5,
+          connect_timeout_ms: 1000,
+          auth_timeout_ms: 1000,
+        });
+        const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+        t.after(() => agent.destroy());
+        const statuses = [];
+        for (let n = 0; n < 50; n += 1) {
+          const url = `${server.url}/ws/?EIO=${revision}&transport=polling&sid`;
+          statuses.push(
+            await new Promise((resolve, reject) => {
+              const request = http.get(url, { agent }, (response) => {
+                response.resume();
+                response.on('end', () => resolve(response.statusCode));
+              });
+              request.on('error', reject);
+            }),
+          );
+        }
+        assert.ok(statuses.filter((status) => status === 200).length <= 5, `${statuses}`);
+        assert.ok((await stats(server)).places_taken <= 5);
+        // None of them connects, so that each loses its place.
+        await until(async () => (await stats(server)).places_taken === 0, 'the places to be free again');
+      },
+      ORGCAST_ONLY,
+    );
 
     for (const [how, query] of [
       ['behind an empty one', (sid) => `sid&sid=${sid}`],
       ['before an empty one', (sid) => `sid=${sid}&sid`],
       ['twice', (sid) => `sid=${sid}&sid=${sid}`],
     ]) {
-      scenario(`${how} passes no limit of a connection, revision ${revision}`, async (t) => {
-        const server = await serverFor(t, { rate_limit_messages_per_second: 10, rate_limit_close_after_ms: 0 });
-        const endpoint = endpointOf(server, revision);
-        const session = await connected(endpoint);
-        const url = `${server.url}/ws/?EIO=${revision}&transport=polling&${query(session.sid)}`;
-        const begun = performance.now();
-        for (let n = 0; n < 10; n += 1) {
-          const packets = Array.from({ length: 10 }, (_, at) => `42${n * 10 + at}["client:ping",{}]`);
-          const { status } = await fetchText(url, { method: 'POST', body: endpoint.codec.encode(packets) });
-          // Refusing the address is as good as counting what comes by it.
-          if (status !== 200) assert.equal(status, 400);
-        }
-        let answered = 0;
-        for (let last = 100, done = false; !done; last += 1) {
-          await session.send(`42${last}["client:ping",{}]`);
-          // One that is over the rate may be answered by an event, or as it asked.
-          for (let heard = false; !heard; ) {
-            const packet = await session.next();
-            if (packet.includes('server_time')) answered += 1;
-            done = packet.startsWith(`43${last}[`) && packet.includes('server_time');
-            heard = done || (session.waiting.length === 0 && !packet.includes('server_time'));
+      scenario(
+        `${how} passes no limit of a connection, revision ${revision}`,
+        async (t) => {
+          const server = await serverFor(t, { rate_limit_messages_per_second: 10, rate_limit_close_after_ms: 0 });
+          const endpoint = endpointOf(server, revision);
+          const session = await connected(endpoint);
+          const url = `${server.url}/ws/?EIO=${revision}&transport=polling&${query(session.sid)}`;
+          const begun = performance.now();
+          for (let n = 0; n < 10; n += 1) {
+            const packets = Array.from({ length: 10 }, (_, at) => `42${n * 10 + at}["client:ping",{}]`);
+            const { status } = await fetchText(url, { method: 'POST', body: endpoint.codec.encode(packets) });
+            // Refusing the address is as good as counting what comes by it.
+            if (status !== 200) assert.equal(status, 400);
           }
-        }
-        const seconds = (performance.now() - begun) / 1000;
-        assert.ok(answered <= 10 + 10 * seconds + 1, `${answered} were answered in ${seconds} s`);
-      }, ORGCAST_ONLY);
+          let answered = 0;
+          for (let last = 100, done = false; !done; last += 1) {
+            await session.send(`42${last}["client:ping",{}]`);
+            // One that is over the rate may be answered by an event, or as it asked.
+            for (let heard = false; !heard;) {
+              const packet = await session.next();
+              if (packet.includes('server_time')) answered += 1;
+              done = packet.startsWith(`43${last}[`) && packet.includes('server_time');
+              heard = done || (session.waiting.length === 0 && !packet.includes('server_time'));
+            }
+          }
+          const seconds = (performance.now() - begun) / 1000;
+          assert.ok(answered <= 10 + 10 * seconds + 1, `${answered} were answered in ${seconds} s`);
+        },
+        ORGCAST_ONLY,
+      );
     }
   }
 
@@ -157,20 +169,27 @@ describe('a session', { concurrency: true }, () => {
     [4, 3],
     [3, 4],
   ]) {
-    scenario(`of revision ${opened} takes no requests of revision ${other}`, async () => {
-      const session = await connected(endpointOf(server, opened));
-      const foreign = endpointOf(server, other);
-      const body = foreign.codec.encode(['420["client:ping",{}]']);
-      await assertRefused(
-        await fetchText(foreign.at({ sid: session.sid }), { method: 'POST', body }),
-        3,
-        'Bad request',
-      );
-      assert.equal((await fetchText(foreign.at({ sid: session.sid }))).status, 400);
-      assert.equal((await fetchText(endpointOf(server, opened).at({ sid: session.sid, EIO: undefined }))).status, 400);
-      assert.equal((await foreign.socket({ sid: session.sid }).end()).status, 400);
-      await assertAlive(session);
-    }, { node: opened === 3 ? 'takes every revision but 4 for 3' : undefined });
+    scenario(
+      `of revision ${opened} takes no requests of revision ${other}`,
+      async () => {
+        const session = await connected(endpointOf(server, opened));
+        const foreign = endpointOf(server, other);
+        const body = foreign.codec.encode(['420["client:ping",{}]']);
+        await assertRefused(
+          await fetchText(foreign.at({ sid: session.sid }), { method: 'POST', body }),
+          3,
+          'Bad request',
+        );
+        assert.equal((await fetchText(foreign.at({ sid: session.sid }))).status, 400);
+        assert.equal(
+          (await fetchText(endpointOf(server, opened).at({ sid: session.sid, EIO: undefined }))).status,
+          400,
+        );
+        assert.equal((await foreign.socket({ sid: session.sid }).end()).status, 400);
+        await assertAlive(session);
+      },
+      { node: opened === 3 ? 'takes every revision but 4 for 3' : undefined },
+    );
   }
 
   for (const revision of [4, 3]) {
@@ -240,14 +259,18 @@ describe('a session', { concurrency: true }, () => {
     });
   }
 
-  scenario('of revision 3 that says nothing loses its place', async (t) => {
-    const strict = await serverFor(t, { connect_timeout_ms: 500, auth_timeout_ms: 500 });
-    await endpointOf(strict, 3).open();
-    const socket = await endpointOf(strict, 3).connect();
-    t.after(() => socket.close());
-    await until(async () => (await stats(strict)).places_taken === 0, 'both places to be free');
-    await socket.end();
-  }, ORGCAST_ONLY);
+  scenario(
+    'of revision 3 that says nothing loses its place',
+    async (t) => {
+      const strict = await serverFor(t, { connect_timeout_ms: 500, auth_timeout_ms: 500 });
+      await endpointOf(strict, 3).open();
+      const socket = await endpointOf(strict, 3).connect();
+      t.after(() => socket.close());
+      await until(async () => (await stats(strict)).places_taken === 0, 'both places to be free');
+      await socket.end();
+    },
+    ORGCAST_ONLY,
+  );
 });
 
 describe('JSONP, as clients of revision 3 ask for it', () => {
@@ -261,7 +284,10 @@ describe('JSONP, as clients of revision 3 ask for it', () => {
   function called({ status, headers, text }, j) {
     assert.equal(status, 200, text);
     // What a browser runs as a script; the reference says text/plain, which it does unless told not to guess.
-    assert.match(headers['content-type'], /^(text|application)\/javascript; charset=utf-8$|^text\/plain; charset=utf-8$/i);
+    assert.match(
+      headers['content-type'],
+      /^(text|application)\/javascript; charset=utf-8$|^text\/plain; charset=utf-8$/i,
+    );
     if (headers['content-type'].startsWith('text/plain')) assert.equal(headers['x-content-type-options'], undefined);
     const prefix = `___eio[${j}](`;
     assert.ok(text.startsWith(prefix) && text.endsWith(');'), text);

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { io } from 'socket.io-client';
 import io2 from 'socket.io-client-2';
 
-import { once, until } from '../clients/lib/wait.mjs';
+import { once, until } from './lib/wait.mjs';
 import { Endpoint, enter } from './lib/engine.mjs';
 import { startProxy } from './lib/proxy.mjs';
 import { startPublisher } from './lib/publisher.mjs';
@@ -121,10 +121,14 @@ describe('upgrades', { concurrency: true }, () => {
       for (const delayMs of [0, 30, 200, 400]) {
         scenario(`${version} gets to WebSocket over a network that takes ${delayMs} ms each way`, async (t) => {
           const { proxy, client } = await through(t, version, { delayMs });
-          const connected = once(client.socket, 'connect');
+          const connected = once(client.socket, 'connect').then(() => ({
+            requests: proxy.requests,
+            spoken: proxy.spoken,
+            transport: client.transport(),
+          }));
           const begun = performance.now();
           client.socket.connect();
-          await connected;
+          const then = await connected;
           const took = performance.now() - begun;
           await until(() => client.transport() === 'websocket' && client.spans.length > 0, 'the upgrade');
           const upgradedAfter = performance.now() - begun;
@@ -136,8 +140,11 @@ describe('upgrades', { concurrency: true }, () => {
 
           client.assertComplete();
           assert.deepEqual(client.disconnects, []);
-          // The handshake, and the CONNECT with its answer, there and back: four ways. A fifth and some is patience.
-          assert.ok(took < 5.5 * delayMs + 250, `connecting took ${took.toFixed()} ms`);
+          // The handshake and the CONNECT with its poll, there and back: four ways, as long as no upgrade is waited
+          // for. These are counted, since a busy machine takes time of its own.
+          if (delayMs < 100) return;
+          assert.ok(then.requests <= 3, `connecting took ${then.requests} requests`);
+          assert.deepEqual([then.transport, then.spoken], ['polling', 0]);
         });
       }
     }
@@ -167,7 +174,11 @@ describe('upgrades', { concurrency: true }, () => {
         client.socket.connect();
         await until(() => client.spans[0]?.received.length > 5, 'some events before the upgrade');
         release();
-        await until(() => client.spans.length === 2 && client.transport() === 'websocket', 'the second upgrade', 20_000);
+        await until(
+          () => client.spans.length === 2 && client.transport() === 'websocket',
+          'the second upgrade',
+          20_000,
+        );
         await sleep(500);
         await client.caughtUp();
         t.diagnostic(`${client.disconnects}; ${client.spans.map(({ received }) => received.length)} events`);
@@ -280,7 +291,7 @@ describe('upgrades', { concurrency: true }, () => {
         const socket = endpoint.socket({ sid: session.sid });
         t.after(() => socket.close());
         await socket.open();
-        await socket.end(15_000);
+        await socket.end(20_000);
         const lasted = performance.now() - begun;
         assert.ok(lasted > 9_000, `it was closed after ${lasted} ms`);
         await publish(0);

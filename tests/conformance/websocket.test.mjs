@@ -5,7 +5,7 @@ import { io } from 'socket.io-client';
 import { WebSocket as UndiciWebSocket } from 'undici';
 import WebSocket from 'ws';
 
-import { once, until, within } from '../clients/lib/wait.mjs';
+import { once, until, within } from './lib/wait.mjs';
 import { servePages } from '../clients/lib/pages.mjs';
 import { startBrowser } from './lib/browser.mjs';
 import { Endpoint } from './lib/engine.mjs';
@@ -46,8 +46,7 @@ describe('a WebSocket', { concurrency: true }, () => {
 
   const request = (door, id) =>
     door === ENGINE ? `42${id}["client:ping",{}]` : JSON.stringify({ event: 'client:ping', data: {}, id });
-  const isReply = (door, id, text) =>
-    door === ENGINE ? text.startsWith(`43${id}[`) : JSON.parse(text).id === id;
+  const isReply = (door, id, text) => (door === ENGINE ? text.startsWith(`43${id}[`) : JSON.parse(text).id === id);
 
   for (const door of DOORS) {
     describe(`of the ${door.name} door`, { concurrency: true }, () => {
@@ -144,15 +143,19 @@ describe('a WebSocket', { concurrency: true }, () => {
         });
       }
 
-      scenario('answers what came before a bad frame, then closes', async (t) => {
-        const connection = await ready(t, door);
-        const good = Array.from({ length: 10 }, (_, n) => frame(TEXT, request(door, n)));
-        connection.write(Buffer.concat([...good, frame(3, 'x')]));
-        const { texts, code } = await connection.untilClosed();
-        assert.equal(texts.length, 10, `${texts}`);
-        for (let n = 0; n < 10; n += 1) assert.ok(isReply(door, n, texts[n]), texts[n]);
-        assert.equal(code, 1002);
-      }, { node: 'loses the answers' });
+      scenario(
+        'answers what came before a bad frame, then closes',
+        async (t) => {
+          const connection = await ready(t, door);
+          const good = Array.from({ length: 10 }, (_, n) => frame(TEXT, request(door, n)));
+          connection.write(Buffer.concat([...good, frame(3, 'x')]));
+          const { texts, code } = await connection.untilClosed();
+          assert.equal(texts.length, 10, `${texts}`);
+          for (let n = 0; n < 10; n += 1) assert.ok(isReply(door, n, texts[n]), texts[n]);
+          assert.equal(code, 1002);
+        },
+        { node: 'loses the answers' },
+      );
 
       for (const code of [1000, 1001, 1003, 1011, 1012, 1013, 1014, 3000, 4999]) {
         scenario(`answers the close code ${code} with it`, async (t) => {
@@ -193,22 +196,26 @@ describe('a WebSocket', { concurrency: true }, () => {
   });
 
   for (const revision of [3, 4]) {
-    scenario(`for a session that has moved already is refused with 400, revision ${revision}`, async (t) => {
-      const endpoint = new Endpoint(server.url, '/ws/', revision);
-      const session = await endpoint.open();
-      const socket = endpoint.socket({ sid: session.sid });
-      t.after(() => socket.close());
-      await socket.open();
-      socket.send('2probe');
-      assert.equal(await socket.next(), '3probe');
-      socket.send('5', '40');
-      assert.match(await socket.next(), /^40/);
-      const second = await endpoint.socket({ sid: session.sid }).end();
-      assert.equal(second.status, 400, JSON.stringify(second));
-      const born = await endpoint.connect();
-      t.after(() => born.close());
-      const third = await endpoint.socket({ sid: born.handshake.sid }).end();
-      assert.equal(third.status, 400, JSON.stringify(third));
-    }, { node: 'says 101 and closes' });
+    scenario(
+      `for a session that has moved already is refused with 400, revision ${revision}`,
+      async (t) => {
+        const endpoint = new Endpoint(server.url, '/ws/', revision);
+        const session = await endpoint.open();
+        const socket = endpoint.socket({ sid: session.sid });
+        t.after(() => socket.close());
+        await socket.open();
+        socket.send('2probe');
+        assert.equal(await socket.next(), '3probe');
+        socket.send('5', '40');
+        assert.match(await socket.next(), /^40/);
+        const second = await endpoint.socket({ sid: session.sid }).end();
+        assert.equal(second.status, 400, JSON.stringify(second));
+        const born = await endpoint.connect();
+        t.after(() => born.close());
+        const third = await endpoint.socket({ sid: born.handshake.sid }).end();
+        assert.equal(third.status, 400, JSON.stringify(third));
+      },
+      { node: 'says 101 and closes' },
+    );
   }
 });

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
-import { within } from '../../clients/lib/wait.mjs';
+import { within } from './wait.mjs';
 import { REFERENCE } from './scenario.mjs';
 
 const NODE_ECHO = fileURLToPath(new URL('node-echo.mjs', import.meta.url));

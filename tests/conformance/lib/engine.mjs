@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 
 import WebSocket from 'ws';
 
-import { within } from '../../clients/lib/wait.mjs';
+import { within } from './wait.mjs';
 import { begin, fetchText } from './http.mjs';
 
 /** The payload codec of each protocol revision, written from the protocol's text. Packets are texts here. */
@@ -11,7 +11,7 @@ const CODECS = {
     encode: (packets) => packets.map((packet) => `${packet.length}:${packet}`).join(''),
     decode(payload) {
       const packets = [];
-      for (let at = 0; at < payload.length; ) {
+      for (let at = 0; at < payload.length;) {
         const colon = payload.indexOf(':', at);
         assert.ok(colon > at, `no length at ${at} in ${JSON.stringify(payload)}`);
         const length = Number(payload.slice(at, colon));

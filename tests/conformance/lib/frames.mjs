@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import net from 'node:net';
 
-import { within } from '../../clients/lib/wait.mjs';
+import { within } from './wait.mjs';
 
 export const TEXT = 1;
 export const CLOSE = 8;

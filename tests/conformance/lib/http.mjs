@@ -1,6 +1,6 @@
 import http from 'node:http';
 
-import { within } from '../../clients/lib/wait.mjs';
+import { within } from './wait.mjs';
 
 /**
  * A request over a TCP connection of its own: `{answered, abort}`.

@@ -96,7 +96,9 @@ async function handle(method, { pathname, searchParams }, body) {
     }
     const wait = Number(searchParams.get('wait_ms') ?? 0);
     const acks = await new Promise((resolve) => {
-      io.to(target).timeout(wait || 30_000).emit(event, payload, (error, answers) => resolve(answers.length));
+      io.to(target)
+        .timeout(wait || 30_000)
+        .emit(event, payload, (error, answers) => resolve(answers.length));
     });
     return { ...receipt, acks };
   }

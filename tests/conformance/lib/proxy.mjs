@@ -16,11 +16,11 @@ export const FAULTS = {
 /**
  * A TCP proxy in front of `port` that does to its first `faults` WebSocket connections what `fault` says, and
  * carries everything `delayMs` late each way. Requests for an upgrade wait for the promise `hold`. `requests` counts
- * the HTTP requests that passed, upgrades aside.
+ * the HTTP requests that came, upgrades aside; `spoken` the times that a WebSocket client was heard by the server.
  */
 export async function startProxy(port, { fault = 'none', faults = Infinity, delayMs = 0, hold } = {}) {
   const sockets = new Set();
-  const proxy = { requests: 0, upgrades: 0 };
+  const proxy = { requests: 0, upgrades: 0, spoken: 0 };
 
   function track(socket) {
     sockets.add(socket);
@@ -35,7 +35,13 @@ export async function startProxy(port, { fault = 'none', faults = Infinity, dela
   function carry(from, to, pass) {
     from.on('data', (chunk) => {
       const part = pass(chunk);
-      if (part.length > 0) later(() => to.writable && to.write(part));
+      const counts = pass.speaks;
+      if (part.length > 0) {
+        later(() => {
+          if (counts) proxy.spoken += 1;
+          if (to.writable) to.write(part);
+        });
+      }
       if (pass.cuts) {
         later(() => {
           from.destroy();
@@ -71,6 +77,7 @@ export async function startProxy(port, { fault = 'none', faults = Infinity, dela
         hold.then(() => upstream.write(chunk));
         return Buffer.alloc(0);
       }
+      upwards.speaks = isWebSocket && up;
       return isWebSocket && !up ? Buffer.alloc(0) : chunk;
     };
     upwards.ends = () => !isWebSocket || up;

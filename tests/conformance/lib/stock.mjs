@@ -2,7 +2,7 @@ import { io } from 'socket.io-client';
 import io2 from 'socket.io-client-2';
 import io3 from 'socket.io-client-3';
 
-import { once, within } from '../../clients/lib/wait.mjs';
+import { once, within } from './wait.mjs';
 
 /** The stock clients, by version. */
 export const CLIENTS = { '4.x': io, '3.x': io3, '2.x': io2 };
