@@ -122,6 +122,47 @@ describe('Socket.IO, revision 5', () => {
       await assertNext(socket, [`462-789[${ATTACHMENTS}]`, ...BYTES]);
     });
 
+    // What follows is not in the official suite.
+    const broken = {
+      'bytes that belong to no packet': [Buffer.from([1])],
+      'text in the place of an attachment': ['451-["message",{"_placeholder":true,"num":0}]', '42["message",1]'],
+      'a placeholder for an attachment that there is not': [
+        '451-["message",{"_placeholder":true,"num":1}]',
+        Buffer.from([1]),
+      ],
+      'a placeholder with a negative number': ['451-["message",{"_placeholder":true,"num":-1}]', Buffer.from([1])],
+      'a placeholder without a number': ['451-["message",{"_placeholder":true}]', Buffer.from([1])],
+      'more attachments than anybody needs': ['451000-["message"]'],
+      'no number of attachments': ['45-["message",{"_placeholder":true,"num":0}]'],
+      'no dash behind the number of attachments': ['451["message",{"_placeholder":true,"num":0}]'],
+    };
+    for (const [what, messages] of Object.entries(broken)) {
+      scenario(`with ${what} closes the connection`, async (t) => {
+        const socket = await connected(t);
+        socket.send(...messages);
+        await socket.end();
+      });
+    }
+
+    scenario('with bytes is kept apart from one behind it', async (t) => {
+      const socket = await connected(t);
+      const packets = [`452-["message",${ATTACHMENTS}]`, ...BYTES, '42["message",2]', `452-["message",${ATTACHMENTS}]`];
+      socket.send(...packets, ...BYTES);
+      await assertNext(socket, [
+        `452-["message-back",${ATTACHMENTS}]`,
+        ...BYTES,
+        '42["message-back",2]',
+        `452-["message-back",${ATTACHMENTS}]`,
+        ...BYTES,
+      ]);
+    });
+
+    scenario('with what looks like a placeholder and is none comes back as it is', async (t) => {
+      const socket = await connected(t);
+      socket.send('42["message",{"_placeholder":true,"num":0}]');
+      await assertNext(socket, ['42["message-back",{"_placeholder":true,"num":0}]']);
+    });
+
     const invalid = {
       'of an unknown type': '4abc',
       'with an object for a payload': '42{}',

@@ -289,5 +289,69 @@ export function engineSuite(revision, { args, node, name }) {
         await socket.end();
       });
     });
+
+    // What follows is not in the official suites.
+    describe('what is against the protocol', () => {
+      const wrong = { 3: '3', 4: '2' }[revision];
+
+      scenario(`${wrong}, a heartbeat in the wrong direction, closes a WebSocket`, async () => {
+        const socket = await endpoint.connect();
+        socket.send(wrong);
+        await socket.end();
+      });
+
+      scenario(
+        `${wrong}, a heartbeat in the wrong direction, ends a session on polling`,
+        async () => {
+          const session = await endpoint.open();
+          await session.post(encode(wrong)).catch(() => {});
+          await assertGone(session.address);
+        },
+        { node: node.direction },
+      );
+
+      scenario('a message over the maximum closes a WebSocket with 1009', async () => {
+        const socket = await endpoint.connect();
+        socket.send(`4${'x'.repeat(MAX_PAYLOAD)}`);
+        assert.equal((await socket.end()).code, 1009);
+      });
+
+      scenario(
+        'a body over the maximum is answered with 413',
+        async () => {
+          const session = await endpoint.open();
+          const { status } = await session.post(encode(`4${'x'.repeat(MAX_PAYLOAD)}`));
+          assert.equal(status, 413);
+        },
+        { node: node.tooLarge },
+      );
+
+      scenario('a message of just the maximum comes back', async (t) => {
+        const socket = await endpoint.connect();
+        t.after(() => socket.close());
+        socket.answersPings = revision === 4;
+        const message = `4${'x'.repeat(MAX_PAYLOAD - 1)}`;
+        socket.send(message);
+        assert.ok((await socket.next()) === message, 'another message came back');
+      });
+    });
+
+    describe('text', () => {
+      const TEXTS = ['', 'ü', '東京', '\ud83d\ude00', '\u0000\u001f', 'a:b', '5:4hello', '\u2028', 'x'.repeat(70_000)];
+      for (const how of ['open', 'connect']) {
+        scenario(`of every kind comes back over ${how === 'open' ? 'polling' : 'WebSocket'}`, async (t) => {
+          const connection = await endpoint[how]({ b64: revision === 3 ? 1 : undefined });
+          if (how === 'connect') {
+            t.after(() => connection.close());
+            connection.answersPings = revision === 4;
+          }
+          for (const text of TEXTS) {
+            await connection.send(`4${text}`);
+            const echoed = await connection.next();
+            assert.ok(echoed === `4${text}`, `${JSON.stringify(text).slice(0, 40)} came back otherwise`);
+          }
+        });
+      }
+    });
   });
 }

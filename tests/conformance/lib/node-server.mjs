@@ -11,7 +11,10 @@ const { values } = parseArgs({
   args: process.argv.slice(3),
   strict: false,
   options: Object.fromEntries(
-    ['port', 'ping-interval-ms', 'ping-timeout-ms', 'max-message-size-bytes'].map((name) => [name, { type: 'string' }]),
+    ['port', 'ping-interval-ms', 'ping-timeout-ms', 'max-message-size-bytes', 'cors-origins'].map((name) => [
+      name,
+      { type: 'string' },
+    ]),
   ),
 });
 const number = (name, otherwise) => (values[name] === undefined ? otherwise : Number(values[name]));
@@ -27,6 +30,7 @@ const io = new Server(server, {
   destroyUpgrade: false,
   pingInterval: number('ping-interval-ms', 25_000),
   pingTimeout: number('ping-timeout-ms', 60_000),
+  cors: { origin: values['cors-origins'] ?? false, credentials: true },
   maxHttpBufferSize: number('max-message-size-bytes', 1_048_576),
 });
 

@@ -6,17 +6,26 @@ import { startBrowser } from './lib/browser.mjs';
 import { freshOrganization, scenario } from './lib/scenario.mjs';
 import { startServer } from './lib/server.mjs';
 
-const BUNDLE = new URL('node_modules/socket.io-client-2/dist/socket.io.js', import.meta.url);
-
 /** Everything that an escape of a form, of JavaScript or of JSON could spoil. */
 const TEXT = 'quotes " \\ / \\n \n \u2028 \u2029 </script> <!-- % & + = ü 東京 \ud83d\ude00 \u0000';
 
-describe('socket.io-client 2.x in a browser that is told to use JSONP', () => {
+const PAGES = {
+  '/2': page('/2.js'),
+  '/2.js': new URL('node_modules/socket.io-client-2/dist/socket.io.js', import.meta.url),
+  '/4': page('/4.js'),
+  '/4.js': new URL('node_modules/socket.io-client/dist/socket.io.js', import.meta.url),
+};
+
+function page(script) {
+  return `<!doctype html><body><script src="${script}"></script>`;
+}
+
+describe('a page in a browser', () => {
   let server;
   let pages;
   let browser;
   before(async () => {
-    pages = await servePages({ '/': '<!doctype html><body><script src="/client.js"></script>', '/client.js': BUNDLE });
+    pages = await servePages(PAGES);
     server = await startServer({ cors_origins: pages.origin });
     browser = await startBrowser();
   });
@@ -26,10 +35,10 @@ describe('socket.io-client 2.x in a browser that is told to use JSONP', () => {
     await server?.stop();
   });
 
-  scenario('authenticates, subscribes, and hears what is published', async (t) => {
+  scenario('uses JSONP with socket.io-client 2.x that is told to', async (t) => {
     const page = await browser.newPage();
     t.after(() => page.close());
-    await page.goto(pages.origin);
+    await page.goto(`${pages.origin}/2`);
     const organization_id = freshOrganization();
     const subscription = await page.evaluate(
       ([url, organization_id, said]) =>
@@ -58,4 +67,28 @@ describe('socket.io-client 2.x in a browser that is told to use JSONP', () => {
     assert.equal(recipients, 1);
     assert.deepEqual(await page.evaluate(() => window.heard), { organization_id, text: TEXT });
   });
+
+  for (const version of ['4', '2']) {
+    scenario(`that is reloaded seven times on polling has one place, ${version}.x`, async (t) => {
+      const page = await browser.newPage();
+      t.after(() => page.close());
+      const organization_id = freshOrganization();
+      await page.goto(`${pages.origin}/${version}`);
+      for (let n = 0; n < 8; n += 1) {
+        if (n > 0) await page.reload();
+        const success = await page.evaluate(
+          ([url, organization_id]) =>
+            new Promise((resolve) => {
+              const socket = window.io(url, { path: '/ws', transports: ['polling'] });
+              socket.on('connect', () =>
+                socket.emit('authenticate', { user_id: 'u', organization_id }, ({ success }) => resolve(success)),
+              );
+            }),
+          [server.url, organization_id],
+        );
+        assert.equal(success, true);
+      }
+      await server.counts(organization_id, 1);
+    });
+  }
 });
