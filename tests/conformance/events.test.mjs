@@ -144,7 +144,8 @@ describe('an event', { concurrency: true }, () => {
       const socket = await new Endpoint(server.url, '/ws/', revision).connect();
       t.after(() => socket.close());
       socket.answersPings = revision === 4;
-      return enter(socket, revision);
+      // What a ping brings comes back to whoever has authenticated.
+      return enter(socket, revision, { organization_id: freshOrganization() });
     };
 
     scenario(`may have escapes in its name, revision ${revision}`, async (t) => {
