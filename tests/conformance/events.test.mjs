@@ -139,6 +139,34 @@ describe('an event', { concurrency: true }, () => {
     }
   }
 
+  for (const [form, plain, acknowledged] of [
+    ['all', ['data', 'meta'], ['data', 'meta', 'callback']],
+    ['payload', ['data'], ['data', 'callback']],
+    ['auto', ['data', 'meta'], ['data', 'callback']],
+  ]) {
+    scenario(
+      `comes as the client asks with arguments=${form}`,
+      async (t) => {
+        const kinds = (args) =>
+          args.map((arg) => (typeof arg === 'function' ? 'callback' : arg.organization_id ? 'data' : 'meta'));
+        for (const version of ['4.x', '2.x']) {
+          const options = { query: { arguments: form } };
+          const { socket, organization_id } = await subscriber(t, version, server, ['kpi'], options);
+          const heard = [];
+          socket.on('kpi:update', (...args) => {
+            heard.push(kinds(args));
+            if (typeof args.at(-1) === 'function') args.at(-1)();
+          });
+          await server.broadcast('/kpi', { organization_id });
+          const { acks } = await server.broadcast('/kpi?requires_ack=true&wait_ms=10000', { organization_id });
+          assert.equal(acks, 1);
+          assert.deepEqual(heard, [plain, acknowledged], version);
+        }
+      },
+      ORGCAST_ONLY,
+    );
+  }
+
   for (const revision of [4, 3]) {
     const socketFor = async (t) => {
       const socket = await new Endpoint(server.url, '/ws/', revision).connect();
