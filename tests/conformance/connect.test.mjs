@@ -135,7 +135,6 @@ describe('a CONNECT', { concurrency: true }, () => {
           t.after(() => socket.close());
           socket.answersPings = revision === 4;
           if (revision === 4) socket.send('40');
-          assert.ok((await socket.next()).startsWith('40'));
           socket.send('41');
         }
         await Promise.all(sockets.map((socket) => socket.end()));

@@ -262,7 +262,9 @@ describe('a session', { concurrency: true }, () => {
   scenario(
     'of revision 3 that says nothing loses its place',
     async (t) => {
-      const strict = await serverFor(t, { connect_timeout_ms: 500, auth_timeout_ms: 500 });
+      // What was sent to it waits to be fetched for as long as a write may take.
+      const deadlines = { connect_timeout_ms: 500, auth_timeout_ms: 500, write_timeout_ms: 500 };
+      const strict = await serverFor(t, deadlines);
       await endpointOf(strict, 3).open();
       const socket = await endpointOf(strict, 3).connect();
       t.after(() => socket.close());
