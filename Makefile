@@ -8,13 +8,14 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 SERVER := $(CURDIR)/target/debug/orgcast
+ECHO := $(CURDIR)/target/debug/orgcast-echo
 
 # What npm installed, by the file that it writes last; and when the page was last built.
 MODULES := web-client/node_modules/.package-lock.json
 PAGE := web-client/dashboard/dist/.built
 PAGE_SOURCES := $(shell find web-client/src web-client/dashboard -type f -not -path '*/dist/*')
 
-.PHONY: help run page build test tools lint test-rust fuzz test-clients test-web bench-tools bench bench-quick clean
+.PHONY: help run page build test tools lint test-rust fuzz test-clients test-conformance test-web bench-tools bench bench-quick clean
 
 help:
 	@sed -n 's/^# make/make/p' $(MAKEFILE_LIST)
@@ -58,6 +59,10 @@ test-rust: build
 test-clients: build
 	cd tests/clients && npm ci --no-audit --no-fund && ORGCAST_BIN=$(SERVER) npm test
 
+test-conformance: build
+	cargo build --locked --bin orgcast-echo
+	cd tests/conformance && npm ci --no-audit --no-fund && ORGCAST_BIN=$(SERVER) ORGCAST_ECHO_BIN=$(ECHO) npm test
+
 # Each fuzz target for a few seconds.
 fuzz:
 	scripts/fuzz 10
@@ -81,4 +86,5 @@ bench-quick: bench-tools
 clean:
 	cargo clean
 	rm -rf tests/clients/node_modules tests/clients/artifacts
+	rm -rf tests/conformance/node_modules tests/conformance/.venv
 	rm -rf web-client/node_modules web-client/dist web-client/dashboard/dist web-client/artifacts
