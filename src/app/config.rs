@@ -21,10 +21,13 @@ const MAX_QUEUED_MESSAGES: usize = 1_000_000;
 const HTTP_PATHS: [&str; 4] = ["/api", "/assets", "/healthz", "/readyz"];
 
 /// Event names that the protocol itself uses.
-const RESERVED_EVENTS: [&str; 9] = [
+const RESERVED_EVENTS: [&str; 12] = [
     "connect",
     "connect_error",
     "disconnect",
+    "disconnecting",
+    "newListener",
+    "removeListener",
     "error",
     "authenticate",
     "authenticated",
@@ -718,6 +721,9 @@ mod tests {
             "\u{85}",
             "connect",
             "disconnect",
+            "disconnecting",
+            "newListener",
+            "removeListener",
             "client:x",
             "orgcast:x",
             &"e".repeat(129),

@@ -205,9 +205,9 @@ mod tests {
 
     use super::*;
 
-    fn read(data: Value) -> Result<(Vec<String>, Place), Fault> {
+    fn read(data: &Value) -> Result<(Vec<String>, Place), Fault> {
         let own = OrganizationId::new("own").unwrap();
-        let data = serde_json::value::to_raw_value(&data).unwrap();
+        let data = serde_json::value::to_raw_value(data).unwrap();
         subscription(object(Some(&data), "subscribe")?, &own)
     }
 
@@ -271,7 +271,7 @@ mod tests {
                 (None, None),
             ),
         ] {
-            let (_, found) = read(data.clone()).unwrap_or_else(|fault| panic!("{data}: {fault}"));
+            let (_, found) = read(&data).unwrap_or_else(|fault| panic!("{data}: {fault}"));
             let found = (
                 found.department.as_ref().map(|id| id.as_str().to_owned()),
                 found.queue.as_ref().map(|id| id.as_str().to_owned()),
@@ -318,18 +318,18 @@ mod tests {
         ] {
             let mut data = data;
             data["channels"] = json!(["kpi"]);
-            let fault = read(data.clone()).unwrap_err();
+            let fault = read(&data).unwrap_err();
             assert_eq!(fault.code, Code::InvalidMessage, "{data}");
             let said = format!("has an unknown `{wrong}`; did you mean `{meant}`? known are ");
             assert!(fault.message.contains(&said), "{data}: {fault}");
         }
-        let fault = read(json!({"chanels": ["kpi"]})).unwrap_err();
+        let fault = read(&json!({"chanels": ["kpi"]})).unwrap_err();
         assert!(
             fault.message.contains("did you mean `channels`?"),
             "{fault}"
         );
         assert!(
-            read(json!({
+            read(&json!({
                 "channels": ["kpi"], "filter": {"queue": "q"}, "filters": {"queue": "r"}
             }))
             .is_err()

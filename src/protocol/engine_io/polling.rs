@@ -65,7 +65,7 @@ fn open<A: Application>(
         Ok(connection) => connection,
         Err(response) => return *response,
     };
-    let session = Session::new(shared, version, connection, None);
+    let session = Session::new(shared, version, !query.is_base64(), connection, None);
     shared.sessions.insert(session.sid, Arc::clone(&session));
     let open = frame(shared.open(&session, &[TransportType::Websocket]));
     let payload = payload(version, false, &[open], None);
@@ -80,7 +80,7 @@ async fn get<A: Application>(
     let guard = session.begin_poll()?;
     let polled = poll_fn(|cx| session.poll_answer(cx)).await;
     guard.answered();
-    let supports_binary = !query.is_base64();
+    let supports_binary = session.supports_binary && !query.is_base64();
     let payload = match polled {
         Polled::Taken(items, farewell) => {
             payload(session.version, supports_binary, &items, farewell)

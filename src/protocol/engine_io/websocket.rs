@@ -58,7 +58,7 @@ impl<A: Application> Upgrade<A> {
         match self.kind {
             UpgradeKind::Open(version, connection) => {
                 let socket = Some((transport, deflates));
-                let session = Session::new(&self.shared, version, connection, socket);
+                let session = Session::new(&self.shared, version, true, connection, socket);
                 let open = frame(self.shared.open(&session, &[]));
                 session.push(&open, DropPolicy::Reply);
                 self.shared.application.opened(&session);

@@ -2,10 +2,12 @@
 
 mod arguments;
 mod client;
+mod connect;
 pub mod decoder;
 #[cfg(feature = "fuzzing")]
 mod fuzz;
 mod packet;
+mod rate;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +15,6 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use bytes::Bytes;
 use http::Response;
-use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -24,21 +25,16 @@ pub use fuzz::fuzz_packets;
 use client::{Client, answer, error};
 use decoder::{Incoming, IncomingKind, Malformed};
 pub(in crate::protocol) use packet::event as event_frames;
-use packet::{Glance, glance, read_event};
+use packet::read_event;
 
 use super::engine_io::{Application, EngineIo, Handshake, Peek, ProtocolVersion, Session};
-use super::session::{self, Reply, Said};
+use super::session::{Reply, Said};
 use super::{fault_response, violation_of};
 use crate::auth::Authenticator;
 use crate::auth::claim::{Claim, query_object};
 use crate::domain::fault::{CloseReason, Code, Fault};
 use crate::domain::words;
 use crate::hub::Hub;
-use crate::hub::connection::{NewConnection, Protocol};
-use crate::hub::ports::Deliver;
-use crate::hub::rates::Admission;
-use crate::hub::refused::Refused;
-use crate::wire::send_queue::DropPolicy;
 use crate::wire::websocket::read::ProtocolViolation;
 
 /// What the Socket.IO side is configured with.
@@ -109,81 +105,6 @@ impl SocketIo {
         ))
     }
 
-    /// A CONNECT: one a namespace at a time.
-    async fn connect(&self, session: &Arc<ClientSession>, namespace: &str, auth: Option<String>) {
-        let version = session.version;
-        if namespace != "/" {
-            let nothing: Option<&()> = None;
-            let refused = packet::connect_error(version, namespace, "Invalid namespace", nothing);
-            session.push(&refused, DropPolicy::Reply);
-            return;
-        }
-        {
-            let mut state = session.connection.state.lock();
-            if state.is_connecting || state.session.is_some() {
-                drop(state);
-                session.fail(CloseReason::ProtocolError);
-                return;
-            }
-            state.is_connecting = true;
-        }
-        let entered = self.enter(session, auth.as_deref()).await;
-        session.connection.state.lock().is_connecting = false;
-        match entered {
-            Ok(()) => {}
-            // It passes by itself, and a client that is refused as below does not come back.
-            Err(fault) if fault.code == Code::ConnectionLimit => {
-                session.close(CloseReason::ConnectionLimit);
-            }
-            Err(fault) => {
-                let data = ConnectErrorData::of(&fault);
-                let message = fault.to_string();
-                let refused = packet::connect_error(version, "/", &message, Some(&data));
-                session.push(&refused, DropPolicy::Reply);
-                let by = Instant::now() + REFUSED_GRACE;
-                session.connection.state.lock().connect_by = Some(by);
-                session.look_again(by);
-            }
-        }
-        // It may have left while its claim was verified.
-        if session.is_over() {
-            session.connection.leave();
-        }
-    }
-
-    async fn enter(&self, session: &Arc<ClientSession>, auth: Option<&str>) -> Result<(), Fault> {
-        let client = &session.connection;
-        let claim = claim(client, auth)?;
-        if let Some(claim) = &claim {
-            self.authenticator.prepare(claim).await;
-        }
-        let ticket = client.state.lock().ticket.clone();
-        let ticket =
-            ticket.ok_or_else(|| Fault::new(Code::InternalError, "the session is closing"))?;
-        let attachment = self.hub.connect(NewConnection {
-            protocol: Protocol::SocketIo,
-            remote_address: client.remote_address,
-            ticket,
-            deliver: Arc::clone(session) as Arc<dyn Deliver>,
-        });
-        let authenticator = Arc::clone(&self.authenticator);
-        let mut connected = session::Session::new(attachment, authenticator);
-        let id = connected.connection().id.to_string();
-        let version = session.version;
-        let reply = connected.authenticate_handshake(claim, || {
-            session.push(&packet::connected(version, &id), DropPolicy::Reply);
-        })?;
-        {
-            let mut state = client.state.lock();
-            state.session = Some(connected);
-            state.connect_by = None;
-        }
-        if let Some(reply) = reply {
-            answer(session, None, &reply);
-        }
-        Ok(())
-    }
-
     async fn handle(&self, session: &Arc<ClientSession>, incoming: Incoming) {
         let Incoming { namespace, kind } = incoming;
         let client = &session.connection;
@@ -219,62 +140,12 @@ impl SocketIo {
         }
     }
 
-    /// A packet came over its client's rate: what it is told, without parsing the packet.
-    fn refuse(&self, session: &Arc<ClientSession>, glance: Glance, wait: Duration) {
-        let client = &session.connection;
-        let refused = &self.hub.gate.refused;
-        refused.count(Refused::Message, client.remote_address);
-        let ack = match glance {
-            // An error here would be final, and the rate is not.
-            Glance::Connect => {
-                session.close(CloseReason::TryAgainLater);
-                return;
-            }
-            Glance::Binary { ack, attachments } => {
-                client.skip(attachments);
-                ack
-            }
-            Glance::Event { ack, .. } => ack,
-            Glance::Ack { .. } | Glance::Other => None,
-        };
-        let reply = client.with_session(|session| {
-            session.connection().note_rate_limited();
-            session.refuse(Fault::rate_limited(wait))
-        });
-        if let Some(reply) = reply {
-            answer(session, ack, &reply);
-        }
-    }
-
-    fn close_abuser(&self, session: &Arc<ClientSession>) {
-        if session.is_closing() {
-            return;
-        }
-        let reason = CloseReason::RateLimited;
-        self.count_close(&session.connection, reason);
-        self.hub.stats.count_error();
-        session.push(&error(&Fault::rate_abused()), DropPolicy::Reply);
-        Deliver::close(&**session, reason);
-        session.connection.leave();
-    }
-
     /// Counts that the server ends a client, unless it has left already.
     fn count_close(&self, client: &Client, reason: CloseReason) {
         match client.connection() {
             Some(connection) => self.hub.closes(&connection, reason),
             None if client.has_left() => {}
             None => self.hub.stats.count_close(reason),
-        }
-    }
-
-    /// A large message counts as the many that it could have been; its client waits for them.
-    async fn charge(&self, session: &ClientSession, bytes: usize) {
-        loop {
-            let wait = session.connection.rate.charge(bytes);
-            if wait.is_zero() || session.is_closing() {
-                return;
-            }
-            Box::pin(tokio::time::sleep(wait)).await;
         }
     }
 
@@ -322,46 +193,6 @@ fn handle_event(
     }
 }
 
-/// `auth` counts before the query and the headers.
-fn claim(client: &Client, auth: Option<&str>) -> Result<Option<Claim>, Fault> {
-    let auth = match auth.map(serde_json::from_str) {
-        None | Some(Ok(Value::Null)) => None,
-        Some(Ok(Value::Object(auth))) => Claim::from_object(&auth)?,
-        Some(Ok(other)) => {
-            let kind = words::kind_of(&other);
-            return Err(Fault::invalid(format!(
-                "`auth` must be an object, not {kind}"
-            )));
-        }
-        Some(Err(error)) => return Err(words::not_json("`auth`", &error)),
-    };
-    match (auth, &client.claim) {
-        (Some(auth), _) => Ok(Some(auth)),
-        (None, Ok(claim)) => Ok(claim.as_deref().cloned()),
-        (None, Err(fault)) => Err((**fault).clone()),
-    }
-}
-
-/// What an error of a CONNECT has beside its message, as errors of Node's middlewares do.
-#[derive(Serialize)]
-struct ConnectErrorData {
-    code: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    retry_after_ms: Option<u128>,
-}
-
-impl ConnectErrorData {
-    fn of(fault: &Fault) -> Self {
-        Self {
-            code: fault.code.as_str(),
-            reason: fault.reason,
-            retry_after_ms: fault.retry_after.map(|time| time.as_millis()),
-        }
-    }
-}
-
 impl Application for SocketIo {
     type Connection = Client;
 
@@ -382,65 +213,7 @@ impl Application for SocketIo {
     }
 
     async fn is_within_rate(&self, session: &Arc<ClientSession>, packet: Peek<'_>) -> bool {
-        let client = &session.connection;
-        if matches!(packet, Peek::Binary) {
-            if client.skips_binary() {
-                return false;
-            }
-            if client.has_free_binary() {
-                return true;
-            }
-        }
-        let bytes = match packet {
-            Peek::Text(Some(bytes)) => bytes,
-            _ => &[],
-        };
-        let glance = glance(bytes);
-        if let Glance::Ack { id, attachments } = glance
-            && client.owes_ack(id)
-        {
-            client.allow(attachments);
-            return true;
-        }
-        loop {
-            match client.rate.check(Instant::now()) {
-                Admission::Within => return true,
-                Admission::Slow(wait) => {
-                    Box::pin(tokio::time::sleep(wait)).await;
-                    if session.is_closing() {
-                        return false;
-                    }
-                }
-                Admission::Over(wait) => {
-                    let is_needed = matches!(
-                        glance,
-                        Glance::Connect
-                            | Glance::Event {
-                                is_needed: true,
-                                ..
-                            }
-                    );
-                    if is_needed && client.rate.check_reserve() {
-                        return true;
-                    }
-                    match (packet, bytes) {
-                        // Heartbeats and ends cost next to nothing.
-                        (_, [b'1' | b'3' | b'5', ..] | [b'4', b'1', ..]) => return true,
-                        // Pings, of which there is nothing to say.
-                        (Peek::Control, _) | (_, [b'2', ..]) => {
-                            let refused = &self.hub.gate.refused;
-                            refused.count(Refused::Message, client.remote_address);
-                        }
-                        _ => self.refuse(session, glance, wait),
-                    }
-                    return false;
-                }
-                Admission::Abuse => {
-                    self.close_abuser(session);
-                    return false;
-                }
-            }
-        }
+        self.check_rate(session, packet).await
     }
 
     fn max_message(&self, session: &ClientSession) -> usize {

@@ -400,7 +400,7 @@ mod tests {
                 },
             ),
             (
-                r#"462-9[{}]"#,
+                "462-9[{}]",
                 Glance::Ack {
                     id: 9,
                     attachments: 2,
