@@ -23,6 +23,7 @@ fn against_the_server(protocol: Protocol) -> Run {
         subject: Subject {
             kind: Kind::Orgcast,
             orgcast,
+            earlier: None,
             arguments: Vec::new(),
             peers: PathBuf::new(),
         },
@@ -230,16 +231,17 @@ async fn a_soak_tells_the_slope_of_the_memory() {
 #[tokio::test]
 async fn nchan_where_it_is_installed_is_loaded_and_checked_like_the_others() {
     let _turn = TURN.lock().await;
-    if let Some(why) = Kind::Nchan.missing() {
-        eprintln!("nchan is {why}");
-        return;
-    }
     let subject = Subject {
         kind: Kind::Nchan,
         orgcast: PathBuf::new(),
+        earlier: None,
         arguments: Vec::new(),
         peers: PathBuf::new(),
     };
+    if let Some(why) = subject.missing() {
+        eprintln!("nchan is {why}");
+        return;
+    }
     let run = Run {
         subject,
         url: None,

@@ -94,13 +94,14 @@ pub async fn run(common: &Common, options: &Options) -> Result<Outcome, LoadErro
     });
     for case in &mut cases {
         case.subjects.retain(is_asked_for);
-        case.subjects.retain(|kind| match kind.missing() {
-            Some(why) => {
-                outcome.faults.insert(format!("{}: {why}", kind.name()));
-                false
-            }
-            None => true,
-        });
+        case.subjects
+            .retain(|kind| match common.subject(*kind).missing() {
+                Some(why) => {
+                    outcome.faults.insert(format!("{}: {why}", kind.name()));
+                    false
+                }
+                None => true,
+            });
     }
     for beside in cases.chunk_by(Case::is_beside) {
         outcome.measure(common, beside, rounds).await;
