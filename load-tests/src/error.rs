@@ -49,6 +49,8 @@ pub enum LoadError {
     Ended(PathBuf),
     #[error("failed to read {0} of the server: {1}")]
     Measure(&'static str, io::Error),
+    #[error("failed to read {0}: {1}")]
+    Read(PathBuf, io::Error),
     #[error("failed to write {0}: {1}")]
     Write(PathBuf, io::Error),
     #[error("failed to start a thread: {0}")]

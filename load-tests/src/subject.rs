@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::client::Protocol;
 use crate::error::LoadError;
-use crate::nchan;
+use crate::nchan::Installation;
 use crate::process::Server;
 use crate::tls::Certificate;
 
@@ -91,40 +91,47 @@ const ORGCAST: [&str; 17] = [
     "warn",
 ];
 
+const NO_EARLIER: &str =
+    "there is no other build of orgcast to compare with; `--earlier` names one";
+const NO_NCHAN: &str =
+    "it is not installed; `scripts/unpack-nchan` fetches Debian's nginx and libnginx-mod-nchan";
+
 impl Subject {
     /// Why it can't be started on this machine, if it is one that is not always there.
     pub fn missing(&self) -> Option<&'static str> {
-        match self.kind {
-            Kind::Nchan => nchan::missing(),
-            Kind::Earlier if self.earlier.is_none() => {
-                Some("no other build of orgcast to compare with; `--earlier` names one")
-            }
-            _ => None,
-        }
+        let (is_there, why) = match self.kind {
+            Kind::Nchan => (Installation::find(&self.peers).is_some(), NO_NCHAN),
+            Kind::Earlier => (self.earlier.is_some(), NO_EARLIER),
+            _ => return None,
+        };
+        (!is_there).then_some(why)
     }
 
     /// Starts it and awaits that it listens. A server that was asked to deflate and can't is found
     /// out by its clients.
     pub fn start(&self, deflate: bool, tls: bool) -> Result<Server, LoadError> {
         let name = self.kind.name();
-        if let Some(why) = self.missing() {
-            return Err(LoadError::Usage(format!("{name}: {why}")));
-        }
+        let missing = |why| LoadError::Usage(format!("{name}: {why}"));
         if tls && !self.kind.has_tls() {
             let text = format!("{name} is not set up for TLS here; orgcast and node are");
             return Err(LoadError::Usage(text));
         }
         let certificate = tls.then(Certificate::make).transpose()?;
-        let certificate_ref = certificate.as_ref();
-        let mut command = match (self.kind, &self.earlier) {
-            (Kind::Earlier, Some(earlier)) => self.build(earlier, certificate_ref)?,
-            (Kind::Orgcast | Kind::Earlier, _) => self.build(&self.orgcast, certificate_ref)?,
-            (Kind::Node, _) => self.script("node".into(), "node.mjs"),
-            (Kind::Bun, _) => self.script(self.bun()?, "bun.mjs"),
-            (Kind::BunNative, _) => self.script(self.bun()?, "bun-native.mjs"),
-            (Kind::Nchan, _) => return nchan::start(),
-            (Kind::Socketioxide, _) => peer("socketioxide")?,
-            (Kind::Floor, _) => peer("floor")?,
+        let mut command = match self.kind {
+            Kind::Orgcast => self.build(&self.orgcast, certificate.as_ref())?,
+            Kind::Earlier => {
+                let earlier = self.earlier.as_ref().ok_or_else(|| missing(NO_EARLIER))?;
+                self.build(earlier, certificate.as_ref())?
+            }
+            Kind::Node => self.script("node".into(), "node.mjs"),
+            Kind::Bun => self.script(self.bun()?, "bun.mjs"),
+            Kind::BunNative => self.script(self.bun()?, "bun-native.mjs"),
+            Kind::Nchan => {
+                let nchan = Installation::find(&self.peers).ok_or_else(|| missing(NO_NCHAN))?;
+                return nchan.start();
+            }
+            Kind::Socketioxide => peer("socketioxide")?,
+            Kind::Floor => peer("floor")?,
         };
         if deflate {
             command.env("PEER_DEFLATE", "1");
