@@ -22,41 +22,6 @@ pub(super) enum What {
     Rooms(rooms::Options),
 }
 
-impl What {
-    /// The figures that are compared.
-    pub fn figures(&self) -> &'static [(&'static str, Better)] {
-        match self {
-            Self::Fanout(options) if options.paced.is_some() => &[
-                (CPU, Better::Lower),
-                (P50, Better::Lower),
-                (P99, Better::Lower),
-            ],
-            Self::Fanout(options) if options.window == 1 => &[
-                (P50, Better::Lower),
-                (P99, Better::Lower),
-                (CPU, Better::Lower),
-            ],
-            Self::Fanout(options) if options.publishers == 1 => &[
-                (DELIVERIES, Better::Higher),
-                (CPU, Better::Lower),
-                (P50, Better::Lower),
-                (P99, Better::Lower),
-            ],
-            Self::Fanout(_) => &[
-                (DELIVERIES, Better::Higher),
-                (CPU, Better::Lower),
-                ("server_resident_bytes", Better::Lower),
-            ],
-            Self::Storm(_) => &[
-                (CONNECTIONS, Better::Higher),
-                (CPU_OF_CONNECTION, Better::Lower),
-            ],
-            Self::Idle(_) => &[(IDLE, Better::Lower)],
-            Self::Rooms(_) => &[("server_cpu_us_per_broadcast", Better::Lower)],
-        }
-    }
-}
-
 #[derive(Debug, Clone)]
 pub(super) struct Case {
     pub name: &'static str,
@@ -83,6 +48,42 @@ impl Case {
     fn steady(mut self) -> Self {
         self.is_steady = true;
         self
+    }
+
+    /// The figures that are compared.
+    pub fn figures(&self) -> &'static [(&'static str, Better)] {
+        match &self.what {
+            What::Fanout(_) if self.protocol == Protocol::Polling => &[
+                (CPU, Better::Lower),
+                (P50, Better::Lower),
+                (P99, Better::Lower),
+            ],
+            What::Fanout(options) if options.paced.is_some() => {
+                &[(CPU, Better::Lower), (P99, Better::Lower)]
+            }
+            What::Fanout(options) if options.window == 1 => &[
+                (P50, Better::Lower),
+                (P99, Better::Lower),
+                (CPU, Better::Lower),
+            ],
+            What::Fanout(options) if options.publishers == 1 => &[
+                (DELIVERIES, Better::Higher),
+                (CPU, Better::Lower),
+                (P50, Better::Lower),
+                (P99, Better::Lower),
+            ],
+            What::Fanout(_) => &[
+                (DELIVERIES, Better::Higher),
+                (CPU, Better::Lower),
+                ("server_resident_bytes", Better::Lower),
+            ],
+            What::Storm(_) => &[
+                (CONNECTIONS, Better::Higher),
+                (CPU_OF_CONNECTION, Better::Lower),
+            ],
+            What::Idle(_) => &[(IDLE, Better::Lower)],
+            What::Rooms(_) => &[("server_cpu_us_per_broadcast", Better::Lower)],
+        }
     }
 
     /// Whether the two are compared with each other, so that their runs are interleaved, too.

@@ -185,7 +185,7 @@ impl Outcome {
             }
         }
         for (case, reports) in cases.iter().zip(&reports) {
-            for (figure, better) in case.what.figures() {
+            for (figure, better) in case.figures() {
                 let comparison = Comparison::of(case.name, figure, *better, reports);
                 print!("{comparison}");
                 self.comparisons.push(comparison);
@@ -300,7 +300,7 @@ mod tests {
                 let reports = [entry(Kind::Orgcast, ours), entry(Kind::Node, node)];
                 Comparison::of(case.name, figure, *better, &reports)
             };
-            case.what.figures().iter().map(of_figure).collect()
+            case.figures().iter().map(of_figure).collect()
         };
         let plan = Plan::new(false);
         let comparisons: Vec<Comparison> =

@@ -99,14 +99,14 @@ impl Display for Table<'_> {
         writeln!(out, "targets (orgcast / it, or orgcast's own figure)")?;
         writeln!(
             out,
-            "  {:<42} {:<13} {:>9} {:>9} {:>9}  reached",
+            "  {:<44} {:<13} {:>9} {:>9} {:>9}  reached",
             "", "beside", "measured", "must", "aim"
         )?;
         for target in self.0 {
             let measured = target.measured.map_or_else(|| "-".to_owned(), number);
             writeln!(
                 out,
-                "  {:<42} {:<13} {measured:>9} {:>9} {:>9}  {}",
+                "  {:<44} {:<13} {measured:>9} {:>9} {:>9}  {}",
                 target.figure,
                 target.against.as_deref().unwrap_or(""),
                 number(target.must),
@@ -200,7 +200,7 @@ mod tests {
             for goal in &GOALS {
                 let case_of = |name: &str| plan.cases.iter().find(|case| case.name == name);
                 let case = case_of(goal.case).unwrap();
-                let figures = case.what.figures();
+                let figures = case.figures();
                 assert!(figures.iter().any(|(figure, _)| *figure == goal.figure));
                 match goal.beside {
                     Beside::Peer(kind) => assert!(case.subjects.contains(&kind), "{}", goal.text),
