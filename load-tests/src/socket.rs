@@ -397,7 +397,8 @@ mod tests {
         timeout(STEP, listen).await.unwrap().unwrap();
         assert_eq!(heard, events);
         let mut acknowledged = [0; 26];
-        server.read_exact(&mut acknowledged).await.unwrap();
+        let read = server.read_exact(&mut acknowledged);
+        timeout(STEP, read).await.unwrap().unwrap();
         assert_eq!(&acknowledged[6..], b"439007199254740992[]");
     }
 
