@@ -67,7 +67,7 @@ const ALL: [Column; 7] = [
     (Kind::Floor, "floor"),
 ];
 
-const CPU_ROWS: [Row; 11] = [
+const CPU_ROWS: [Row; 12] = [
     row("one publisher, Socket.IO, 1000 × 200 B", ONE, CPU),
     row("four publishers, Socket.IO, 1000 × 200 B", FOUR, CPU),
     row("the same, 2 KB", "fanout-socketio-2KB", CPU),
@@ -95,6 +95,7 @@ const CPU_ROWS: [Row; 11] = [
         "storm-socketio",
         CPU_OF_CONNECTION,
     ),
+    row("the same, plain", "storm-plain", CPU_OF_CONNECTION),
 ];
 
 const SPEED_ROWS: [Row; 7] = [

@@ -1,7 +1,8 @@
 //! orgcast beside what one would use instead: the same scenarios, on one machine, in one run.
 //!
-//! Runs are interleaved (A B C, A B C), so that whatever else the machine does falls on everybody;
-//! of several runs the median counts, and the least and the most are shown with it.
+//! Runs are interleaved, and every second round goes backwards (A B C, C B A), so that whatever else
+//! the machine does, and whatever one run leaves behind for the next, falls on everybody; of several
+//! runs the median counts, and the least and the most are shown with it.
 
 mod cases;
 mod chart;
@@ -132,6 +133,18 @@ pub async fn run(common: &Common, options: &Options) -> Result<Outcome, LoadErro
     Ok(outcome)
 }
 
+/// The order of a round: every second one is reversed.
+fn in_turn<T>(subjects: &mut [T], round: usize) -> impl Iterator<Item = &mut T> {
+    let mut left = subjects.iter_mut();
+    std::iter::from_fn(move || {
+        if round.is_multiple_of(2) {
+            left.next_back()
+        } else {
+            left.next()
+        }
+    })
+}
+
 async fn once(common: &Common, case: &Case, kind: Kind) -> Result<Report, LoadError> {
     let run = Run {
         subject: common.subject(kind),
@@ -169,7 +182,7 @@ impl Outcome {
                     continue;
                 }
                 let rounds = if case.is_steady { 1 } else { rounds };
-                for (kind, reports) in reports {
+                for (kind, reports) in in_turn(reports, round) {
                     eprintln!("{}: {} ({round} of {rounds})", case.name, kind.name());
                     match once(common, case, *kind).await {
                         Ok(report) if !report.is_failed() => reports.push(report),
@@ -318,6 +331,14 @@ mod tests {
         let mut report = Report::default();
         report.add(figure, value);
         report
+    }
+
+    #[test]
+    fn every_second_round_goes_backwards() {
+        let mut subjects = ['a', 'b', 'c'];
+        let mut order = |round| in_turn(&mut subjects, round).map(|one| *one).collect();
+        let orders: [String; 3] = [order(1), order(2), order(3)];
+        assert_eq!(orders, ["abc", "cba", "abc"]);
     }
 
     #[test]
