@@ -20,7 +20,7 @@ use hyper_util::rt::TokioIo;
 use orgcast::domain::fault::CloseReason;
 use orgcast::protocol::engine_io::packet::binary_frame;
 use orgcast::protocol::engine_io::{
-    Application, EngineIo, EngineOptions, Handshake, Peek, Query, Session,
+    Application, EngineIo, EngineOptions, Handshake, Peek, ProtocolVersion, Query, Session,
 };
 use orgcast::protocol::socket_io::decoder::{Decoder, Incoming, IncomingKind, Malformed};
 use orgcast::wire::http_stream::{HttpStream, HttpTimeouts, Phase};
@@ -46,6 +46,7 @@ trait Echo: Send + Sync + Sized + 'static {
     type Connection: Default + Send + Sync + 'static;
     fn text(session: &Session<Echoing<Self>>, text: String);
     fn binary(session: &Session<Echoing<Self>>, data: Bytes);
+    fn opened(_session: &Session<Echoing<Self>>) {}
 }
 
 struct Echoing<E>(std::marker::PhantomData<E>);
@@ -57,7 +58,9 @@ impl<E: Echo> Application for Echoing<E> {
         Ok(E::Connection::default())
     }
 
-    fn opened(&self, _: &Arc<Session<Self>>) {}
+    fn opened(&self, session: &Arc<Session<Self>>) {
+        E::opened(session);
+    }
 
     async fn is_within_rate(&self, _: &Arc<Session<Self>>, _: Peek<'_>) -> bool {
         true
@@ -141,6 +144,15 @@ impl Echo for SocketEcho {
     fn binary(session: &Session<Echoing<Self>>, data: Bytes) {
         let decoded = session.connection.0.lock().decoder.binary(data);
         answer(session, decoded);
+    }
+
+    /// A 2.x client is in `/` by itself.
+    fn opened(session: &Session<Echoing<Self>>) {
+        if session.version == ProtocolVersion::V3 {
+            session.connection.0.lock().joined.insert("/".to_owned());
+            send(session, "40", &[]);
+            send(session, "42[\"auth\",{}]", &[]);
+        }
     }
 }
 

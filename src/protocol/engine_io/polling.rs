@@ -143,6 +143,9 @@ async fn post_text<A: Application>(
     let application = &session.shared.application;
     let mut turn = Turn::default();
     for packet in packets {
+        if !may_go_on(session).await {
+            break;
+        }
         turn.begin();
         let peek = match packet.first() {
             Some(b'b') => Peek::Binary,
@@ -158,9 +161,7 @@ async fn post_text<A: Application>(
             let packet = parse(session.version, text).map_err(|_| Malformed)?;
             handle(session, packet).await;
         }
-        if !may_go_on(session, &mut turn).await {
-            break;
-        }
+        turn.end().await;
     }
     Ok(())
 }
@@ -178,6 +179,9 @@ async fn post_binary<A: Application>(
     let mut turn = Turn::default();
     while let Some(packet) = packets.next().await {
         let packet = packet.map_err(|_| Malformed)?;
+        if !may_go_on(session).await {
+            break;
+        }
         turn.begin();
         let peek = match &packet {
             Packet::BinaryV3(_) | Packet::Binary(_) => Peek::Binary,
@@ -192,17 +196,14 @@ async fn post_binary<A: Application>(
         } else {
             handle(session, packet).await;
         }
-        if !may_go_on(session, &mut turn).await {
-            break;
-        }
+        turn.end().await;
     }
     Ok(())
 }
 
-/// Lets others run, and waits until the answers to what came no longer pile up. False if the session
-/// has ended, as one does that sends without taking its answers.
-async fn may_go_on<A: Application>(session: &Arc<Session<A>>, turn: &mut Turn) -> bool {
-    turn.end().await;
+/// Waits until the answers to what came before no longer pile up. False if the session has ended, as one
+/// does that sends without taking its answers.
+async fn may_go_on<A: Application>(session: &Arc<Session<A>>) -> bool {
     if session.link().is_congested() {
         let uncongested = poll_fn(|cx| session.link().poll_uncongested(cx));
         let patience = session.shared.options.ping_timeout;

@@ -89,7 +89,9 @@ impl Decoder {
         match CommonParser.decode_bin(&config, state, data) {
             Ok(packet) => {
                 self.partial = None;
-                incoming(packet).map(Some)
+                let incoming = incoming(packet)?;
+                check_placeholders(&incoming)?;
+                Ok(Some(incoming))
             }
             Err(ParseError::NeedsMoreBinaryData) => Ok(None),
             Err(_) => Err(Malformed),
@@ -102,6 +104,40 @@ impl Decoder {
             max_incoming_binaries: MAX_ATTACHMENTS,
             packet_completion_timeout: PATIENCE,
         }
+    }
+}
+
+/// Every placeholder has to stand for an attachment that is there.
+fn check_placeholders(incoming: &Incoming) -> Result<(), Malformed> {
+    fn check(value: &serde_json::Value, attachments: u64) -> bool {
+        use serde_json::Value;
+        match value {
+            Value::Array(values) => values.iter().all(|value| check(value, attachments)),
+            Value::Object(object) if object.get("_placeholder") == Some(&Value::Bool(true)) => {
+                let number = object.get("num").and_then(Value::as_u64);
+                number.is_some_and(|number| number < attachments)
+            }
+            Value::Object(object) => object.values().all(|value| check(value, attachments)),
+            _ => true,
+        }
+    }
+    let IncomingKind::Event {
+        arguments,
+        attachments,
+        ..
+    } = &incoming.kind
+    else {
+        return Ok(());
+    };
+    // Without the word there is nothing to look for.
+    if !arguments.contains("_placeholder") {
+        return Ok(());
+    }
+    let value = serde_json::from_str(arguments).map_err(|_| Malformed)?;
+    if check(&value, attachments.len() as u64) {
+        Ok(())
+    } else {
+        Err(Malformed)
     }
 }
 
@@ -212,6 +248,16 @@ mod tests {
             event(&header[4..], &[b"12345", b"67890"], Some(3))
         );
         assert!(decoder.deadline().is_none());
+
+        for number in ["1", "-1", "\"x\"", "null"] {
+            let header = format!("51-[\"a\",[{{\"_placeholder\":true,\"num\":{number}}}]]");
+            assert_eq!(decoder.text(header), Ok(None));
+            assert_eq!(
+                decoder.binary(Bytes::from_static(b"1")),
+                Err(Malformed),
+                "{number}"
+            );
+        }
 
         assert_eq!(decoder.binary(Bytes::from_static(b"1")), Err(Malformed));
         assert_eq!(decoder.text(header.to_owned()), Ok(None));
