@@ -1,13 +1,17 @@
 //! The front door: connections are accepted, and each is served until it ends or becomes a
 //! WebSocket.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::ConnectInfo;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -16,10 +20,16 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tower::ServiceExt;
 
+use super::descriptors::{Descriptors, Supply};
 use super::tls::TlsFiles;
+use super::unread;
+use crate::http::address::Networks;
+use crate::http::router::{for_operators_only, is_for_operators};
 use crate::hub::Hub;
+use crate::hub::limits::AddressKey;
 use crate::hub::refused::Refused;
-use crate::wire::http_stream::{HttpStream, HttpTimeouts, Phase, TimedOut};
+use crate::wire::connections::{Connections, Place};
+use crate::wire::http_stream::{Ended, HttpStream, HttpTimeouts, Phase};
 use crate::wire::tls::TlsStream;
 use crate::wire::transport::Transport;
 
@@ -32,18 +42,36 @@ const SEND_BUFFER_BYTES: usize = 128 * 1024;
 const BACKLOG: u32 = 4096;
 /// Bytes of a connection's buffer, and so of a request's headers.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
-/// Headers of a request.
-const MAX_HEADERS: usize = 64;
+/// Connections that are given up for each new one while descriptors are scarce: more than one, so
+/// that there is plenty again.
+const GIVEN_UP_AT_ONCE: usize = 2;
 /// How long to wait when the system gives no connection, at first and at most.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// What whoever finds no room is answered without being read.
+const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n\
+                         Connection: close\r\nContent-Length: 0\r\n\r\n";
+
+/// What holds for connections before there is a request.
+#[derive(Debug, Clone)]
+pub struct FrontOptions {
+    pub timeouts: HttpTimeouts,
+    /// Header lines of a request.
+    pub max_headers: usize,
+    pub connections: Arc<Connections>,
+    /// Many clients come from each of these, so they have no limit as one.
+    pub trusted_proxies: Networks,
+    /// For whom the last descriptors are.
+    pub operators: Networks,
+}
 
 /// What every connection is served with.
 #[derive(Clone)]
 pub(super) struct Door {
     pub service: Router,
     pub hub: Arc<Hub>,
-    pub timeouts: HttpTimeouts,
+    pub front: FrontOptions,
     pub tls: Option<Arc<TlsFiles>>,
     /// Turns true when nobody is let in any more.
     pub stopping: watch::Receiver<bool>,
@@ -64,6 +92,7 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Accepts until it is told to stop; then the address is free again.
 pub(super) async fn accept(listener: TcpListener, mut door: Door) {
+    let descriptors = Descriptors::of_this_process();
     let mut pause = SHORTEST_PAUSE;
     loop {
         let accepted = tokio::select! {
@@ -73,7 +102,15 @@ pub(super) async fn accept(listener: TcpListener, mut door: Door) {
         match accepted {
             Ok((tcp, remote)) => {
                 pause = SHORTEST_PAUSE;
-                tokio::spawn(serve(tcp, remote, door.clone()));
+                let supply = descriptors.besides(&tcp);
+                if let Some(place) = door.admit(&tcp, remote, supply) {
+                    let is_reserved = supply == Supply::Reserved;
+                    tokio::spawn(serve(tcp, remote, place, is_reserved, door.clone()));
+                }
+                if supply != Supply::Plenty {
+                    // Those that were given up have to be dropped by somebody.
+                    tokio::task::yield_now().await;
+                }
             }
             // The peer changed its mind.
             Err(error) if is_of_one_connection(&error) => {}
@@ -86,6 +123,40 @@ pub(super) async fn accept(listener: TcpListener, mut door: Door) {
                 pause = LONGEST_PAUSE.min(pause * 2);
             }
         }
+    }
+}
+
+impl Door {
+    /// A place for a new connection, for which others may be given up; `None` if there is none.
+    fn admit(&self, tcp: &TcpStream, remote: SocketAddr, supply: Supply) -> Option<Place> {
+        let FrontOptions {
+            connections,
+            trusted_proxies,
+            operators,
+            ..
+        } = &self.front;
+        let address = remote.ip();
+        if supply != Supply::Plenty {
+            for _ in 0..GIVEN_UP_AT_ONCE {
+                connections.give_one_up();
+            }
+        }
+        let refused = if supply == Supply::Reserved && !operators.contain(address) {
+            Refused::Descriptors
+        } else {
+            let is_exempt = trusted_proxies.contain(address);
+            let place = connections.open(AddressKey::from(address).into(), is_exempt);
+            if place.is_some() {
+                return place;
+            }
+            Refused::TcpAddressFull
+        };
+        self.hub.gate.refused.count(refused, address);
+        if self.tls.is_none() {
+            // Whoever takes nothing of it is refused all the same.
+            let _ = tcp.try_write(NO_ROOM);
+        }
+        None
     }
 }
 
@@ -118,11 +189,11 @@ fn transport(tcp: TcpStream, tls: Option<&TlsFiles>) -> io::Result<Transport> {
 }
 
 /// One connection, until it is closed or becomes a WebSocket.
-async fn serve(tcp: TcpStream, remote: SocketAddr, door: Door) {
+async fn serve(tcp: TcpStream, remote: SocketAddr, place: Place, is_reserved: bool, door: Door) {
     let Door {
         service,
         hub,
-        timeouts,
+        front,
         tls,
         mut stopping,
         alive: _alive,
@@ -134,25 +205,23 @@ async fn serve(tcp: TcpStream, remote: SocketAddr, door: Door) {
             return;
         }
     };
-    let phase = Arc::new(Phase::default());
-    let stream = HttpStream::new(transport, timeouts, Arc::clone(&phase));
+    let phase = Arc::new(Phase::new(place));
+    let stream = HttpStream::new(transport, front.timeouts, Arc::clone(&phase));
     let of_handler = Arc::clone(&phase);
-    let handler = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        let serving = of_handler.serve();
-        let mut request = request.map(axum::body::Body::new);
-        request.extensions_mut().insert(ConnectInfo(remote));
-        let response = service.clone().oneshot(request);
-        async move {
-            let response = response.await;
-            drop(serving);
-            response
-        }
+    let handler = service_fn(move |request| {
+        respond(
+            service.clone(),
+            request,
+            remote,
+            Arc::clone(&of_handler),
+            is_reserved,
+        )
     });
     let connection = http1::Builder::new()
         // The stream holds the time for headers, and that between requests.
         .header_read_timeout(None)
         .max_buf_size(MAX_HEADER_BYTES)
-        .max_headers(MAX_HEADERS)
+        .max_headers(front.max_headers)
         .serve_connection(TokioIo::new(stream), handler)
         .with_upgrades();
     tokio::pin!(connection);
@@ -163,14 +232,52 @@ async fn serve(tcp: TcpStream, remote: SocketAddr, door: Door) {
             connection.await
         }
     };
-    match phase.timed_out() {
-        Some(TimedOut::Header) => hub.gate.refused.count(Refused::HeaderTimeout, remote),
-        Some(TimedOut::Write) => hub.gate.refused.count(Refused::ResponseTimeout, remote),
-        Some(TimedOut::KeepAlive) | None => {}
+    let refused = match (phase.ended(), &outcome) {
+        (Some(Ended::Header), _) => Some(Refused::HeaderTimeout),
+        (Some(Ended::Write), _) => Some(Refused::ResponseTimeout),
+        (Some(Ended::GivenUp), _) => Some(Refused::GivenUp),
+        (Some(Ended::KeepAlive), _) | (None, Ok(())) => None,
+        (None, Err(error)) if error.is_parse_too_large() => Some(Refused::HeadersTooLarge),
+        (None, Err(error)) if error.is_parse() => Some(Refused::MalformedRequest),
+        (None, Err(_)) => None,
+    };
+    if let Some(refused) = refused {
+        hub.gate.refused.count(refused, remote);
     }
     if let Err(error) = outcome {
         tracing::debug!(%error, %remote, "connection ended with an error");
     }
+}
+
+/// The answer to one request. On a descriptor that is reserved only operators are answered, and each
+/// once, so that the descriptor is free again.
+async fn respond(
+    service: Router,
+    request: Request<Incoming>,
+    remote: SocketAddr,
+    phase: Arc<Phase>,
+    is_reserved: bool,
+) -> Result<Response<Body>, Infallible> {
+    let _serving = phase.serve(unread::length(&request));
+    let (mut request, rest) = unread::watch(request, &phase);
+    request.extensions_mut().insert(ConnectInfo(remote));
+    let mut response = if is_reserved && !is_for_operators(request.uri().path()) {
+        for_operators_only()
+    } else {
+        service.oneshot(request).await?
+    };
+    if response.status() == StatusCode::NOT_MODIFIED {
+        // It would be the length of what was not sent (RFC 9110 section 8.6).
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+    }
+    if is_reserved {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
+    if let Some(rest) = rest {
+        rest.settle(&mut response);
+    }
+    Ok(response)
 }
 
 #[cfg(test)]

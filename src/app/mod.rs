@@ -6,6 +6,7 @@ pub mod cli;
 pub mod config;
 pub mod demo;
 mod demo_feed;
+mod descriptors;
 mod keygen;
 pub mod keys;
 pub mod load;
@@ -15,6 +16,7 @@ mod rules;
 pub mod server;
 pub mod shutdown;
 pub mod tls;
+mod unread;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;

@@ -92,7 +92,7 @@ pub async fn start(options: Options) -> Result<Running, ServerError> {
     let door = Door {
         service,
         hub: Arc::clone(&hub),
-        timeouts: options.timeouts,
+        front: options.front,
         tls,
         stopping,
         alive: holds,

@@ -18,6 +18,7 @@ use tokio::time::Sleep;
 
 use super::reply::{Refusal, problem};
 use super::router::App;
+use crate::domain::fault::Fault;
 use crate::hub::refused::Refused;
 
 /// Counts a request that is about no organization against its address.
@@ -31,6 +32,23 @@ pub(super) async fn by_address(
         Ok(()) => next.run(request).await,
         Err(fault) => Refusal(fault).into_response(),
     }
+}
+
+/// Answers 413 to a body that says it is longer than the limit, before any of it is asked for.
+pub(super) async fn body_length(
+    State(limit): State<usize>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let is_too_long = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok())
+        .is_some_and(|length| usize::try_from(length).map_or(true, |length| length > limit));
+    if is_too_long {
+        return Refusal(Fault::too_large(limit)).into_response();
+    }
+    next.run(request).await
 }
 
 /// A body that must have come when the time is over.

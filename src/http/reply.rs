@@ -1,6 +1,8 @@
 //! Answers of the API.
 
 use axum::Json;
+use axum::extract::Request;
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, Method, StatusCode, Uri, header};
 use serde_json::json;
@@ -53,6 +55,20 @@ pub(super) async fn wrong_method(method: Method, uri: Uri) -> Response {
         "METHOD_NOT_ALLOWED",
         &message,
     )
+}
+
+/// Lets in what clients come with, and names it to whoever comes with something else (RFC 9110 section
+/// 15.5.6).
+pub(super) async fn client_methods(request: Request, next: Next) -> Response {
+    let mut response = match *request.method() {
+        Method::GET | Method::POST => next.run(request).await,
+        _ => wrong_method(request.method().clone(), request.uri().clone()).await,
+    };
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+        let allowed = HeaderValue::from_static("GET, POST");
+        response.headers_mut().insert(header::ALLOW, allowed);
+    }
+    response
 }
 
 pub(super) fn not_found(message: &str) -> Response {

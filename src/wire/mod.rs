@@ -1,5 +1,6 @@
 //! Bytes only: RFC 6455 handshakes and frames, and the TCP stream under both protocols.
 
+pub mod connections;
 pub mod deflate;
 mod ending;
 pub mod flusher;
@@ -9,6 +10,7 @@ pub mod inbound;
 pub mod link;
 pub mod negotiation;
 mod outgoing;
+mod request_bounds;
 pub mod stream;
 mod tap;
 #[cfg(test)]

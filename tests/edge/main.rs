@@ -1,0 +1,22 @@
+//! The edge of the server: what HTTP lets in, how connections begin and end, and what an operator
+//! sees of it. Everything runs on loopback, against the real server.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that can't go on ends"
+)]
+
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "../holds/client.rs"]
+mod client;
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "../holds/server.rs"]
+mod server;
+
+mod bodies;
+mod connections;
+mod endings;
+mod origins;
+mod raw;
+mod requests;
