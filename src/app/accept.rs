@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tower::ServiceExt;
 
-use super::descriptors::{Descriptors, Supply};
+use super::descriptors::{self, Reserve};
 use super::tls::TlsFiles;
 use super::unread;
 use crate::http::address::Networks;
@@ -42,9 +42,11 @@ const SEND_BUFFER_BYTES: usize = 128 * 1024;
 const BACKLOG: u32 = 4096;
 /// Bytes of a connection's buffer, and so of a request's headers.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
-/// Connections that are given up for each new one while descriptors are scarce: more than one, so
-/// that there is plenty again.
+/// Connections that are given up for each new one for which there is no descriptor: more than one, so
+/// that the next has one.
 const GIVEN_UP_AT_ONCE: usize = 2;
+/// How long to wait for them to go.
+const LONGEST_LEAVE: Duration = Duration::from_millis(100);
 /// How long to wait when the system gives no connection, at first and at most.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -92,7 +94,7 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Accepts until it is told to stop; then the address is free again.
 pub(super) async fn accept(listener: TcpListener, mut door: Door) {
-    let descriptors = Descriptors::of_this_process();
+    let mut reserve = Reserve::of_this_process();
     let mut pause = SHORTEST_PAUSE;
     loop {
         let accepted = tokio::select! {
@@ -102,18 +104,14 @@ pub(super) async fn accept(listener: TcpListener, mut door: Door) {
         match accepted {
             Ok((tcp, remote)) => {
                 pause = SHORTEST_PAUSE;
-                let supply = descriptors.besides(&tcp);
-                if let Some(place) = door.admit(&tcp, remote, supply) {
-                    let is_reserved = supply == Supply::Reserved;
+                let is_reserved = !door.make_room(&mut reserve).await;
+                if let Some(place) = door.admit(&tcp, remote, is_reserved) {
                     tokio::spawn(serve(tcp, remote, place, is_reserved, door.clone()));
-                }
-                if supply != Supply::Plenty {
-                    // Those that were given up have to be dropped by somebody.
-                    tokio::task::yield_now().await;
                 }
             }
             // The peer changed its mind.
             Err(error) if is_of_one_connection(&error) => {}
+            Err(error) if descriptors::are_used_up(&error) && reserve.release() => {}
             Err(error) => {
                 door.hub.gate.refused.count(Refused::AcceptError, error);
                 tokio::select! {
@@ -127,8 +125,20 @@ pub(super) async fn accept(listener: TcpListener, mut door: Door) {
 }
 
 impl Door {
-    /// A place for a new connection, for which others may be given up; `None` if there is none.
-    fn admit(&self, tcp: &TcpStream, remote: SocketAddr, supply: Supply) -> Option<Place> {
+    /// Makes the reserve of descriptors whole again if it is not, for which connections that wait are
+    /// given up; `false` if that can't be done, so that a new connection has one of the reserve.
+    async fn make_room(&self, reserve: &mut Reserve) -> bool {
+        if reserve.is_whole() {
+            return true;
+        }
+        let room = self.front.connections.make_room(GIVEN_UP_AT_ONCE);
+        // Whoever has not gone by then goes later.
+        let _ = tokio::time::timeout(LONGEST_LEAVE, room).await;
+        reserve.refill()
+    }
+
+    /// A place for a new connection; `None` if there is none.
+    fn admit(&self, tcp: &TcpStream, remote: SocketAddr, is_reserved: bool) -> Option<Place> {
         let FrontOptions {
             connections,
             trusted_proxies,
@@ -136,12 +146,7 @@ impl Door {
             ..
         } = &self.front;
         let address = remote.ip();
-        if supply != Supply::Plenty {
-            for _ in 0..GIVEN_UP_AT_ONCE {
-                connections.give_one_up();
-            }
-        }
-        let refused = if supply == Supply::Reserved && !operators.contain(address) {
+        let refused = if is_reserved && !operators.contain(address) {
             Refused::Descriptors
         } else {
             let is_exempt = trusted_proxies.contain(address);

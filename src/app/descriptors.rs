@@ -1,89 +1,95 @@
-//! How many file descriptors are left, and for whom the last ones are.
+//! The last file descriptors of the process: they are held, so that there are some to go on with when
+//! the system gives no more.
 
-use std::os::fd::AsRawFd;
+use std::fs::File;
+use std::io;
 
 use rustix::process::{Resource, getrlimit};
 
-/// Of all descriptors, the part that only operators get, within these bounds.
-const RESERVED_PART: u64 = 16;
-const LEAST_RESERVED: u64 = 4;
-const MOST_RESERVED: u64 = 64;
+/// Of all descriptors, the part that is held, within these bounds.
+const HELD_PART: u64 = 16;
+const LEAST_HELD: usize = 4;
+const MOST_HELD: usize = 64;
 
-/// What there is for a new connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Supply {
-    Plenty,
-    /// Connections that only wait should go.
-    Scarce,
-    /// What is left is for operators.
-    Reserved,
+/// Descriptors that are held for those who need them most.
+#[derive(Debug)]
+pub(super) struct Reserve {
+    size: usize,
+    held: Vec<File>,
 }
 
-/// The descriptors that this process may have.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Descriptors {
-    limit: u64,
-}
-
-impl Descriptors {
+impl Reserve {
+    /// A part of what this process may have.
     pub fn of_this_process() -> Self {
-        let soft_limit = getrlimit(Resource::Nofile).current;
-        Self {
-            limit: soft_limit.unwrap_or(u64::MAX),
-        }
+        let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        let part = usize::try_from(limit / HELD_PART).unwrap_or(usize::MAX);
+        let mut reserve = Self {
+            size: part.clamp(LEAST_HELD, MOST_HELD),
+            held: Vec::new(),
+        };
+        reserve.refill();
+        reserve
     }
 
-    fn reserved(self) -> u64 {
-        (self.limit / RESERVED_PART).clamp(LEAST_RESERVED, MOST_RESERVED)
+    /// Gives one back to the system; `false` if none is left.
+    pub fn release(&mut self) -> bool {
+        self.held.pop().is_some()
     }
 
-    /// What is left besides this one, which must be the newest: the system gives the lowest number
-    /// that is free (POSIX), so all numbers below it are taken.
-    pub fn besides(self, newest: &impl AsRawFd) -> Supply {
-        let taken = u64::try_from(newest.as_raw_fd()).map_or(0, |number| number + 1);
-        let left = self.limit.saturating_sub(taken);
-        if left < self.reserved() {
-            Supply::Reserved
-        } else if left < 2 * self.reserved() {
-            Supply::Scarce
-        } else {
-            Supply::Plenty
+    pub fn is_whole(&self) -> bool {
+        self.held.len() == self.size
+    }
+
+    /// Takes as many as are missing. Whether it is whole again.
+    pub fn refill(&mut self) -> bool {
+        while !self.is_whole() {
+            let Ok(one) = self.one_more() else {
+                return false;
+            };
+            self.held.push(one);
+        }
+        true
+    }
+
+    fn one_more(&self) -> io::Result<File> {
+        match self.held.first() {
+            Some(other) => other.try_clone(),
+            None => File::open("/dev/null"),
         }
     }
+}
+
+/// Whether the system gave nothing for want of descriptors.
+pub(super) fn are_used_up(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let code = error.raw_os_error();
+    [Errno::MFILE, Errno::NFILE]
+        .iter()
+        .any(|none_left| code == Some(none_left.raw_os_error()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    struct Number(i32);
-
-    impl AsRawFd for Number {
-        fn as_raw_fd(&self) -> i32 {
-            self.0
+    #[test]
+    fn what_was_given_back_can_be_taken_again() {
+        let mut reserve = Reserve::of_this_process();
+        assert!(reserve.is_whole());
+        assert!((LEAST_HELD..=MOST_HELD).contains(&reserve.size));
+        let mut released = 0;
+        while reserve.release() {
+            assert!(!reserve.is_whole());
+            released += 1;
         }
+        assert_eq!(released, reserve.size);
+        assert!(reserve.refill() && reserve.is_whole());
     }
 
     #[test]
-    fn the_last_descriptors_are_scarce_and_the_very_last_reserved() {
-        let supply = |limit, newest| Descriptors { limit }.besides(&Number(newest));
-        for (limit, first_scarce, first_reserved) in [
-            (1024, 1024 - 2 * 64, 1024 - 64),
-            (100_000, 100_000 - 2 * 64, 100_000 - 64),
-            (160, 160 - 20, 160 - 10),
-            (20, 12, 16),
-        ] {
-            assert_eq!(supply(limit, first_scarce - 1), Supply::Plenty, "{limit}");
-            assert_eq!(supply(limit, first_scarce), Supply::Scarce, "{limit}");
-            let last = first_reserved - 1;
-            assert_eq!(supply(limit, last), Supply::Scarce, "{limit}");
-            assert_eq!(supply(limit, first_reserved), Supply::Reserved, "{limit}");
-        }
-        assert_eq!(supply(u64::MAX, i32::MAX), Supply::Plenty);
-    }
-
-    #[test]
-    fn the_limit_is_that_of_the_process() {
-        assert!(Descriptors::of_this_process().limit > 3);
+    fn a_want_of_descriptors_is_told_from_other_errors() {
+        let used_up = io::Error::from(rustix::io::Errno::MFILE);
+        assert!(are_used_up(&used_up));
+        assert!(!are_used_up(&io::ErrorKind::ConnectionAborted.into()));
     }
 }

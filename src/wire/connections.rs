@@ -11,6 +11,7 @@ use std::task::Waker;
 
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 /// What a connection waits for from its peer. The first in this order are given up first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,11 +57,12 @@ impl Book {
     }
 }
 
-/// What a connection is told from outside of its task.
+/// What a connection is told from outside of its task, and tells.
 #[derive(Debug, Default)]
 struct Notice {
     is_given_up: AtomicBool,
     task: AtomicWaker,
+    gone: Notify,
 }
 
 impl Notice {
@@ -115,14 +117,22 @@ impl Connections {
         })
     }
 
-    /// Gives up the connection that has waited longest; `false` if none waits.
-    pub fn give_one_up(&self) -> bool {
-        let given_up = {
+    /// Gives up as many of those that have waited longest, if so many wait, and ends when they have
+    /// gone. How many they were.
+    pub async fn make_room(&self, count: usize) -> usize {
+        let given_up: Vec<_> = {
             let mut book = self.book.lock();
-            let turn = book.waiting.keys().next().copied();
-            turn.and_then(|turn| book.give_up(turn))
+            let turns: Vec<Turn> = book.waiting.keys().take(count).copied().collect();
+            let notices = turns.into_iter().filter_map(|turn| book.give_up(turn));
+            notices.collect()
         };
-        given_up.inspect(|notice| notice.give_up()).is_some()
+        for notice in &given_up {
+            notice.give_up();
+        }
+        for notice in &given_up {
+            notice.gone.notified().await;
+        }
+        given_up.len()
     }
 }
 
@@ -192,6 +202,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.work();
+        self.notice.gone.notify_one();
         let mut book = self.connections.book.lock();
         book.open -= 1;
         if let Some(of_address) = book.addresses.get_mut(&self.address) {
@@ -205,6 +216,8 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
     fn address(last: u8) -> IpAddr {
@@ -256,8 +269,9 @@ mod tests {
         assert!(connections.book.lock().waiting.is_empty());
     }
 
-    #[test]
-    fn who_waits_for_a_request_is_given_up_before_who_waits_for_a_body_and_who_works_is_not() {
+    #[tokio::test]
+    async fn who_waits_for_a_request_is_given_up_before_who_waits_for_a_body_and_who_works_is_not()
+    {
         let connections = Arc::new(Connections::new(0));
         let mut places: Vec<_> = (1..=4)
             .map(|last| connections.open(address(last), false).unwrap())
@@ -267,11 +281,15 @@ mod tests {
         places[2].wait(Waiting::Request);
         places[2].work();
         places[3].wait(Waiting::Request);
-        for expected in [1, 3, 0] {
-            assert!(connections.give_one_up());
+        let works = places.remove(2);
+        for expected in [1, 1, 0] {
+            let mut room = Box::pin(connections.make_room(1));
+            assert!((&mut room).now_or_never().is_none(), "it has not gone");
             assert!(is_given_up(&places[expected]), "{expected}");
+            drop(places.remove(expected));
+            assert_eq!(room.await, 1);
         }
-        assert!(!connections.give_one_up());
-        assert!(!is_given_up(&places[2]));
+        assert_eq!(connections.make_room(3).await, 0);
+        assert!(!is_given_up(&works));
     }
 }
