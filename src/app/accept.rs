@@ -22,7 +22,7 @@ use tower::ServiceExt;
 
 use super::descriptors::{self, Reserve};
 use super::tls::TlsFiles;
-use super::unread;
+use super::unread::{self, Rest};
 use crate::http::address::Networks;
 use crate::http::router::{for_operators_only, is_for_operators};
 use crate::hub::Hub;
@@ -45,8 +45,6 @@ const MAX_HEADER_BYTES: usize = 16 * 1024;
 /// Connections that are given up for each new one for which there is no descriptor: more than one, so
 /// that the next has one.
 const GIVEN_UP_AT_ONCE: usize = 2;
-/// How long to wait for them to go.
-const LONGEST_LEAVE: Duration = Duration::from_millis(100);
 /// How long to wait when the system gives no connection, at first and at most.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -111,7 +109,8 @@ pub(super) async fn accept(listener: TcpListener, mut door: Door) {
             }
             // The peer changed its mind.
             Err(error) if is_of_one_connection(&error) => {}
-            Err(error) if descriptors::are_used_up(&error) && reserve.release() => {}
+            Err(error) if descriptors::are_used_up(&error) && door.find_one(&mut reserve).await => {
+            }
             Err(error) => {
                 door.hub.gate.refused.count(Refused::AcceptError, error);
                 tokio::select! {
@@ -131,10 +130,13 @@ impl Door {
         if reserve.is_whole() {
             return true;
         }
-        let room = self.front.connections.make_room(GIVEN_UP_AT_ONCE);
-        // Whoever has not gone by then goes later.
-        let _ = tokio::time::timeout(LONGEST_LEAVE, room).await;
+        self.front.connections.make_room(GIVEN_UP_AT_ONCE).await;
         reserve.refill()
+    }
+
+    /// Whether there is a descriptor to accept with, if all that the system gives are taken.
+    async fn find_one(&self, reserve: &mut Reserve) -> bool {
+        reserve.release() || self.make_room(reserve).await
     }
 
     /// A place for a new connection; `None` if there is none.
@@ -213,14 +215,17 @@ async fn serve(tcp: TcpStream, remote: SocketAddr, place: Place, is_reserved: bo
     let phase = Arc::new(Phase::new(place));
     let stream = HttpStream::new(transport, front.timeouts, Arc::clone(&phase));
     let of_handler = Arc::clone(&phase);
-    let handler = service_fn(move |request| {
-        respond(
-            service.clone(),
-            request,
-            remote,
-            Arc::clone(&of_handler),
-            is_reserved,
-        )
+    let handler = service_fn(move |request: Request<Incoming>| {
+        // Before the body is read from, so that the stream knows what it reads.
+        let serving = of_handler.serve(unread::length(&request));
+        let (mut request, rest) = unread::watch(request, &of_handler);
+        request.extensions_mut().insert(ConnectInfo(remote));
+        let response = respond(service.clone(), request, rest, is_reserved);
+        async move {
+            let response = response.await;
+            drop(serving);
+            response
+        }
     });
     let connection = http1::Builder::new()
         // The stream holds the time for headers, and that between requests.
@@ -258,14 +263,10 @@ async fn serve(tcp: TcpStream, remote: SocketAddr, place: Place, is_reserved: bo
 /// once, so that the descriptor is free again.
 async fn respond(
     service: Router,
-    request: Request<Incoming>,
-    remote: SocketAddr,
-    phase: Arc<Phase>,
+    request: Request<Body>,
+    rest: Option<Rest>,
     is_reserved: bool,
 ) -> Result<Response<Body>, Infallible> {
-    let _serving = phase.serve(unread::length(&request));
-    let (mut request, rest) = unread::watch(request, &phase);
-    request.extensions_mut().insert(ConnectInfo(remote));
     let mut response = if is_reserved && !is_for_operators(request.uri().path()) {
         for_operators_only()
     } else {

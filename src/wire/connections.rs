@@ -8,10 +8,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
+use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// What a connection waits for from its peer. The first in this order are given up first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +23,12 @@ pub(super) enum Waiting {
     /// The rest of a body.
     Body,
 }
+
+/// For so long whoever waits is not given up for somebody new: a request may be on its way, and who
+/// comes while there are too many waits in the system's queue instead.
+const LEAST_WAIT: Duration = Duration::from_millis(500);
+/// How long those that were given up are waited for.
+const LONGEST_LEAVE: Duration = Duration::from_millis(100);
 
 /// The order in which connections are given up: of those that wait for the same, who has waited
 /// longest.
@@ -37,8 +45,15 @@ pub struct Connections {
 struct Book {
     open: usize,
     next_turn: u64,
-    waiting: BTreeMap<Turn, (IpAddr, Arc<Notice>)>,
+    waiting: BTreeMap<Turn, Waiter>,
     addresses: HashMap<IpAddr, OfAddress>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    address: IpAddr,
+    since: Instant,
+    notice: Arc<Notice>,
 }
 
 #[derive(Debug, Default)]
@@ -49,11 +64,33 @@ struct OfAddress {
 
 impl Book {
     fn give_up(&mut self, turn: Turn) -> Option<Arc<Notice>> {
-        let (address, notice) = self.waiting.remove(&turn)?;
-        if let Some(of_address) = self.addresses.get_mut(&address) {
+        let waiter = self.waiting.remove(&turn)?;
+        if let Some(of_address) = self.addresses.get_mut(&waiter.address) {
             of_address.waiting.remove(&turn);
         }
-        Some(notice)
+        Some(waiter.notice)
+    }
+
+    /// Gives up as many as have waited long enough, the first of them first. If none has, fails with
+    /// the time when one will have.
+    fn give_up_ripe(&mut self, count: usize) -> Result<Vec<Arc<Notice>>, Instant> {
+        let now = Instant::now();
+        let of = |what| self.waiting.range((what, 0)..=(what, u64::MAX));
+        let kinds = [Waiting::Request, Waiting::Body];
+        let ripe = kinds
+            .into_iter()
+            .flat_map(|what| of(what).take_while(|(_, waiter)| waiter.since + LEAST_WAIT <= now));
+        let turns: Vec<Turn> = ripe.map(|(turn, _)| *turn).take(count).collect();
+        let first = kinds.into_iter().filter_map(|what| of(what).next());
+        if turns.is_empty()
+            && let Some(since) = first.map(|(_, waiter)| waiter.since).min()
+        {
+            return Err(since + LEAST_WAIT);
+        }
+        Ok(turns
+            .into_iter()
+            .filter_map(|turn| self.give_up(turn))
+            .collect())
     }
 }
 
@@ -109,30 +146,37 @@ impl Connections {
         if let Some(notice) = given_up {
             notice.give_up();
         }
-        Some(Place {
+        let mut place = Place {
             connections: Arc::clone(self),
             address,
             notice: Arc::default(),
             turn: None,
-        })
+        };
+        // Before anybody has looked at it.
+        place.wait(Waiting::Request);
+        Some(place)
     }
 
     /// Gives up as many of those that have waited longest, if so many wait, and ends when they have
-    /// gone. How many they were.
-    pub async fn make_room(&self, count: usize) -> usize {
-        let given_up: Vec<_> = {
-            let mut book = self.book.lock();
-            let turns: Vec<Turn> = book.waiting.keys().take(count).copied().collect();
-            let notices = turns.into_iter().filter_map(|turn| book.give_up(turn));
-            notices.collect()
+    /// gone.
+    pub async fn make_room(&self, count: usize) {
+        let given_up = loop {
+            let found = self.book.lock().give_up_ripe(count);
+            match found {
+                Ok(given_up) => break given_up,
+                Err(ripe) => tokio::time::sleep_until(ripe).await,
+            }
         };
         for notice in &given_up {
             notice.give_up();
         }
-        for notice in &given_up {
-            notice.gone.notified().await;
-        }
-        given_up.len()
+        let all = async {
+            for notice in &given_up {
+                notice.gone.notified().await;
+            }
+        };
+        // Whoever has not gone by then goes later.
+        let _ = tokio::time::timeout(LONGEST_LEAVE, all).await;
     }
 }
 
@@ -175,8 +219,12 @@ impl Place {
         };
         let turn = (what, book.next_turn);
         book.next_turn += 1;
-        let notice = Arc::clone(&self.notice);
-        book.waiting.insert(turn, (self.address, notice));
+        let waiter = Waiter {
+            address: self.address,
+            since: Instant::now(),
+            notice: Arc::clone(&self.notice),
+        };
+        book.waiting.insert(turn, waiter);
         if let Some(of_address) = book.addresses.get_mut(&self.address) {
             of_address.waiting.insert(turn);
         }
@@ -231,14 +279,19 @@ mod tests {
     #[test]
     fn places_are_counted_and_come_back_and_addresses_are_forgotten() {
         let connections = Arc::new(Connections::new(2));
-        let first = connections.open(address(1), false).unwrap();
-        let second = connections.open(address(1), false).unwrap();
-        assert!(connections.open(address(1), false).is_none());
+        let open = |last| {
+            let mut place = connections.open(address(last), false)?;
+            place.work();
+            Some(place)
+        };
+        let first = open(1).unwrap();
+        let second = open(1).unwrap();
+        assert!(open(1).is_none());
         assert!(connections.open(address(1), true).is_some());
-        let other = connections.open(address(2), false).unwrap();
+        let other = open(2).unwrap();
         assert_eq!(connections.count(), 3);
         drop(first);
-        assert!(connections.open(address(1), false).is_some());
+        assert!(open(1).is_some());
         drop((second, other));
         assert_eq!(connections.count(), 0);
         assert!(connections.book.lock().addresses.is_empty());
@@ -247,29 +300,27 @@ mod tests {
     #[test]
     fn an_address_that_is_full_gives_up_its_own_that_waited_longest() {
         let connections = Arc::new(Connections::new(2));
-        let mut other = connections.open(address(2), false).unwrap();
-        other.wait(Waiting::Request);
+        let other = connections.open(address(2), false).unwrap();
         let mut first = connections.open(address(1), false).unwrap();
         let mut second = connections.open(address(1), false).unwrap();
-        first.wait(Waiting::Request);
-        second.wait(Waiting::Request);
         // Whoever goes on waiting keeps its turn, and whoever waits for something new has a new one.
         first.wait(Waiting::Request);
         first.wait_anew(Waiting::Request);
-        let third = connections.open(address(1), false).unwrap();
+        let mut third = connections.open(address(1), false).unwrap();
+        third.work();
         assert!(is_given_up(&second) && !is_given_up(&first) && !is_given_up(&other));
-        drop(third);
         // It has not gone yet, and has no second turn.
         second.wait_anew(Waiting::Request);
-        let fourth = connections.open(address(1), false).unwrap();
+        let mut fourth = connections.open(address(1), false).unwrap();
+        fourth.work();
         assert!(is_given_up(&first));
         assert!(connections.open(address(1), false).is_none());
-        drop((first, second, fourth, other));
+        drop((first, second, third, fourth, other));
         assert_eq!(connections.count(), 0);
         assert!(connections.book.lock().waiting.is_empty());
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn who_waits_for_a_request_is_given_up_before_who_waits_for_a_body_and_who_works_is_not()
     {
         let connections = Arc::new(Connections::new(0));
@@ -277,19 +328,39 @@ mod tests {
             .map(|last| connections.open(address(last), false).unwrap())
             .collect();
         places[0].wait(Waiting::Body);
-        places[1].wait(Waiting::Request);
-        places[2].wait(Waiting::Request);
-        places[2].work();
-        places[3].wait(Waiting::Request);
-        let works = places.remove(2);
+        let mut works = places.remove(2);
+        works.work();
+        tokio::time::advance(LEAST_WAIT).await;
         for expected in [1, 1, 0] {
             let mut room = Box::pin(connections.make_room(1));
             assert!((&mut room).now_or_never().is_none(), "it has not gone");
             assert!(is_given_up(&places[expected]), "{expected}");
             drop(places.remove(expected));
-            assert_eq!(room.await, 1);
+            assert!(room.now_or_never().is_some());
         }
-        assert_eq!(connections.make_room(3).await, 0);
+        assert!(connections.make_room(3).now_or_never().is_some());
         assert!(!is_given_up(&works));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_came_just_now_has_its_time_and_room_is_waited_for() {
+        let connections = Arc::new(Connections::new(0));
+        let first = connections.open(address(1), false).unwrap();
+        tokio::time::advance(LEAST_WAIT / 2).await;
+        let second = connections.open(address(2), false).unwrap();
+        let mut room = Box::pin(connections.make_room(2));
+        assert!((&mut room).now_or_never().is_none());
+        assert!(!is_given_up(&first));
+        let begin = Instant::now();
+        tokio::join!(room, async {
+            tokio::time::sleep_until(begin + LEAST_WAIT).await;
+            assert!(is_given_up(&first) && !is_given_up(&second));
+            drop(first);
+        });
+        // One that does not go is not waited for longer than that.
+        let begin = Instant::now();
+        connections.make_room(1).await;
+        assert!(is_given_up(&second));
+        assert_eq!(begin.elapsed(), LONGEST_LEAVE);
     }
 }

@@ -75,8 +75,7 @@ enum BodyState {
 pub struct Serving(Arc<Phase>);
 
 impl Phase {
-    pub fn new(mut place: Place) -> Self {
-        place.wait(Waiting::Request);
+    pub fn new(place: Place) -> Self {
         Self(Mutex::new(State {
             serving: 0,
             begun: 0,

@@ -145,7 +145,7 @@ async fn connections_that_only_wait_go_when_descriptors_get_scarce() {
     let silence = "";
     let headers = "GET /healthz HTTP/1.1\r\nX: ";
     let idle = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    let body = "POST /api/ws/broadcast HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nx";
+    let body = "POST /api/ws/broadcast HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n";
     for begun in [silence, headers, idle, body] {
         let mut attackers = Vec::new();
         for _ in 0..2 * DESCRIPTORS {

@@ -20,3 +20,14 @@ mod endings;
 mod origins;
 mod raw;
 mod requests;
+
+/// Waits for a count of what was refused. An answer comes before the end of its connection, with which
+/// it may be counted.
+async fn until_refused(server: &orgcast::app::server::Running, reason: &str, count: u64) {
+    let counted = async {
+        while server.hub.gate.refused.view().get(reason) != Some(&count) {
+            tokio::task::yield_now().await;
+        }
+    };
+    client::within(reason, counted).await;
+}

@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::raw::{Raw, ask};
-use super::server::{here, until_refused};
+use super::server::here;
+use super::until_refused;
 
 #[tokio::test]
 async fn a_request_says_once_and_clearly_which_host_it_is_for() {

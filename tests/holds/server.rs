@@ -29,17 +29,6 @@ pub async fn here(change: impl FnOnce(&mut Config)) -> Running {
     start(Options::of(&config).unwrap()).await.unwrap()
 }
 
-/// Waits for a count of what was refused. An answer comes before the end of its connection, with which
-/// it may be counted.
-pub async fn until_refused(server: &Running, reason: &str, count: u64) {
-    let counted = async {
-        while server.hub.gate.refused.view().get(reason) != Some(&count) {
-            tokio::task::yield_now().await;
-        }
-    };
-    within(reason, counted).await;
-}
-
 /// A server in a process of its own; killed when dropped.
 pub struct Process {
     pub address: SocketAddr,
