@@ -312,4 +312,24 @@ mod tests {
         // Linux says twice of what was asked for.
         assert!(socket.send_buffer_size().unwrap() <= 2 * SEND_BUFFER_BYTES);
     }
+
+    #[tokio::test]
+    async fn an_answer_that_nothing_changed_has_no_length() {
+        let unchanged = async || (StatusCode::NOT_MODIFIED, [(header::ETAG, "\"1\"")]);
+        let service = Router::new().route("/", axum::routing::get(unchanged));
+        for method in ["GET", "HEAD"] {
+            let request = Request::builder().method(method);
+            let request = request.body(Body::empty()).unwrap();
+            let response = respond(service.clone(), request, None, false)
+                .await
+                .unwrap();
+            assert_eq!(response.status(), StatusCode::NOT_MODIFIED);
+            assert_eq!(
+                response.headers().get(header::CONTENT_LENGTH),
+                None,
+                "{method}"
+            );
+            assert_eq!(response.headers()[header::ETAG], "\"1\"");
+        }
+    }
 }

@@ -10,11 +10,13 @@ mod descriptors;
 mod keygen;
 pub mod keys;
 pub mod load;
+mod log_filter;
 pub mod options;
 pub mod problem;
 mod rules;
 pub mod server;
 pub mod shutdown;
+mod signals;
 pub mod tls;
 mod unread;
 
@@ -22,6 +24,8 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use cli::{CliError, Command};
 use config::{Config, LogFormat};
@@ -80,9 +84,10 @@ fn serve(loaded: &Loaded) -> ExitCode {
         .with_env_filter(filter)
         .with_ansi(has_colours())
         .with_writer(std::io::stderr);
+    let without_contents = log_filter::without_contents();
     match config.log_format {
-        LogFormat::Text => logs.init(),
-        LogFormat::Json => logs.json().init(),
+        LogFormat::Text => logs.finish().with(without_contents).init(),
+        LogFormat::Json => logs.json().finish().with(without_contents).init(),
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -17,9 +17,12 @@ mod server;
 mod bodies;
 mod connections;
 mod endings;
+mod logged;
 mod origins;
 mod raw;
 mod requests;
+mod secrets;
+mod signals;
 
 /// Waits for a count of what was refused. An answer comes before the end of its connection, with which
 /// it may be counted.
