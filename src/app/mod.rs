@@ -7,6 +7,7 @@ pub mod config;
 pub mod demo;
 mod demo_feed;
 mod descriptors;
+pub mod files;
 mod keygen;
 pub mod keys;
 pub mod load;
@@ -22,6 +23,7 @@ mod unread;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -57,7 +59,10 @@ fn check(loaded: &Loaded) -> ExitCode {
         Ok(options) => options,
         Err(error) => return fail(&error, 2),
     };
-    let warnings = options.warnings();
+    let of_tls = options.tls.as_ref();
+    let of_tls = of_tls.map(|paths| paths.warnings(SystemTime::now()));
+    let warnings = options.warnings().map(str::to_owned);
+    let warnings = warnings.chain(of_tls.into_iter().flatten());
     note(warnings.map(|text| format!("orgcast: warning: {text}")));
     say(&format!(
         "the configuration is valid: {}://{}{}\nsettings: {}",

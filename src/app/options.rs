@@ -209,9 +209,14 @@ impl Options {
         let is_shut = matches!(&self.auth.access, ApiAccess::Keys(keys) if keys.is_empty());
         let insecure = "asserted identities on an address that others can reach";
         let shut = "no API key is configured: the HTTP API refuses every call";
-        [(self.is_insecure, insecure), (is_shut, shut)]
-            .into_iter()
-            .filter_map(|(holds, text)| holds.then_some(text))
+        let elsewhere = "auth.jwks is a URL, from which nothing was fetched";
+        [
+            (self.is_insecure, insecure),
+            (is_shut, shut),
+            (self.auth.fetches_keys(), elsewhere),
+        ]
+        .into_iter()
+        .filter_map(|(holds, text)| holds.then_some(text))
     }
 }
 

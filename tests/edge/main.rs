@@ -17,6 +17,7 @@ mod server;
 mod bodies;
 mod connections;
 mod endings;
+mod files;
 mod logged;
 mod origins;
 mod raw;

@@ -227,6 +227,9 @@ async fn no_log_has_a_token_a_key_or_what_was_said() {
                 format,
                 "--auth.token-cookie",
                 COOKIE,
+                // For so long the end waits for polls that do not come.
+                "--write-timeout-ms",
+                "500",
             ],
             &[
                 ("ORGCAST_LOG", "trace"),
