@@ -246,10 +246,9 @@ async fn serve(tcp: TcpStream, remote: SocketAddr, place: Place, is_reserved: bo
         (Some(Ended::Header), _) => Some(Refused::HeaderTimeout),
         (Some(Ended::Write), _) => Some(Refused::ResponseTimeout),
         (Some(Ended::GivenUp), _) => Some(Refused::GivenUp),
-        (Some(Ended::KeepAlive), _) | (None, Ok(())) => None,
         (None, Err(error)) if error.is_parse_too_large() => Some(Refused::HeadersTooLarge),
         (None, Err(error)) if error.is_parse() => Some(Refused::MalformedRequest),
-        (None, Err(_)) => None,
+        (Some(Ended::KeepAlive) | None, _) => None,
     };
     if let Some(refused) = refused {
         hub.gate.refused.count(refused, remote);

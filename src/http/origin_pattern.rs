@@ -65,11 +65,10 @@ impl<'a> Host<'a> {
         }
         let port = match port.strip_prefix(':') {
             None if port.is_empty() => None,
-            None => return None,
             Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
                 Some(digits.parse().ok()?)
             }
-            Some(_) => return None,
+            None | Some(_) => return None,
         };
         Some(Self { name, port })
     }

@@ -323,17 +323,14 @@ impl AsyncWrite for HttpStream {
     /// read and thrown away until it closes its side too, for a while.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let mut left = match this.lingering {
-            Some(left) => left,
-            None => {
-                ready!(Pin::new(&mut this.transport).poll_shutdown(cx))?;
-                if !this.must_linger() {
-                    return Poll::Ready(Ok(()));
-                }
-                this.limit(LINGER_TIME);
-                LINGER_BYTES
+        if this.lingering.is_none() {
+            ready!(Pin::new(&mut this.transport).poll_shutdown(cx))?;
+            if !this.must_linger() {
+                return Poll::Ready(Ok(()));
             }
-        };
+            this.limit(LINGER_TIME);
+        }
+        let mut left = this.lingering.unwrap_or(LINGER_BYTES);
         let mut scrap = [0; 4096];
         while left > 0 && this.check_place(cx).is_ok() {
             this.lingering = Some(left);

@@ -75,11 +75,11 @@ impl RequestBounds {
                     self.position = request_line(matched, &mut bytes[at]);
                 }
                 Position::Headers => {
-                    if self.last[2] == b'\n' && bytes[at] == b'\n'
-                        || self.last[1..] == *b"\n\r" && bytes[at] == b'\n'
-                    {
+                    self.keep_last(&bytes[at..=at]);
+                    if self.is_behind_an_empty_line() {
                         self.position = Position::Behind(0);
                     }
+                    continue;
                 }
             }
             self.keep_last(&bytes[at..=at]);
