@@ -23,7 +23,8 @@ use orgcast::protocol::engine_io::{
     Application, EngineIo, EngineOptions, Handshake, Peek, ProtocolVersion, Query, Session,
 };
 use orgcast::protocol::socket_io::decoder::{Decoder, Incoming, IncomingKind, Malformed};
-use orgcast::wire::http_stream::{HttpStream, HttpTimeouts, Phase};
+use orgcast::wire::connections::{Connections, Place};
+use orgcast::wire::http_stream::{BodyLength, HttpStream, HttpTimeouts, Phase};
 use orgcast::wire::send_queue::flusher::SendQueues;
 use orgcast::wire::send_queue::{DropPolicy, LinkOptions, Observer};
 use orgcast::wire::transport::Transport;
@@ -292,6 +293,7 @@ fn status(status: StatusCode) -> Response<Body> {
 
 async fn connection(
     tcp: TcpStream,
+    place: Place,
     engine_io: Arc<EngineIo<Echoing<EngineEcho>>>,
     socket_io: Arc<EngineIo<Echoing<SocketEcho>>>,
 ) {
@@ -301,11 +303,11 @@ async fn connection(
         keep_alive: patience,
         write: patience,
     };
-    let phase = Arc::new(Phase::default());
+    let phase = Arc::new(Phase::new(place));
     let stream = HttpStream::new(Transport::Tcp(tcp), timeouts, Arc::clone(&phase));
     let service = service_fn(move |request: Request<hyper::body::Incoming>| {
         let (engine_io, socket_io) = (Arc::clone(&engine_io), Arc::clone(&socket_io));
-        let serving = phase.serve();
+        let serving = phase.serve(BodyLength::NONE);
         async move {
             let request = request.map(Body::new);
             let path = request.uri().path().trim_end_matches('/').to_owned();
@@ -335,6 +337,7 @@ async fn main() -> io::Result<()> {
     };
     let queues = SendQueues::new(link, Arc::new(Quiet));
     let (engine_io, socket_io) = (engine(&queues), engine(&queues));
+    let connections = Arc::new(Connections::new(0));
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     writeln!(
         io::stdout(),
@@ -342,9 +345,12 @@ async fn main() -> io::Result<()> {
         listener.local_addr()?
     )?;
     loop {
-        let (tcp, _) = listener.accept().await?;
+        let (tcp, remote) = listener.accept().await?;
         tcp.set_nodelay(true)?;
+        let Some(place) = connections.open(remote.ip().into(), false) else {
+            continue;
+        };
         let (engine_io, socket_io) = (Arc::clone(&engine_io), Arc::clone(&socket_io));
-        tokio::spawn(connection(tcp, engine_io, socket_io));
+        tokio::spawn(connection(tcp, place, engine_io, socket_io));
     }
 }

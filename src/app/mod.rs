@@ -6,20 +6,28 @@ pub mod cli;
 pub mod config;
 pub mod demo;
 mod demo_feed;
+mod descriptors;
+pub mod files;
 mod keygen;
 pub mod keys;
 pub mod load;
+mod log_filter;
 pub mod options;
 pub mod problem;
 mod rules;
 pub mod server;
 pub mod shutdown;
+mod signals;
 pub mod tls;
+mod unread;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use cli::{CliError, Command};
 use config::{Config, LogFormat};
@@ -51,7 +59,10 @@ fn check(loaded: &Loaded) -> ExitCode {
         Ok(options) => options,
         Err(error) => return fail(&error, 2),
     };
-    let warnings = options.warnings();
+    let of_tls = options.tls.as_ref();
+    let of_tls = of_tls.map(|paths| paths.warnings(SystemTime::now()));
+    let warnings = options.warnings().map(str::to_owned);
+    let warnings = warnings.chain(of_tls.into_iter().flatten());
     note(warnings.map(|text| format!("orgcast: warning: {text}")));
     say(&format!(
         "the configuration is valid: {}://{}{}\nsettings: {}",
@@ -78,9 +89,10 @@ fn serve(loaded: &Loaded) -> ExitCode {
         .with_env_filter(filter)
         .with_ansi(has_colours())
         .with_writer(std::io::stderr);
+    let without_contents = log_filter::without_contents();
     match config.log_format {
-        LogFormat::Text => logs.init(),
-        LogFormat::Json => logs.json().init(),
+        LogFormat::Text => logs.finish().with(without_contents).init(),
+        LogFormat::Json => logs.json().finish().with(without_contents).init(),
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -15,6 +15,7 @@ use super::accept::{Door, accept, listen};
 use super::auth_config::AuthConfigError;
 use super::options::Options;
 use super::shutdown::{DrainOptions, drain};
+use super::signals;
 use super::tls::{self, TlsError, TlsFiles};
 use crate::auth::Authenticator;
 use crate::domain::time::UnixMillis;
@@ -101,7 +102,7 @@ pub async fn start(options: Options) -> Result<Running, ServerError> {
     let door = Door {
         service,
         hub: Arc::clone(&hub),
-        timeouts: options.timeouts,
+        front: options.front,
         tls,
         stopping,
         alive: holds,
@@ -127,11 +128,12 @@ impl Running {
     }
 }
 
-/// Serves until SIGTERM or SIGINT, then closes every connection and returns. A second signal ends
-/// the process at once. `source` is where the configuration is from, for the operator.
+/// Serves until SIGTERM or SIGINT, then closes every connection and returns. A second one ends the
+/// process at once. `source` is where the configuration is from, for the operator.
 pub async fn run(options: Options, source: &str) -> Result<(), ServerError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(ServerError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ServerError::Signals)?;
+    signals::ignore().map_err(ServerError::Signals)?;
     let greeting = Greeting::of(&options);
     let running = start(options).await?;
     greeting.say(running.address, source);

@@ -15,15 +15,21 @@ use crate::domain::words::{self, shown};
 /// A body as it came.
 pub(super) type Body = Result<Bytes, BytesRejection>;
 
-/// The whole body, unless it is too large or did not come.
+/// What some editors and languages write in front of a text.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// The whole body, unless it is too large or did not come. A byte order mark is no part of it (RFC 8259
+/// section 8.1 lets a parser ignore it).
 pub(super) fn bytes(body: Body, limit: usize) -> Result<Bytes, Fault> {
-    body.map_err(|rejection| {
+    let body = body.map_err(|rejection| {
         if compression::is_too_large(&rejection) {
             Fault::too_large(limit)
         } else {
             Fault::invalid("the body could not be read to its end")
         }
-    })
+    })?;
+    let is_marked = body.starts_with(BYTE_ORDER_MARK);
+    Ok(body.slice(if is_marked { BYTE_ORDER_MARK.len() } else { 0 }..))
 }
 
 /// The members of an object, one of them apart, as it was written.

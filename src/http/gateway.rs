@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, header};
 use hyper::upgrade::OnUpgrade;
@@ -17,17 +17,13 @@ use crate::wire::websocket::handshake::{self, HandshakeError, into_transport, is
 use crate::wire::websocket::negotiation;
 
 /// Tells the three apart: an `EIO` in the query is Engine.IO, an upgrade without it is plain.
-pub(super) async fn enter(
-    State(app): State<App>,
-    ConnectInfo(remote): ConnectInfo<SocketAddr>,
-    mut request: Request,
-) -> Response {
+pub(super) async fn enter(app: &App, remote: SocketAddr, mut request: Request) -> Response {
     let query = Query::parse(request.uri().query().unwrap_or_default());
     let on_upgrade = request.extensions_mut().remove::<OnUpgrade>();
     match (query.is_engine_io(), is_upgrade(request.headers())) {
         (true, false) => app.socket_io.request(&query, request, remote.ip()).await,
-        (true, true) => engine_upgrade(&app, remote, &query, &request, on_upgrade),
-        (false, true) => plain_upgrade(&app, remote, &request, on_upgrade),
+        (true, true) => engine_upgrade(app, remote, &query, &request, on_upgrade),
+        (false, true) => plain_upgrade(app, remote, &request, on_upgrade),
         (false, false) => Refusal(Fault::invalid(
             "connect here with socket.io-client, or with a WebSocket",
         ))

@@ -51,6 +51,7 @@ pub(super) async fn stats(
         "stats": app.hub.stats_view(Instant::now()),
         "totalConnections": totals.connections,
         "uniqueUsers": totals.unique_users,
+        "tcpConnections": app.connections.count(),
         "queueStats": totals.queues,
         "timestamp": now().0,
     })))
@@ -170,6 +171,7 @@ pub(super) async fn health(State(app): State<App>) -> Response {
         "healthy": !is_draining,
         "active_connections": stats.active_connections,
         "active_rooms": stats.active_rooms,
+        "tcp_connections": app.connections.count(),
         "uptime_seconds": stats.uptime_seconds,
         "version": env!("CARGO_PKG_VERSION"),
         "timestamp": now(),

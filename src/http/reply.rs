@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use http::{Method, StatusCode, Uri};
+use http::{HeaderValue, Method, StatusCode, Uri, header};
 use serde_json::json;
 
 use crate::domain::fault::Fault;
@@ -40,6 +40,14 @@ pub(super) async fn wrong_method(method: Method, uri: Uri) -> Response {
         "METHOD_NOT_ALLOWED",
         &message,
     )
+}
+
+/// Names what clients come with to whoever comes with something else (RFC 9110 section 15.5.6).
+pub(super) async fn no_client_method(method: Method, uri: Uri) -> Response {
+    let mut response = wrong_method(method, uri).await;
+    let allowed = HeaderValue::from_static("GET, POST");
+    response.headers_mut().insert(header::ALLOW, allowed);
+    response
 }
 
 pub(super) fn not_found(message: &str) -> Response {

@@ -43,7 +43,7 @@ pub(super) async fn serve<A: Application>(
     let session = shared.session(sid, version)?;
     match method {
         Method::GET => get(&session, query).await,
-        Method::POST => post(&session, query, request).await,
+        Method::POST => Box::pin(post(&session, query, request)).await,
         _ => Err(Refusal::BadRequest),
     }
 }
