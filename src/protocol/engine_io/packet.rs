@@ -7,7 +7,6 @@ use bytes::{Bytes, BytesMut};
 use engineioxide_core::payload::packet_encoder;
 use engineioxide_core::{Packet, PacketParseError, ProtocolVersion};
 
-use super::session::Farewell;
 use crate::wire::websocket::frame::{Opcode, header_length, is_text, next_frame, server_frame};
 
 /// What stands between the packets of a payload (v4).
@@ -38,17 +37,11 @@ pub(super) struct Payload {
     pub is_binary: bool,
 }
 
-/// The payload of these items, with a close packet behind them if that is how the session ends.
-pub(super) fn payload(
-    version: ProtocolVersion,
-    supports_binary: bool,
-    items: &[Bytes],
-    farewell: Option<Farewell>,
-) -> Payload {
-    let is_closed = farewell == Some(Farewell::ClosePacket);
+/// The payload of these items.
+pub(super) fn payload(version: ProtocolVersion, supports_binary: bool, items: &[Bytes]) -> Payload {
     match version {
-        ProtocolVersion::V4 => payload_v4(items, is_closed),
-        ProtocolVersion::V3 => payload_v3(supports_binary, items, is_closed),
+        ProtocolVersion::V4 => payload_v4(items),
+        ProtocolVersion::V3 => payload_v3(supports_binary, items),
     }
 }
 
@@ -63,7 +56,7 @@ fn frames(item: &Bytes) -> impl Iterator<Item = (bool, Bytes)> + '_ {
     })
 }
 
-fn payload_v4(items: &[Bytes], is_closed: bool) -> Payload {
+fn payload_v4(items: &[Bytes]) -> Payload {
     let mut packets = items.iter().flat_map(frames).map(|(is_text, payload)| {
         if is_text {
             payload
@@ -71,9 +64,8 @@ fn payload_v4(items: &[Bytes], is_closed: bool) -> Payload {
             packet_encoder(Packet::Binary(payload), ProtocolVersion::V4, false)
         }
     });
-    let close = is_closed.then(|| Bytes::from(Packet::Close));
     let first = packets.next();
-    let mut rest = packets.chain(close).peekable();
+    let mut rest = packets.peekable();
     let body = match (first, rest.peek()) {
         (Some(only), None) => only,
         (first, _) => {
@@ -96,9 +88,8 @@ fn payload_v4(items: &[Bytes], is_closed: bool) -> Payload {
 
 /// A payload with binary packets is binary as a whole, if the client can read that. Lengths count
 /// UTF-16 units in a text payload, as JavaScript does, and bytes in a binary one.
-fn payload_v3(supports_binary: bool, items: &[Bytes], is_closed: bool) -> Payload {
-    let close = is_closed.then(|| (true, Bytes::from(Packet::Close)));
-    let packets: Vec<(bool, Bytes)> = items.iter().flat_map(frames).chain(close).collect();
+fn payload_v3(supports_binary: bool, items: &[Bytes]) -> Payload {
+    let packets: Vec<(bool, Bytes)> = items.iter().flat_map(frames).collect();
     let is_binary = supports_binary && packets.iter().any(|(is_text, _)| !is_text);
     let mut body = BytesMut::new();
     for (is_text, payload) in packets {
@@ -175,8 +166,8 @@ mod tests {
         frame(Packet::Message(text.to_owned().into()))
     }
 
-    fn v4(items: &[Bytes], farewell: Option<Farewell>) -> String {
-        let payload = payload(ProtocolVersion::V4, true, items, farewell);
+    fn v4(items: &[Bytes]) -> String {
+        let payload = payload(ProtocolVersion::V4, true, items);
         assert!(!payload.is_binary);
         String::from_utf8(payload.body.to_vec()).unwrap()
     }
@@ -188,41 +179,28 @@ mod tests {
 
     #[test]
     fn a_payload_of_v4_is_its_packets_with_a_separator_between_them() {
-        let close = Some(Farewell::ClosePacket);
-        assert_eq!(v4(&[text("a")], None), "4a");
-        assert_eq!(v4(&[text("a"), frame(Packet::Ping)], None), "4a\x1e2");
-        assert_eq!(v4(&[text("a")], close), "4a\x1e1");
-        assert_eq!(v4(&[], close), "1");
-        assert_eq!(v4(&[text("a")], Some(Farewell::UnknownSession)), "4a");
+        assert_eq!(v4(&[text("a")]), "4a");
+        assert_eq!(v4(&[text("a"), frame(Packet::Ping)]), "4a\x1e2");
+        assert_eq!(v4(&[frame(Packet::Close)]), "1");
         let binary = binary_event(ProtocolVersion::V4);
-        assert_eq!(v4(&[binary, text("b")], None), "451-[\"é\"]\x1ebAQID\x1e4b");
+        assert_eq!(v4(&[binary, text("b")]), "451-[\"é\"]\x1ebAQID\x1e4b");
     }
 
     #[test]
     fn a_single_packet_of_v4_is_not_copied() {
         let item = text("a longer event that many clients get");
-        let payload = payload(
-            ProtocolVersion::V4,
-            false,
-            std::slice::from_ref(&item),
-            None,
-        );
+        let payload = payload(ProtocolVersion::V4, false, std::slice::from_ref(&item));
         assert_eq!(payload.body.as_ptr(), item[2..].as_ptr());
     }
 
     #[test]
     fn a_payload_of_v3_counts_as_javascript_does_and_may_be_binary() {
         let items = [binary_event(ProtocolVersion::V3), text("😀")];
-        let text = payload(
-            ProtocolVersion::V3,
-            false,
-            &items,
-            Some(Farewell::ClosePacket),
-        );
+        let text = payload(ProtocolVersion::V3, false, &items);
         assert!(!text.is_binary);
         let body = std::str::from_utf8(&text.body).unwrap();
-        assert_eq!(body, "9:451-[\"é\"]6:b4AQID3:4😀1:1");
-        let binary = payload(ProtocolVersion::V3, true, &items, None);
+        assert_eq!(body, "9:451-[\"é\"]6:b4AQID3:4😀");
+        let binary = payload(ProtocolVersion::V3, true, &items);
         assert!(binary.is_binary);
         let mut expected = b"\x00\x01\x00\xff451-[\"\xc3\xa9\"]".to_vec();
         expected.extend_from_slice(b"\x01\x04\xff\x04\x01\x02\x03");
@@ -236,15 +214,12 @@ mod tests {
             (Packet::PongUpgrade, "6:3probe"),
         ] {
             let item = [frame(packet)];
-            assert_eq!(
-                payload(ProtocolVersion::V3, true, &item, None).body,
-                expected
-            );
+            assert_eq!(payload(ProtocolVersion::V3, true, &item).body, expected);
         }
         let open = [frame(
             Packet::Open(engineioxide_core::OpenPacket::default()),
         )];
-        let body = payload(ProtocolVersion::V3, true, &open, None).body;
+        let body = payload(ProtocolVersion::V3, true, &open).body;
         assert!(
             body.starts_with(b"1") && body[3..].starts_with(b":0{"),
             "{body:?}"

@@ -68,7 +68,7 @@ fn open<A: Application>(
     let session = Session::new(shared, version, !query.is_base64(), connection, None);
     shared.sessions.insert(session.sid, Arc::clone(&session));
     let open = frame(shared.open(&session, &[TransportType::Websocket]));
-    let payload = payload(version, false, &[open], None);
+    let payload = payload(version, false, &[open]);
     shared.application.opened(&session);
     answer(query, payload)
 }
@@ -82,12 +82,10 @@ async fn get<A: Application>(
     guard.answered();
     let supports_binary = session.supports_binary && !query.is_base64();
     let payload = match polled {
-        Polled::Taken(items, farewell) => {
-            payload(session.version, supports_binary, &items, farewell)
-        }
-        Polled::Noop => payload(session.version, false, &[frame(Packet::Noop)], None),
+        Polled::Taken(items) => payload(session.version, supports_binary, &items),
+        Polled::Noop => payload(session.version, false, &[frame(Packet::Noop)]),
         Polled::Over(Farewell::ClosePacket) => {
-            payload(session.version, false, &[], Some(Farewell::ClosePacket))
+            payload(session.version, false, &[frame(Packet::Close)])
         }
         Polled::Over(Farewell::UnknownSession) => return Err(Refusal::UnknownSession),
     };

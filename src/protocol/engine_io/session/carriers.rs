@@ -43,15 +43,18 @@ impl<A: Application> Session<A> {
             && let Some(closing) = self.closing()
         {
             let farewell = Farewell::of(closing);
-            self.end(None, Socket::Cut);
-            return Poll::Ready(if taken.frames.is_empty() {
-                Polled::Over(farewell)
-            } else {
-                Polled::Taken(taken.frames, Some(farewell))
-            });
+            if taken.frames.is_empty() {
+                self.end(None, Socket::Cut);
+                return Poll::Ready(Polled::Over(farewell));
+            }
+            // A close packet in the same answer would be handled before what stands in front of it: a
+            // stock client reads its messages a tick later.
+            if farewell == Farewell::UnknownSession {
+                self.end(None, Socket::Cut);
+            }
         }
         if !taken.frames.is_empty() {
-            return Poll::Ready(Polled::Taken(taken.frames, None));
+            return Poll::Ready(Polled::Taken(taken.frames));
         }
         let mut state = self.state.lock();
         match state.carrier {

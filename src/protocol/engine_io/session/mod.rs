@@ -76,8 +76,8 @@ struct Closing {
 /// What answers a poll.
 #[derive(Debug)]
 pub(super) enum Polled {
-    /// What was sent; behind the last of it the session ends, as is said.
-    Taken(Vec<Bytes>, Option<Farewell>),
+    /// What was sent.
+    Taken(Vec<Bytes>),
     /// The client is to stop polling, or to poll again.
     Noop,
     /// The session has ended.
