@@ -1,39 +1,54 @@
-import { type Backoff, backoffDelay } from './backoff.js';
-import { type Clock, systemClock } from './clock.js';
+import { backoffDelay } from './backoff.js';
+import { channelOf } from './catalogue.js';
 import { Emitter } from './emitter.js';
-import { OrgcastError, shouldReconnect } from './errors.js';
-import { type AnyEventName, type Channel, channelOf, type Message } from './events.js';
-import type { Filter } from './filter.js';
+import { isFinal, OrgcastError, shouldReconnect } from './errors.js';
+import type { Channel, EventName, MessageOf } from './events.js';
+import { checkFilter, type Filter } from './filter.js';
 import { guest } from './guest.js';
 import { makeMessage, type Welcome } from './message.js';
+import { checkHandler, checkNames, said } from './names.js';
 import { Subscriptions } from './subscriptions.js';
+import { Timers } from './timers.js';
 import type { Meta, OpenTransport, Transport } from './transport.js';
-import { type ClientOptions, type ConnectionState, type Identity, INITIAL_STATE, type Lifecycle } from './types.js';
+import {
+  type ClientOptions,
+  type ConnectionState,
+  DEFAULTS,
+  type HandlerOptions,
+  type Identity,
+  INITIAL_STATE,
+  LIFECYCLE,
+  type Lifecycle,
+  type Settings,
+} from './types.js';
+import { aboutEvent, noIdentity, Warnings } from './warnings.js';
 
-const NOBODY = { isAuthenticated: false, connectionId: null, organizationId: null };
+const NOBODY = { isAuthenticated: false, isAnonymous: false, connectionId: null, organizationId: null };
 const OFFLINE = { ...NOBODY, isConnected: false, isLive: false, transport: null };
 
 /** A connection that lasted so long was a good one: the next attempt is the first again. */
 const STABLE_MS = 5000;
 
-/** Refusals that the same client would only meet again. */
-const FINAL = ['AUTH_FAILED', 'UNAUTHORIZED', 'INVALID_MESSAGE'];
+/** So long may a connection stay without an identity before somebody is told: there may be a form to fill in. */
+const IDENTITY_MS = 3000;
 
 /**
  * One connection to orgcast that keeps itself up. Nothing is sent before `connect`; subscriptions and handlers may
  * be there before, and survive every reconnect.
  */
 export class Client {
-  #options: ClientOptions;
+  #settings: Settings = DEFAULTS;
   #open: OpenTransport;
-  #clock: Clock;
   #state = INITIAL_STATE;
   #changed = new Set<() => void>();
   #events = new Emitter();
+  /** Events that have not been looked up in the catalogue yet. */
+  #unchecked = new Set<string>();
   #lifecycle = new Emitter();
+  #warnings = new Warnings();
   #subscriptions: Subscriptions;
   #transport: Transport | undefined;
-  #timers = new Map<string, unknown>();
+  #timers = new Timers(() => this.#settings.clock);
   #attempt = 0;
   #welcome: Welcome | undefined;
   #wasLive = false;
@@ -41,9 +56,11 @@ export class Client {
 
   constructor(open: OpenTransport, options: ClientOptions = {}) {
     this.#open = open;
-    this.#options = options;
-    this.#clock = options.clock ?? systemClock;
-    this.#subscriptions = new Subscriptions(this.#clock, (error) => this.report(error));
+    this.configure(options);
+    this.#subscriptions = new Subscriptions(
+      (ms, run) => this.#settings.clock.setTimeout(run, ms),
+      (error) => this.report(error),
+    );
   }
 
   get state(): ConnectionState {
@@ -62,6 +79,8 @@ export class Client {
 
   /** What happens to the connection. */
   when<L extends keyof Lifecycle>(what: L, handler: (value: Lifecycle[L]) => void): () => void {
+    checkNames('when', { [what]: handler }, LIFECYCLE);
+    checkHandler(what, handler);
     return this.#lifecycle.on(what, handler);
   }
 
@@ -69,11 +88,18 @@ export class Client {
    * Handles an event, `*` all of them. The handler brings the event's channel along, organization-wide, unless
    * this client subscribed to a part of that channel or `channel: false` says otherwise.
    */
-  on<E extends AnyEventName>(
+  on<E extends EventName | '*'>(
     event: E,
-    handler: (message: Message<E>) => void,
-    { channel = channelOf(event), filter }: { channel?: Channel | false | undefined; filter?: Filter } = {},
+    handler: (message: MessageOf<E>) => void,
+    options: HandlerOptions = {},
   ): () => void {
+    const { filter, channel = this.#settings.events?.[event as EventName] ?? channelOf(event) } = options;
+    checkHandler(event, handler);
+    checkNames(event, options, ['channel', 'filter']);
+    checkFilter(event, filter);
+    // Who names its channel means it.
+    if (!options.channel) this.#unchecked.add(event);
+    if (this.#state.isLive) this.#checkEvents();
     const off = this.#events.on(event, handler);
     const how = filter ? 'explicit' : 'implied';
     if (!channel) return off;
@@ -92,6 +118,7 @@ export class Client {
    */
   async subscribe(channels: Channel | Channel[], filter?: Filter): Promise<string[]> {
     const asked = [channels].flat();
+    checkFilter('subscribe', filter);
     const outcomes = await Promise.allSettled(asked.map((name) => this.#subscriptions.add(name, filter, 'explicit')));
     const refused = outcomes.find((outcome) => outcome.status === 'rejected');
     if (refused) {
@@ -101,13 +128,15 @@ export class Client {
     return outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? outcome.value : []));
   }
 
-  unsubscribe(channels: Channel | Channel[], filter?: Filter): Promise<void> {
+  async unsubscribe(channels: Channel | Channel[], filter?: Filter): Promise<void> {
+    checkFilter('unsubscribe', filter);
     for (const name of [channels].flat()) this.#subscriptions.remove(name, filter, 'explicit');
     return this.#subscriptions.flush();
   }
 
   /** `subscribe` for those who do not wait: gives the function that lets go. Refusals are reported as `error`. */
   hold(channels: Channel | Channel[], filter?: Filter): () => void {
+    checkFilter('subscribe', filter);
     for (const name of [channels].flat()) void this.#subscriptions.add(name, filter, 'explicit');
     let isHeld = true;
     return () => {
@@ -117,12 +146,12 @@ export class Client {
   }
 
   /** Sends one message; resolves with the server's answer, rejects with an `OrgcastError`. */
-  async send(event: string, data?: unknown, timeout = this.#options.timeout ?? 20_000): Promise<unknown> {
+  async send(event: string, data?: unknown, timeout = this.#settings.timeout): Promise<unknown> {
     const transport = this.#transport;
     if (!transport) throw new OrgcastError('DISCONNECTED', 'there is no connection');
     let timer: unknown;
     const late = new Promise<never>((_, reject) => {
-      timer = this.#clock.setTimeout(
+      timer = this.#settings.clock.setTimeout(
         () => reject(new OrgcastError('TIMEOUT', `${event}: no answer within ${timeout} ms`)),
         timeout,
       );
@@ -132,7 +161,7 @@ export class Client {
       if ((reply as { success?: boolean } | null)?.success === false) throw OrgcastError.from(reply);
       return reply;
     } finally {
-      this.#clock.clearTimeout(timer);
+      this.#settings.clock.clearTimeout(timer);
     }
   }
 
@@ -165,10 +194,11 @@ export class Client {
     if (token !== undefined && this.#isActive()) this.reconnect();
     else this.connect();
     if (this.#state.isAuthenticated) return;
+    if (!this.#isActive()) throw this.#state.error;
     await new Promise<void>((resolve, reject) => {
       const off = [
         this.when('authenticated', () => done(resolve)),
-        this.when('error', (error) => (FINAL.includes(error.code) || !this.#isActive()) && done(() => reject(error))),
+        this.when('error', (error) => (isFinal(error) || !this.#isActive()) && done(() => reject(error))),
       ];
       const done = (settle: () => void) => {
         for (const stop of off) stop();
@@ -177,11 +207,12 @@ export class Client {
     });
   }
 
-  /** Changes options; what is not mentioned stays. A new endpoint or another person means a new connection, if there is one. */
+  /** Changes options; what is not mentioned, or undefined, stays. A new endpoint or another person means a new connection, if there is one. */
   configure(options: ClientOptions): void {
-    const before = this.#options;
-    this.#options = { ...before, ...options };
-    const { url, path, userId, organizationId, getToken } = this.#options;
+    checkNames('options', options, Object.keys(DEFAULTS));
+    const before = this.#settings;
+    this.#settings = { ...before, ...said(options) };
+    const { url, path, userId, organizationId, getToken } = this.#settings;
     if (!this.#isActive()) return;
     const isMoved = url !== before.url || (path ?? '/ws') !== (before.path ?? '/ws');
     // A function that is made anew with every render still means the same person.
@@ -200,30 +231,39 @@ export class Client {
   }
 
   #dial(): void {
-    const { timeout = 20_000, url, path } = this.#options;
-    this.#cancel('retry');
+    const { timeout, url, path } = this.#settings;
+    this.#timers.cancel('retry');
     if (typeof addEventListener === 'function') addEventListener('online', this.#online);
     this.#update({ status: this.#wasLive || this.#attempt > 0 ? 'reconnecting' : 'connecting' });
     // Late words of an earlier connection fall on deaf ears.
     const isCurrent = () => this.#transport === transport;
-    const transport: Transport = this.#open(
-      { url, path },
-      {
-        opened: () => isCurrent() && this.#opened(),
-        received: (event, payload, meta, acknowledge) => {
-          if (isCurrent()) this.#received(event, payload, meta, acknowledge);
+    let transport: Transport | undefined;
+    try {
+      transport = this.#open(
+        { url, path },
+        {
+          opened: () => isCurrent() && this.#opened(),
+          received: (event, payload, meta, acknowledge) => {
+            if (isCurrent()) this.#received(event, payload, meta, acknowledge);
+          },
+          switched: (via) => isCurrent() && this.#update({ transport: via }),
+          closed: (code, reason, error) => isCurrent() && this.#closed(code, reason, error),
         },
-        switched: (via) => isCurrent() && this.#update({ transport: via }),
-        closed: (code, reason) => isCurrent() && this.#closed(code, reason),
-      },
-    );
+      );
+    } catch (failure) {
+      // Nothing that time could mend: no server's address, no WebSocket.
+      const { message } = failure as Error;
+      const error = failure instanceof OrgcastError ? failure : new OrgcastError('CONNECTION_FAILED', message);
+      this.#closed(1008, message, error);
+      return;
+    }
     this.#transport = transport;
-    this.#schedule('connect', timeout, () => this.#closed(1006, `no connection within ${timeout} ms`));
+    this.#timers.set('connect', timeout, () => this.#closed(1006, `no connection within ${timeout} ms`));
   }
 
   #opened(): void {
-    this.#cancel('connect');
-    this.#update({ status: 'connected', isConnected: true, connectedAt: this.#clock.now(), error: null });
+    this.#timers.cancel('connect');
+    this.#update({ status: 'connected', isConnected: true, connectedAt: this.#settings.clock.now(), error: null });
     this.#lifecycle.emit('connect', undefined);
     void this.#beat();
     void this.#enter();
@@ -232,9 +272,15 @@ export class Client {
   /** Authenticates if it can be told as whom, then brings the subscriptions back. */
   async #enter(): Promise<void> {
     const transport = this.#transport;
-    const { getToken, userId, organizationId } = this.#options;
+    const { getToken, userId, organizationId } = this.#settings;
     const isStale = () => transport !== this.#transport || transport === undefined;
-    if (!getToken && organizationId === undefined) return;
+    const isAnonymous = !getToken && organizationId === undefined;
+    this.#timers.cancel('identity');
+    this.#update({ isAnonymous });
+    if (isAnonymous) {
+      this.#timers.set('identity', IDENTITY_MS, () => this.#warn(noIdentity()));
+      return;
+    }
     try {
       let claim: object = { user_id: String(userId ?? guest()), organization_id: String(organizationId) };
       if (getToken) {
@@ -258,6 +304,15 @@ export class Client {
     this.#update({ isLive: true, reconnectAttempts: 0 });
     if (this.#wasLive) this.#lifecycle.emit('reconnect', undefined);
     this.#wasLive = true;
+    this.#checkEvents();
+  }
+
+  #checkEvents(): void {
+    for (const event of this.#unchecked) {
+      const warning = aboutEvent(event, this.#settings.events);
+      if (warning) this.#warn(warning);
+    }
+    this.#unchecked.clear();
   }
 
   #welcomed(welcome: Welcome): void {
@@ -266,16 +321,16 @@ export class Client {
     const { connection_id: connectionId, organization_id: organizationId } = welcome;
     this.#update({ isAuthenticated: true, connectionId, organizationId, error: null });
     this.#lifecycle.emit('authenticated', { connectionId, userId: welcome.user_id, organizationId });
-    if (!welcome.expires_at || !this.#options.getToken) return;
-    const left = Date.parse(welcome.expires_at) - this.#clock.now();
-    this.#schedule('token', Math.max(1000, left * 0.9), () => void this.#enter());
+    if (!welcome.expires_at || !this.#settings.getToken) return;
+    const left = Date.parse(welcome.expires_at) - this.#settings.clock.now();
+    this.#timers.set('token', Math.max(1000, left * 0.9), () => void this.#enter());
   }
 
   #refused(error: OrgcastError): void {
     // A token may have run out on its way: a new one gets one chance.
-    const isFinal = FINAL.includes(error.code) && (this.#isLastToken || !this.#options.getToken);
-    this.#isLastToken = FINAL.includes(error.code) && !isFinal;
-    this.#closed(isFinal ? 1008 : 1013, error.message, error);
+    const isOver = isFinal(error) && (this.#isLastToken || !this.#settings.getToken);
+    this.#isLastToken = isFinal(error) && !isOver;
+    this.#closed(isOver ? 1008 : 1013, error.message, error);
   }
 
   #received(event: string, payload: unknown, meta: Meta, acknowledge?: () => void): void {
@@ -285,7 +340,7 @@ export class Client {
       this.report(error);
       return;
     }
-    const message = makeMessage(event, payload, meta, this.#welcome, this.#clock.now());
+    const message = makeMessage(event, payload, meta, this.#welcome, this.#settings.clock.now());
     this.#log('event', message);
     this.#events.emit(event, message);
     this.#events.emit('*', message);
@@ -294,15 +349,15 @@ export class Client {
 
   /** A ping now, and the next one an interval after its answer. */
   async #beat(): Promise<void> {
-    const { heartbeatInterval = 25_000, heartbeatTimeout = 10_000 } = this.#options;
+    const { heartbeatInterval, heartbeatTimeout } = this.#settings;
     const transport = this.#transport;
-    const sentAt = this.#clock.now();
+    const sentAt = this.#settings.clock.now();
     const isMissing = await this.send('client:ping', {}, heartbeatTimeout).then(
       () => false,
       (error: OrgcastError) => error.code === 'TIMEOUT',
     );
     if (!transport || transport !== this.#transport) return;
-    const now = this.#clock.now();
+    const now = this.#settings.clock.now();
     // A page that was asleep finds the answer and the timeout waiting together; it asks again.
     const wasAsleep = now - sentAt > 2 * heartbeatTimeout;
     if (isMissing && !wasAsleep) {
@@ -310,16 +365,16 @@ export class Client {
       return;
     }
     if (!isMissing) this.#update({ latency: now - sentAt, lastPongAt: now });
-    this.#schedule('ping', isMissing ? 0 : heartbeatInterval, () => void this.#beat());
+    this.#timers.set('ping', isMissing ? 0 : heartbeatInterval, () => void this.#beat());
   }
 
   #closed(code: number, reason: string, cause?: OrgcastError): void {
     const { connectedAt, isConnected } = this.#state;
-    if (isConnected && this.#clock.now() - (connectedAt ?? 0) > STABLE_MS) this.#attempt = 0;
+    if (isConnected && this.#settings.clock.now() - (connectedAt ?? 0) > STABLE_MS) this.#attempt = 0;
     this.#drop(code, reason);
-    const { reconnect = true, maxReconnectAttempts = Number.POSITIVE_INFINITY } = this.#options;
-    const isFinal = !shouldReconnect(code);
-    const isOver = isFinal || !reconnect || this.#attempt >= maxReconnectAttempts;
+    const { reconnect, maxReconnectAttempts } = this.#settings;
+    const isRefused = !shouldReconnect(code);
+    const isOver = isRefused || !reconnect || this.#attempt >= maxReconnectAttempts;
     const error =
       cause ??
       new OrgcastError(
@@ -329,22 +384,24 @@ export class Client {
         code,
       );
     if (isOver) {
-      this.#update({ status: isFinal || reconnect ? 'error' : 'disconnected', error });
+      this.#update({ status: isRefused || reconnect ? 'error' : 'disconnected', error });
       this.#subscriptions.abandon(error);
     } else {
-      const { reconnectBaseDelay: base = 1000, reconnectMaxDelay: max = 30_000 } = this.#options;
-      const backoff: Backoff = { base, max };
-      const delay = backoffDelay(this.#attempt, backoff, this.#options.random ?? Math.random);
+      const { reconnectBaseDelay: base, reconnectMaxDelay: max, random } = this.#settings;
+      const delay = backoffDelay(this.#attempt, { base, max }, random);
       this.#attempt += 1;
       // Who was told that there is no room now comes back no sooner than the first bound.
       const least = code === 1013 ? base : 0;
-      this.#schedule('retry', Math.max(delay, least, cause?.retryAfterMs ?? 0), () => this.#dial());
+      this.#timers.set('retry', Math.max(delay, least, cause?.retryAfterMs ?? 0), () => this.#dial());
       this.#update({
         status: 'reconnecting',
         error,
         reconnectAttempts: this.#attempt,
       });
     }
+    // A connection that was lost comes back, and a token that was refused may be followed by a better one.
+    const isWeather = error.code === 'CONNECTION_FAILED' ? connectedAt !== null : isFinal(error);
+    if (isOver || !isWeather) this.#warn(error);
     this.#lifecycle.emit('error', error);
   }
 
@@ -354,7 +411,7 @@ export class Client {
     const transport = this.#transport;
     this.#transport = undefined;
     this.#welcome = undefined;
-    for (const name of [...this.#timers.keys()]) this.#cancel(name);
+    this.#timers.clear();
     this.#subscriptions.pause();
     this.#update(OFFLINE);
     transport?.close();
@@ -364,21 +421,12 @@ export class Client {
   /** Tells everybody of a failure that nobody awaited. */
   report(error: OrgcastError): void {
     this.#update({ error });
+    this.#warn(error);
     this.#lifecycle.emit('error', error);
   }
 
-  #schedule(name: string, ms: number, run: () => void): void {
-    this.#cancel(name);
-    const timer = this.#clock.setTimeout(() => {
-      this.#timers.delete(name);
-      run();
-    }, ms);
-    this.#timers.set(name, timer);
-  }
-
-  #cancel(name: string): void {
-    if (this.#timers.has(name)) this.#clock.clearTimeout(this.#timers.get(name));
-    this.#timers.delete(name);
+  #warn(warning: OrgcastError): void {
+    this.#warnings.give(this.#settings.warn, warning);
   }
 
   #update(change: Partial<ConnectionState>): void {
@@ -390,6 +438,6 @@ export class Client {
   }
 
   #log(what: string, detail: unknown): void {
-    if (this.#options.debug) console.debug(`[orgcast] ${what}`, detail);
+    if (this.#settings.debug) console.debug(`[orgcast] ${what}`, detail);
   }
 }

@@ -15,13 +15,16 @@ export class Emitter {
   }
 
   emit(name: string, value: unknown): void {
-    for (const handler of [...(this.#handlers.get(name) ?? [])]) {
-      try {
-        handler(value as never);
-      } catch (error) {
-        if (typeof reportError === 'function') reportError(error);
-        else console.error(error);
-      }
-    }
+    for (const handler of [...(this.#handlers.get(name) ?? [])]) callSafely(handler, value as never);
+  }
+}
+
+/** Calls somebody else's function; what it throws is reported and stays there. */
+export function callSafely<T>(handler: (value: T) => void, value: T): void {
+  try {
+    handler(value);
+  } catch (error) {
+    if (typeof reportError === 'function') reportError(error);
+    else console.error(error);
   }
 }

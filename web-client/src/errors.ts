@@ -1,4 +1,4 @@
-/** The server's error codes, and four of the client's own. */
+/** The server's error codes, and those of the client's own. */
 export type ErrorCode =
   | 'AUTH_FAILED'
   | 'UNAUTHORIZED'
@@ -17,7 +17,21 @@ export type ErrorCode =
   /** The connection could not be made, or was closed for good. */
   | 'CONNECTION_FAILED'
   /** `getToken` failed. */
-  | 'TOKEN_UNAVAILABLE';
+  | 'TOKEN_UNAVAILABLE'
+  /** A name or a value that the client does not know: an option, a member of a filter. Thrown, not reported. */
+  | 'INVALID_ARGUMENT'
+  /** A warning alone: connected, and there is nothing to authenticate with. */
+  | 'NO_IDENTITY'
+  /** A warning alone: a handler for an event that is in no catalogue. */
+  | 'UNKNOWN_EVENT';
+
+/** What the server says of a failure. */
+interface Fault {
+  code?: ErrorCode;
+  message?: string;
+  retry_after_ms?: number;
+  reason?: string;
+}
 
 /** Everything that the client reports or rejects with. Decide by `code`; `message` is for people. */
 export class OrgcastError extends Error {
@@ -30,19 +44,28 @@ export class OrgcastError extends Error {
     readonly retryAfterMs?: number,
     /** The WebSocket close code, if the connection ended with one. */
     readonly closeCode?: number,
+    /** Which of the several causes of one code it was, such as `token_expired`, if the server said so. */
+    readonly reason?: string,
   ) {
     super(message);
   }
 
-  /** Reads `{success: false, error: {code, message, retry_after_ms?}}`. */
+  /** Reads `{success: false, error: {code, message, reason?, retry_after_ms?}}`. */
   static from(reply: unknown): OrgcastError {
-    const fault = (reply as { error?: { code?: ErrorCode; message?: string; retry_after_ms?: number } } | null)?.error;
+    const fault = (reply as { error?: Fault } | null)?.error;
     return new OrgcastError(
       fault?.code ?? 'INTERNAL_ERROR',
       fault?.message ?? 'the server sent an error that can not be read',
       fault?.retry_after_ms,
+      undefined,
+      fault?.reason,
     );
   }
+}
+
+/** Whether the same client would only meet the same refusal again: the server did not say when it may come back. */
+export function isFinal({ code, retryAfterMs }: OrgcastError): boolean {
+  return retryAfterMs === undefined && ['AUTH_FAILED', 'UNAUTHORIZED', 'INVALID_MESSAGE'].includes(code);
 }
 
 /**

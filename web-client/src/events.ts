@@ -1,26 +1,29 @@
-/** The events that the server's built-in catalogue knows, with what they carry. */
+/**
+ * The events that the server's built-in catalogue knows, with what they carry. The server passes on what a backend
+ * posts, byte for byte, and asks for no member of it: every one may be missing.
+ */
 
 /** Where an event of the intraday console belongs. */
 export interface Placed {
-  organization_id: string;
+  organization_id?: string;
   department_id?: string;
   queue_name?: string;
 }
 
 export interface KpiUpdate extends Placed {
   /** ISO 8601. */
-  timestamp: string;
-  utilization: { current_utilization: number; target_utilization?: number; [measure: string]: unknown };
+  timestamp?: string;
+  utilization?: { current_utilization?: number; target_utilization?: number; [measure: string]: unknown };
   /** Heads missing (positive) or spare (negative), alone or with how it was computed. */
-  headcount_gap?: number | { gap: number; [measure: string]: unknown };
-  sla_risk?: number | string | { level: string; [measure: string]: unknown };
+  headcount_gap?: number | { gap?: number; [measure: string]: unknown };
+  sla_risk?: number | string | { level?: string; [measure: string]: unknown };
   /** 0 to 100. */
-  health_score: number;
+  health_score?: number;
   changes?: Record<string, unknown>;
 }
 
 export interface BacklogUpdate extends Placed {
-  timestamp: string;
+  timestamp?: string;
   total_items?: number;
   oldest_item_minutes?: number;
   incoming_rate?: number;
@@ -29,7 +32,7 @@ export interface BacklogUpdate extends Placed {
 }
 
 export interface AttendanceUpdate extends Placed {
-  timestamp: string;
+  timestamp?: string;
   scheduled?: number;
   present?: number;
   absent?: number;
@@ -39,8 +42,8 @@ export interface AttendanceUpdate extends Placed {
 }
 
 export interface AttendanceRecord extends Placed {
-  timestamp: string;
-  employee_id: string;
+  timestamp?: string;
+  employee_id?: string;
   [measure: string]: unknown;
 }
 
@@ -48,8 +51,8 @@ export type AlertSeverity = 'low' | 'medium' | 'high' | 'critical' | (string & {
 
 export interface Alert extends Placed {
   alert_id?: string;
-  rule_name: string;
-  severity: AlertSeverity;
+  rule_name?: string;
+  severity?: AlertSeverity;
   message?: string;
   /** ISO 8601. */
   timestamp?: string;
@@ -60,8 +63,8 @@ export interface Alert extends Placed {
 export type NotificationPayload = Notice | WidgetUpdate | DataChange;
 
 export interface Notice {
-  title: string;
-  body: string;
+  title?: string;
+  body?: string;
   icon?: string;
   url?: string;
   data?: Record<string, unknown>;
@@ -70,74 +73,81 @@ export interface Notice {
 export interface WidgetUpdate {
   widgetId: string;
   // biome-ignore lint/suspicious/noExplicitAny: the document gives `any`, and handlers reach into it
-  data: any;
-  timestamp: number;
+  data?: any;
+  timestamp?: number;
 }
 
 export interface DataChange {
   tableId: string;
-  rowId: string;
-  action: 'create' | 'update' | 'delete';
+  rowId?: string;
+  action?: 'create' | 'update' | 'delete';
   // biome-ignore lint/suspicious/noExplicitAny: the document gives `any`, and handlers reach into it
   data?: any;
-  timestamp: number;
+  timestamp?: number;
 }
 
 export interface SystemNotification {
-  message: string;
+  message?: string;
   description?: string;
   [detail: string]: unknown;
 }
 
 export interface Shift {
-  id: string;
-  employee_id: string;
-  status: 'active' | 'paused' | 'completed' | 'cancelled';
+  id?: string;
+  employee_id?: string;
+  status?: 'active' | 'paused' | 'completed' | 'cancelled';
   /** ISO 8601: dates are texts on the wire. */
-  actual_start_at: string;
-  actual_end_at: string | null;
+  actual_start_at?: string;
+  actual_end_at?: string | null;
   [detail: string]: unknown;
 }
 
 export interface Break {
-  id: string;
-  shift_id: string;
-  start_at: string;
-  end_at: string | null;
+  id?: string;
+  shift_id?: string;
+  start_at?: string;
+  end_at?: string | null;
 }
 
 export interface Violation {
-  id: string;
-  employee_id: string;
-  type: 'late_start' | 'long_break' | 'missed_shift' | (string & {});
-  severity: number;
-  description: string;
-  detected_at: string;
+  id?: string;
+  employee_id?: string;
+  type?: 'late_start' | 'long_break' | 'missed_shift' | (string & {});
+  severity?: number;
+  description?: string;
+  detected_at?: string;
 }
 
 export interface Exception {
-  id: string;
+  id?: string;
   [detail: string]: unknown;
 }
 
 export interface Employee {
-  id: string;
+  id?: string;
   status?: string;
   [detail: string]: unknown;
 }
 
 export interface DashboardStats {
-  activeShifts: number;
-  activeEmployees: number;
-  totalViolations: number;
-  pendingExceptions: number;
-  avgRating: number;
+  activeShifts?: number;
+  activeEmployees?: number;
+  totalViolations?: number;
+  pendingExceptions?: number;
+  avgRating?: number;
 }
 
 export interface Timesheet {
-  id: string;
-  employee_id: string;
+  id?: string;
+  employee_id?: string;
   [detail: string]: unknown;
+}
+
+/** The server itself says when a client's token ends. */
+export interface AuthExpiring {
+  /** ISO 8601. */
+  expires_at: string;
+  expires_in_ms: number;
 }
 
 /** An event whose document gives no shape. */
@@ -147,11 +157,15 @@ export interface Details {
 }
 
 /**
- * Event names and their payloads. Add your own by declaration merging:
+ * Event names and their payloads, the server's `auth:expiring` among them. Add those of your server's configuration by
+ * declaration merging, and their channels likewise:
  *
  *     declare module '@orgcast/client' {
- *       interface EventMap { 'ticket:new': { id: string } }
+ *       interface EventMap { 'ticket:opened': { id?: string } }
+ *       interface ChannelMap { tickets: true }
  *     }
+ *
+ * and once for the program, in the options: `events: { 'ticket:opened': 'tickets' }`.
  */
 export interface EventMap {
   'kpi:update': KpiUpdate;
@@ -205,66 +219,40 @@ export interface EventMap {
   'system:broadcast': Details;
   'system:maintenance': Details;
   'system.notification': SystemNotification;
+  'auth:expiring': AuthExpiring;
 }
 
+/** An event that may be handled: one of the catalogue, or one that was declared. */
 export type EventName = keyof EventMap;
 
-/** A known event, or any other name without losing the completion of the known ones. */
+/** The name of an event that came. The server may know more of them than this program does. */
 export type AnyEventName = EventName | (string & {});
 
 export type PayloadOf<E extends string> = E extends EventName ? EventMap[E] : unknown;
 
-export type Channel =
-  | 'kpi'
-  | 'backlog'
-  | 'attendance'
-  | 'alerts'
-  | 'notifications'
-  | 'all'
-  | 'shifts'
-  | 'breaks'
-  | 'violations'
-  | 'exceptions'
-  | 'employees'
-  | 'dashboard'
-  | 'timesheets'
-  | 'deadlines'
-  | 'profiles'
-  | 'orders'
-  | 'customers'
-  | 'stores'
-  | (string & {});
-
-/** Channels by how the names of their events begin. */
-const CHANNELS: Record<string, string> = {
-  'kpi:': 'kpi',
-  'backlog:': 'backlog',
-  'attendance:': 'attendance',
-  'alert:': 'alerts',
-  notification: 'notifications',
-  GENERAL_: 'notifications',
-  'shift.': 'shifts',
-  'break.': 'breaks',
-  'violation.': 'violations',
-  'exception.': 'exceptions',
-  'employee.': 'employees',
-  'dashboard.': 'dashboard',
-  'timesheet:': 'timesheets',
-  'deadline:': 'deadlines',
-  PROFILE_: 'profiles',
-  USER_: 'profiles',
-  ORDER_: 'orders',
-  CUSTOMER_: 'customers',
-  STORE_: 'stores',
-  PRODUCT_: 'stores',
-  CATEGORY_: 'stores',
-};
-
-/** The channel that an event goes to unless the server is configured otherwise; `undefined` if it goes to all. */
-export function channelOf(event: string): Channel | undefined {
-  for (const beginning in CHANNELS) if (event.startsWith(beginning)) return CHANNELS[beginning];
-  return undefined;
+/** The channels that may be subscribed to. Add your own as to `EventMap`. */
+export interface ChannelMap {
+  kpi: true;
+  backlog: true;
+  attendance: true;
+  alerts: true;
+  notifications: true;
+  all: true;
+  shifts: true;
+  breaks: true;
+  violations: true;
+  exceptions: true;
+  employees: true;
+  dashboard: true;
+  timesheets: true;
+  deadlines: true;
+  profiles: true;
+  orders: true;
+  customers: true;
+  stores: true;
 }
+
+export type Channel = keyof ChannelMap;
 
 /** What a handler gets. The systems before name the same things differently; all their names are here. */
 export interface Message<E extends string = AnyEventName> {
@@ -285,3 +273,6 @@ export interface Message<E extends string = AnyEventName> {
   /** The connection that it came over. */
   sessionId?: string | undefined;
 }
+
+/** The message that a handler of this event gets; a handler of `*` gets them all. */
+export type MessageOf<E extends EventName | '*'> = E extends EventName ? Message<E> : Message;

@@ -1,10 +1,11 @@
 import type { Client } from './client.js';
 import type { OrgcastError } from './errors.js';
-import type { AnyEventName, Channel, EventName, Message, PayloadOf } from './events.js';
+import type { Channel, EventName, Message, MessageOf, PayloadOf } from './events.js';
 import { type Filter, type Id, ORGANIZATION } from './filter.js';
-import { type Options, toWish } from './options.js';
+import { checkNames } from './names.js';
+import { checkOptions, type Options, toWish } from './options.js';
 import { type Shared, share } from './shared.js';
-import type { ConnectionState } from './types.js';
+import type { ConnectionState, HandlerOptions } from './types.js';
 
 const HANDLERS = {
   onKPIUpdate: 'kpi:update',
@@ -30,6 +31,8 @@ type EventHandlers = {
   [H in keyof typeof HANDLERS]?: (payload: PayloadOf<(typeof HANDLERS)[H]>, message: Message) => void;
 };
 
+const LIFECYCLE_HANDLERS = ['onConnect', 'onAuthenticated', 'onDisconnect', 'onReconnect', 'onError'];
+
 export interface Handlers extends EventHandlers {
   onConnect?: () => void;
   onAuthenticated?: () => void;
@@ -41,6 +44,7 @@ export interface Handlers extends EventHandlers {
 
 /** Attaches `onConnect` and its like; the function detaches them. */
 export function attach(client: Client, handlers: Handlers): () => void {
+  checkNames('the handlers', handlers, [...LIFECYCLE_HANDLERS, ...Object.keys(HANDLERS)]);
   const { onConnect, onAuthenticated, onDisconnect, onReconnect, onError } = handlers;
   const offs = [
     onConnect && client.when('connect', () => onConnect()),
@@ -69,6 +73,7 @@ export class WebSocketClient {
 
   /** Says where to connect and, if it is known already, as whom. Connects unless `autoConnect` is false. */
   initialize(options: Options): this {
+    checkOptions('the options', options);
     if (this.#shared?.isClosed) this.#forget();
     this.#options = { ...this.#options, ...options };
     this.#take({ autoConnect: true, ...this.#options });
@@ -106,10 +111,14 @@ export class WebSocketClient {
 
   /** Channels with a filter: resolves with the rooms. An event with a handler: gives the function that ends it. */
   subscribe(channels: Channel[], filter?: Filter): Promise<string[]>;
-  subscribe<E extends AnyEventName>(event: E, handler: (message: Message<E>) => void): () => void;
-  subscribe(what: string | string[], how?: Filter | ((message: never) => void)): Promise<string[]> | (() => void) {
-    if (typeof how === 'function') return this.#use().on(what as string, how as (message: Message) => void);
-    return this.#use().subscribe(what, how);
+  subscribe<E extends EventName | '*'>(event: E, handler: (message: MessageOf<E>) => void): () => void;
+  subscribe(
+    what: EventName | '*' | Channel[],
+    how?: Filter | ((message: never) => void),
+  ): Promise<string[]> | (() => void) {
+    return typeof how === 'function'
+      ? this.#use().on(what as EventName, how as (message: Message) => void)
+      : this.#use().subscribe(what as Channel[], how);
   }
 
   unsubscribe(channels: Channel[], filter?: Filter): Promise<void> {
@@ -117,11 +126,15 @@ export class WebSocketClient {
   }
 
   /** An event's handler gets the whole message; handlers by name get the payload. */
-  on<E extends AnyEventName>(event: E, handler: (message: Message<E>) => void): () => void;
+  on<E extends EventName | '*'>(
+    event: E,
+    handler: (message: MessageOf<E>) => void,
+    options?: HandlerOptions,
+  ): () => void;
   on(handlers: Handlers): () => void;
-  on(what: string | Handlers, handler?: (message: never) => void): () => void {
+  on(what: EventName | '*' | Handlers, handler?: (message: never) => void, options?: HandlerOptions): () => void {
     if (typeof what === 'object') return attach(this.#use(), what);
-    return this.#use().on(what, handler as (message: Message) => void);
+    return this.#use().on(what as EventName, handler as (message: Message) => void, options);
   }
 
   get state(): ConnectionState {

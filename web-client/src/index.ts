@@ -1,4 +1,5 @@
 export { type Backoff, backoffDelay } from './backoff.js';
+export { channelOf } from './catalogue.js';
 export { Client } from './client.js';
 export type { Clock } from './clock.js';
 export {
@@ -18,4 +19,11 @@ export { plainTransport } from './plain.js';
 export { disconnectAll } from './shared.js';
 export { type SocketIoOptions, socketIoTransport } from './socket-io.js';
 export type { Endpoint, Meta, OpenTransport, Transport, TransportListener, Via, WebSocketClass } from './transport.js';
-export type { ClientOptions, ConnectionState, ConnectionStatus, Identity, Lifecycle } from './types.js';
+export type {
+  ClientOptions,
+  ConnectionState,
+  ConnectionStatus,
+  HandlerOptions,
+  Identity,
+  Lifecycle,
+} from './types.js';

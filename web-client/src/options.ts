@@ -1,4 +1,4 @@
-import { type Filter, type Id, toPlace } from './filter.js';
+import { checkFilter, FILTER_NAMES, type Filter, type Id, toPlace } from './filter.js';
 import type { Wish } from './shared.js';
 
 /** Options under every name that the systems before had for them. The first of a line counts. */
@@ -46,8 +46,34 @@ export function toWish(options: Options = {}): Wish {
     heartbeatInterval: o.heartbeatInterval,
     heartbeatTimeout: o.heartbeatTimeout,
     timeout: o.timeout,
+    events: o.events,
+    warn: o.warn,
     debug: o.debug,
     random: o.random,
     clock: o.clock,
   };
+}
+
+/** Names of options beside those that have a place of their own in a wish. */
+const OTHER_NAMES = {
+  user_id: 1,
+  autoAuthenticate: 1,
+  reconnection: 1,
+  autoReconnect: 1,
+  reconnectEnabled: 1,
+  reconnectionAttempts: 1,
+  reconnectMaxAttempts: 1,
+  reconnectionDelay: 1,
+  reconnectInterval: 1,
+  reconnectionDelayMax: 1,
+} satisfies { [O in Exclude<keyof Options, keyof Wish | keyof Filter>]: 1 };
+
+/** Every name of an option. */
+export const OPTION_NAMES: readonly string[] = /* @__PURE__ */ [
+  ...new Set([...Object.keys(toWish()), ...Object.keys(OTHER_NAMES), ...FILTER_NAMES]),
+];
+
+/** Throws for an option that nobody reads, and for ids that are none. */
+export function checkOptions(what: string, options: Options, also: readonly string[] = []): void {
+  checkFilter(what, options, [...OPTION_NAMES, ...also]);
 }

@@ -12,7 +12,14 @@ export function plainTransport(Socket?: WebSocketClass): OpenTransport {
   return (endpoint, listener) => {
     const url = address(endpoint, 'ws');
     url.searchParams.set('envelope', 'event');
-    const socket = new (Socket ?? WebSocket)(url.href);
+    const Found: WebSocketClass | undefined = Socket ?? globalThis.WebSocket;
+    if (!Found) {
+      throw new OrgcastError(
+        'CONNECTION_FAILED',
+        'there is no WebSocket here, as in Node before 22: `npm install ws`, and give its class as the option `WebSocket`',
+      );
+    }
+    const socket = new Found(url.href);
     const waiting = new Map<unknown, [(reply: unknown) => void, (error: OrgcastError) => void]>();
     let lastId = 0;
     let isOver = false;

@@ -1,8 +1,10 @@
 import { Client } from './client.js';
 import { type AnyClientOptions, protocolOf } from './connect.js';
+import { said } from './names.js';
 import { plainTransport } from './plain.js';
 import { socketIoTransport } from './socket-io.js';
 import type { OpenTransport } from './transport.js';
+import { type ConnectionState, INITIAL_STATE } from './types.js';
 
 export interface Wish extends AnyClientOptions {
   /** Connect when this is wished for; true. */
@@ -12,6 +14,9 @@ export interface Wish extends AnyClientOptions {
   /** What `getToken` gives, where that is fixed. */
   token?: string | undefined;
 }
+
+/** The state of what is about to connect. */
+export const CONNECTING: ConnectionState = { ...INITIAL_STATE, status: 'connecting' };
 
 /** How long a connection outlives the last one who wanted it: remounting costs no reconnect. */
 const GRACE_MS = 250;
@@ -40,6 +45,12 @@ export class Shared {
     this.client = new Client(open);
   }
 
+  /** The client's state; that of one which connects in a moment is not that it is disconnected. */
+  get state(): ConnectionState {
+    const { state } = this.client;
+    return this.#dialing && this.isWanted && state.status === 'disconnected' ? CONNECTING : state;
+  }
+
   get isWanted(): boolean {
     return this.#wishes.size > 0;
   }
@@ -60,7 +71,7 @@ export class Shared {
     clearTimeout(this.#farewell);
     this.#wishes.add(wish);
     const { isHint, autoConnect = true, token, ...options } = wish;
-    const known = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+    const known = said(options);
     const before = JSON.stringify(KEYS.map((key) => this.#options[key]));
     const hadToken = this.#options.getToken !== undefined;
     this.#options = isHint ? { ...known, ...this.#options } : { ...this.#options, ...known };

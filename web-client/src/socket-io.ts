@@ -1,6 +1,6 @@
 import type { io as connect, Socket } from 'socket.io-client';
 
-import { OrgcastError } from './errors.js';
+import { isFinal, OrgcastError } from './errors.js';
 import { address, type Meta, type OpenTransport, type Via } from './transport.js';
 
 export interface SocketIoOptions {
@@ -16,6 +16,8 @@ export interface SocketIoOptions {
  */
 export function socketIoTransport({ io, transports }: SocketIoOptions = {}): OpenTransport {
   return (endpoint, listener) => {
+    // Before anything is loaded: an address that is none is the caller's to hear of.
+    const url = address(endpoint, 'http');
     let socket: Socket | undefined;
     let isOver = false;
     const waiting = new Set<(error: OrgcastError) => void>();
@@ -26,18 +28,18 @@ export function socketIoTransport({ io, transports }: SocketIoOptions = {}): Ope
       waiting.clear();
       socket?.disconnect();
     };
-    const closed = (code: number, reason: string) => {
+    const closed = (code: number, reason: string, error?: OrgcastError) => {
       if (isOver) return;
       end();
-      listener.closed(code, reason);
+      listener.closed(code, reason, error);
     };
 
     const open = (make: typeof connect) => {
       if (isOver) return;
-      const url = address(endpoint, 'http');
       socket = make(url.origin, {
         path: url.pathname,
-        query: Object.fromEntries(url.searchParams),
+        // Everything beside the payload too, also where a stock client gets less.
+        query: { ...Object.fromEntries(url.searchParams), arguments: 'all' },
         forceNew: true,
         reconnection: false,
         // The client's own limit comes first.
@@ -54,9 +56,10 @@ export function socketIoTransport({ io, transports }: SocketIoOptions = {}): Ope
         listener.opened();
       });
       opened.on('connect_error', (error) => {
-        // The server's own refusals read `CODE: message`; the others are the network's.
-        const code = /^(AUTH_FAILED|UNAUTHORIZED|INVALID_MESSAGE): /.test(error.message) ? 1008 : 1006;
-        closed(code, error.message);
+        const refusal = refusalOf(error);
+        if (refusal) return closed(isFinal(refusal) ? 1008 : 1013, refusal.message, refusal);
+        // The network's own errors; a server that has no room says so by its status.
+        closed((error as Failure).description === 503 ? 1013 : 1006, error.message);
       });
       opened.on('disconnect', (reason, details) => {
         // The server sends this packet only to those who should not come back.
@@ -64,8 +67,11 @@ export function socketIoTransport({ io, transports }: SocketIoOptions = {}): Ope
         const code = (details as { description?: unknown } | undefined)?.description;
         closed(typeof code === 'number' ? code : 1006, reason);
       });
-      opened.onAny((event: string, payload: unknown, meta: Meta | undefined, acknowledge?: () => void) => {
+      opened.onAny((event: string, payload: unknown, ...more: unknown[]) => {
         if (isOver) return;
+        // Older servers leave out what they were not asked for, and newer ones may add to it.
+        const meta = more.find((it): it is Meta => typeof it === 'object' && it !== null);
+        const acknowledge = more.find((it): it is () => void => typeof it === 'function');
         if (event === 'error' && told[0] === JSON.stringify(payload)) told.shift();
         else listener.received(event, payload, meta ?? {}, acknowledge);
       });
@@ -93,4 +99,31 @@ export function socketIoTransport({ io, transports }: SocketIoOptions = {}): Ope
     }
     return { request: (event, data) => request(event, data), close: end };
   };
+}
+
+/** What Socket.IO and Engine.IO add to an error. */
+interface Failure extends Error {
+  /** Of a refusal: what the server says of it. */
+  data?: unknown;
+  /** Of the network: the status, and the request. */
+  description?: unknown;
+  context?: { responseText?: string };
+}
+
+/** The server's refusal, in whichever way it came; `undefined` for a failure that is none. */
+function refusalOf({ data, message, context }: Failure): OrgcastError | undefined {
+  // Older servers say no more than `CODE: message`.
+  const [, code, text] = /^([A-Z_]+): (.*)$/s.exec(message) ?? [];
+  const said = [data, parse(context?.responseText), code && { code, message: text }];
+  const fault = said.find((it) => typeof (it as { code?: unknown } | undefined)?.code === 'string');
+  return fault ? OrgcastError.from({ error: fault }) : undefined;
+}
+
+/** The error in the body of an answer. */
+function parse(body: string | undefined): unknown {
+  try {
+    return JSON.parse(body ?? '').error;
+  } catch {
+    return undefined;
+  }
 }

@@ -1,4 +1,3 @@
-import type { Clock } from './clock.js';
 import { OrgcastError } from './errors.js';
 import { type Filter, type Place, toPlace } from './filter.js';
 
@@ -27,11 +26,11 @@ export class Subscriptions {
   #entries = new Map<string, Entry>();
   #request: Request | undefined;
   #pending: Promise<void> | undefined;
-  #clock: Clock;
+  #later: (ms: number, run: () => void) => void;
   #failed: (error: OrgcastError) => void;
 
-  constructor(clock: Clock, failed: (error: OrgcastError) => void) {
-    this.#clock = clock;
+  constructor(later: (ms: number, run: () => void) => void, failed: (error: OrgcastError) => void) {
+    this.#later = later;
     this.#failed = failed;
   }
 
@@ -136,7 +135,7 @@ export class Subscriptions {
       if (request !== this.#request) return;
       if (error.code === 'RATE_LIMIT_EXCEEDED' || error.code === 'TIMEOUT') {
         for (const entry of entries) entry.state = 'wanted';
-        this.#clock.setTimeout(() => void this.flush(), error.retryAfterMs ?? RETRY_MS);
+        this.#later(error.retryAfterMs ?? RETRY_MS, () => void this.flush());
       } else if (entries.length > 1) {
         // One that is refused must not take the others with it.
         await Promise.all(entries.map((entry) => this.#subscribe(request, [entry])));

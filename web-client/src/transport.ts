@@ -1,3 +1,5 @@
+import { OrgcastError } from './errors.js';
+
 /** What comes beside an event's payload. */
 export interface Meta {
   id?: string;
@@ -13,8 +15,8 @@ export interface TransportListener {
   received(event: string, payload: unknown, meta: Meta, acknowledge?: () => void): void;
   /** The bytes now go another way. */
   switched(via: Via): void;
-  /** With a close code of RFC 6455; 1006 if there was none. */
-  closed(code: number, reason: string): void;
+  /** With a close code of RFC 6455, 1006 if there was none, and with the server's refusal if it said one. */
+  closed(code: number, reason: string, error?: OrgcastError): void;
 }
 
 /** The browser's WebSocket, or a class that behaves like it. */
@@ -42,7 +44,18 @@ export type OpenTransport = (endpoint: Endpoint, listener: TransportListener) =>
 /** The address of an endpoint under the scheme of the transport: `ws` or `http`, with an `s` where it had one. */
 export function address({ url, path }: Endpoint, scheme: 'ws' | 'http'): URL {
   const base = typeof location === 'undefined' ? undefined : location.href;
-  const found = new URL(url ?? '/', base);
+  let found: URL | undefined;
+  try {
+    found = new URL(url ?? '/', base);
+  } catch {
+    // As for what is an address and none of a server.
+  }
+  if (!found || !/^(http|ws)s?:$/.test(found.protocol)) {
+    throw new OrgcastError(
+      'INVALID_ARGUMENT',
+      `\`url\` must begin with http://, https://, ws:// or wss://, and it is ${url}`,
+    );
+  }
   found.protocol = scheme + (/^(https|wss):$/.test(found.protocol) ? 's:' : ':');
   if (path) found.pathname = path;
   else if (!url || found.pathname === '/') found.pathname = '/ws';

@@ -1,6 +1,7 @@
-import type { Clock } from './clock.js';
+import { type Clock, systemClock } from './clock.js';
 import type { OrgcastError } from './errors.js';
-import type { Id } from './filter.js';
+import type { Channel, EventName } from './events.js';
+import type { Filter, Id } from './filter.js';
 import type { Endpoint, Via } from './transport.js';
 
 export interface Identity {
@@ -25,10 +26,50 @@ export interface ClientOptions extends Endpoint, Identity {
   heartbeatTimeout?: number | undefined;
   /** How long connecting, and every answer, may take; 20 000 ms. */
   timeout?: number | undefined;
+  /** The channels of events that the server's configuration adds or moves: its table `events`. */
+  events?: { readonly [E in EventName]?: Channel } | undefined;
+  /** What becomes of warnings: `console.warn`, nothing (false), or a function of yours. Each is given once. */
+  warn?: boolean | ((warning: OrgcastError) => void) | undefined;
   /** Log what happens with `console.debug`. */
   debug?: boolean | undefined;
+  /** Numbers from 0 up to, not including, 1; `Math.random`. */
   random?: (() => number) | undefined;
+  /** Time, for tests. */
   clock?: Clock | undefined;
+}
+
+/** Every option with its default. */
+export const DEFAULTS = {
+  url: undefined,
+  path: undefined,
+  userId: undefined,
+  organizationId: undefined,
+  getToken: undefined,
+  reconnect: true,
+  maxReconnectAttempts: Number.POSITIVE_INFINITY,
+  reconnectBaseDelay: 1000,
+  reconnectMaxDelay: 30_000,
+  heartbeatInterval: 25_000,
+  heartbeatTimeout: 10_000,
+  timeout: 20_000,
+  events: undefined,
+  warn: true,
+  debug: false,
+  random: Math.random,
+  clock: systemClock,
+} satisfies Required<ClientOptions>;
+
+/** The options with the defaults of those that nobody gave. */
+export type Settings = ClientOptions & {
+  [O in keyof typeof DEFAULTS as (typeof DEFAULTS)[O] extends undefined ? never : O]: NonNullable<ClientOptions[O]>;
+};
+
+/** What a handler of an event hears. */
+export interface HandlerOptions {
+  /** The channel that the handler brings along, if not the event's own; none if false. */
+  channel?: Channel | false | undefined;
+  /** The part of the channel that it wants to hear. */
+  filter?: Filter | undefined;
 }
 
 export type ConnectionStatus = 'disconnected' | 'connecting' | 'connected' | 'reconnecting' | 'error';
@@ -38,6 +79,8 @@ export interface ConnectionState {
   readonly status: ConnectionStatus;
   readonly isConnected: boolean;
   readonly isAuthenticated: boolean;
+  /** Connected, and neither a token nor an organization is there to authenticate with: nothing will be heard. */
+  readonly isAnonymous: boolean;
   /** Authenticated, and every subscription is back. */
   readonly isLive: boolean;
   readonly transport: Via | null;
@@ -62,10 +105,20 @@ export interface Lifecycle {
   error: OrgcastError;
 }
 
+/** The names of what happens to a connection. */
+export const LIFECYCLE = [
+  'connect',
+  'authenticated',
+  'disconnect',
+  'reconnect',
+  'error',
+] as const satisfies (keyof Lifecycle)[];
+
 export const INITIAL_STATE: ConnectionState = {
   status: 'disconnected',
   isConnected: false,
   isAuthenticated: false,
+  isAnonymous: false,
   isLive: false,
   transport: null,
   latency: null,

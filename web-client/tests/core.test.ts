@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
-import type { Client, ClientOptions, Message, OrgcastError } from '../src/index.js';
+import type { Channel, Client, ClientOptions, EventName, Message, OrgcastError } from '../src/index.js';
 import { closeClients, KINDS, makeClient } from './lib/clients.js';
 import { newOrganization, TestServer, until } from './lib/server.js';
 
@@ -25,7 +25,7 @@ describe.each(KINDS)('a client over %s', (kind) => {
   }
 
   /** What a handler has got so far. */
-  function record(made: Client, event: string): unknown[] {
+  function record(made: Client, event: EventName): unknown[] {
     const got: unknown[] = [];
     made.on(event, (message) => got.push(message.payload));
     return got;
@@ -121,7 +121,7 @@ describe.each(KINDS)('a client over %s', (kind) => {
 
   it('reports a refused subscription by its code and keeps the others', async () => {
     const made = await live({ organizationId: newOrganization() });
-    const refused = made.subscribe(['no-such-channel']);
+    const refused = made.subscribe(['no-such-channel' as Channel]);
     const accepted = made.subscribe(['kpi']);
     await expect(refused).rejects.toMatchObject({ name: 'OrgcastError', code: 'SUBSCRIPTION_FAILED' });
     expect(await accepted).toHaveLength(1);

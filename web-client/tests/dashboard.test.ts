@@ -175,7 +175,7 @@ it('alarms in the demo say what the values before them say', () => {
     const kpi = last.get(`kpi ${alert.queue_name}`) as unknown as KpiUpdate;
     const backlog = last.get(`backlog ${alert.queue_name}`) as unknown as BacklogUpdate;
     const attendance = last.get(`attendance ${alert.queue_name}`);
-    const { current_utilization: utilization, target_utilization: target = 0 } = kpi.utilization;
+    const { current_utilization: utilization, target_utilization: target = 0 } = kpi.utilization ?? {};
     const { level } = kpi.sla_risk as { level: string };
     if (alert.rule_name === 'Utilization above target') {
       expect(utilization).toBeGreaterThan(target);

@@ -1,11 +1,11 @@
-import { OrgcastError } from '@orgcast/client';
+import { type Channel, OrgcastError } from '@orgcast/client';
 import { useWebSocketContext } from '@orgcast/client/react';
 import { useEffect, useState } from 'react';
 
 import { useBinding } from '../../src/react/binding.js';
 import { keyOf, type Place } from './places.js';
 
-const CHANNELS = ['kpi', 'backlog', 'attendance', 'alerts'];
+const CHANNELS: readonly Channel[] = ['kpi', 'backlog', 'attendance', 'alerts'];
 
 const AS_AROUND = {};
 
@@ -32,7 +32,7 @@ export function useAccess(place: Place): Refusal | undefined {
     setRefusal(undefined);
     // One by one: of several in one request a single refusal says not of which.
     // What concerns the whole organization is shown in every part of it.
-    const wanted = [
+    const wanted: { channel: Channel; at: Place }[] = [
       ...CHANNELS.map((channel) => ({ channel, at: place })),
       { channel: 'notifications', at: { organization_id: place.organization_id } },
     ];

@@ -59,7 +59,7 @@ export function useBoard(
       value.change((board) => withAlert(board, id, alert, place));
       toast({
         id,
-        severity: alert.severity,
+        severity: alert.severity ?? 'medium',
         title: 'Alert',
         ...wordsOf(alert),
         text: wordsOf(alert)?.text ?? labelWithin(placeOf(alert, place), place),

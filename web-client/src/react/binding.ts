@@ -1,8 +1,37 @@
 import { createContext, useContext, useEffect, useLayoutEffect, useMemo, useRef } from 'react';
 
 import type { Client } from '../client.js';
-import { type Options, toWish } from '../options.js';
-import { type Shared, share, type Wish } from '../shared.js';
+import type { OrgcastError } from '../errors.js';
+import { said } from '../names.js';
+import { checkOptions, OPTION_NAMES, type Options, toWish } from '../options.js';
+import { CONNECTING, type Shared, share, type Wish } from '../shared.js';
+import { type ConnectionState, INITIAL_STATE } from '../types.js';
+import type { DashboardRealtimeOptions } from './dashboard.js';
+import type { EventOptions } from './events.js';
+import type { UseWebSocketOptions } from './use-websocket.js';
+
+/** Options that the hooks have beside those of the connection. */
+const HOOK_OPTIONS = {
+  enabled: 1,
+  channel: 1,
+  onConnect: 1,
+  onDisconnect: 1,
+  onReconnect: 1,
+  onError: 1,
+  onMessage: 1,
+  onUpdate: 1,
+  onRefresh: 1,
+  autoRefreshInterval: 1,
+} satisfies {
+  [O in Exclude<keyof (EventOptions & UseWebSocketOptions & DashboardRealtimeOptions), keyof Options>]: 1;
+};
+
+const HOOK_NAMES = /* @__PURE__ */ Object.keys(HOOK_OPTIONS);
+
+/** Whether it is the name of an option of a hook or of its connection. */
+export function isHookOption(name: string): boolean {
+  return OPTION_NAMES.includes(name) || HOOK_NAMES.includes(name);
+}
 
 /** The options of the provider around a component. */
 export const ProviderOptions = createContext<Options | undefined>(undefined);
@@ -26,10 +55,14 @@ export class Binding {
     return (this.#shared as Shared).client;
   }
 
-  /** The client, if there is one already. */
-  peek(): Client | undefined {
-    return this.#shared?.client;
-  }
+  /**
+   * The state of the connection. Before there is one, as on a server that renders for a browser, it is about to be
+   * made, unless nobody wants that.
+   */
+  state = (): ConnectionState => {
+    const before = this.#wish.autoConnect === false ? INITIAL_STATE : CONNECTING;
+    return this.#shared?.state ?? before;
+  };
 
   retain(): void {
     if (this.#release) return;
@@ -61,15 +94,23 @@ const useCommit = typeof window === 'undefined' ? useEffect : useLayoutEffect;
  */
 export function useBinding(own: Options, isHint: boolean): Binding {
   const around = useContext(ProviderOptions);
-  const options = useMemo(() => merged(around, own), [around, own]);
+  const options = useMemo(() => {
+    checkOptions('the options', own, HOOK_NAMES);
+    return { ...around, ...said(own) };
+  }, [around, own]);
   const latest = useLatest(options);
-  const wish = { ...toWish(options), isHint };
-  const hasToken = wish.getToken !== undefined;
-  const key = JSON.stringify([wish, hasToken]);
+  const { getToken, warn, ...plain } = toWish(options);
+  const [hasToken, hasWarn] = [getToken !== undefined, typeof warn === 'function'];
+  const key = JSON.stringify([plain, isHint, hasToken, hasWarn, warn]);
   // biome-ignore lint/correctness/useExhaustiveDependencies: the key is the wish without its functions
   const binding = useMemo(() => {
-    const getToken = hasToken ? () => (toWish(latest.current).getToken as NonNullable<Wish['getToken']>)() : undefined;
-    return new Binding({ ...wish, getToken });
+    const now = () => toWish(latest.current);
+    return new Binding({
+      ...plain,
+      isHint,
+      getToken: hasToken ? () => now().getToken?.() ?? '' : undefined,
+      warn: hasWarn ? (warning) => tell(now().warn, warning) : warn,
+    });
   }, [key]);
   useEffect(() => {
     binding.retain();
@@ -78,7 +119,7 @@ export function useBinding(own: Options, isHint: boolean): Binding {
   return binding;
 }
 
-function merged(around: Options | undefined, own: Options): Options {
-  const said = Object.entries(own).filter(([, value]) => value !== undefined);
-  return { ...around, ...Object.fromEntries(said) };
+/** Gives a warning to the function that is there by now. */
+export function tell(warn: Wish['warn'], warning: OrgcastError): void {
+  if (typeof warn === 'function') warn(warning);
 }

@@ -1,20 +1,20 @@
 import { useCallback, useEffect, useMemo, useSyncExternalStore } from 'react';
 
-import {
-  type Alert,
-  type AnyEventName,
-  type AttendanceUpdate,
-  type BacklogUpdate,
-  type Channel,
-  channelOf,
-  type DashboardStats,
-  type KpiUpdate,
-  type Message,
-  type PayloadOf,
-  type Shift,
-  type Violation,
+import type {
+  Alert,
+  AttendanceUpdate,
+  BacklogUpdate,
+  Channel,
+  DashboardStats,
+  EventName,
+  KpiUpdate,
+  Message,
+  MessageOf,
+  Shift,
+  Violation,
 } from '../events.js';
 import { type Filter, type Id, isAt, toPlace } from '../filter.js';
+import { checkHandler } from '../names.js';
 import type { Options } from '../options.js';
 import { type Binding, useBinding, useLatest } from './binding.js';
 import { FrameValue } from './frame.js';
@@ -37,38 +37,36 @@ function isHint(options: EventOptions): boolean {
 type Handler = (payload: never, message: Message) => void;
 
 /** Handles some events at a place, over a subscription of its own to their channels. */
-function useEvents(events: readonly string[], options: EventOptions, handler: Handler): Binding {
+function useEvents(events: readonly (EventName | '*')[], options: EventOptions, handler: Handler): Binding {
+  checkHandler(events.join(', '), handler);
   const binding = useBinding(options, isHint(options));
   const latest = useLatest(handler);
   const { enabled = true, channel } = options;
   const key = JSON.stringify([events, toPlace(options), channel]);
   useEffect(() => {
     if (!enabled) return;
-    const [names, place, ownChannel] = JSON.parse(key) as [string[], Filter, string | null];
+    const [names, place, ownChannel] = JSON.parse(key) as [EventName[], Filter, Channel | null];
     const { client } = binding;
-    const channels = new Set(names.map((name) => ownChannel ?? channelOf(name)).filter((name) => name !== undefined));
     const offs = names.map((name) =>
       client.on(
         name,
         (message) => {
           if (isAt(toPlace(place), message.payload)) latest.current(message.payload as never, message as Message);
         },
-        { channel: false },
+        { filter: place, channel: ownChannel ?? undefined },
       ),
     );
-    const release = client.hold([...channels], place);
     return () => {
       for (const off of offs) off();
-      release();
     };
   }, [binding, enabled, key, latest]);
   return binding;
 }
 
 /** Handles one event. The handler gets the payload, and the whole message beside it. */
-export function useWebSocketEvent<E extends AnyEventName>(
+export function useWebSocketEvent<E extends EventName | '*'>(
   event: E,
-  handler: (payload: PayloadOf<E>, message: Message<E>) => void,
+  handler: (payload: MessageOf<E>['payload'], message: MessageOf<E>) => void,
   options: EventOptions = NONE,
 ): void {
   useEvents([event], options, handler as unknown as Handler);
@@ -83,7 +81,13 @@ export function useDashboardUpdates(
   useEvents(['dashboard.stats_updated'], useAt(companyId, options), handler);
 }
 
-const SHIFT_EVENTS = ['shift.started', 'shift.ended', 'shift.paused', 'shift.cancelled', 'shift.updated'];
+const SHIFT_EVENTS = [
+  'shift.started',
+  'shift.ended',
+  'shift.paused',
+  'shift.cancelled',
+  'shift.updated',
+] as const satisfies EventName[];
 
 /** Everything that happens to shifts; `message.type` says what. */
 export function useShiftUpdates(
@@ -117,7 +121,12 @@ export interface Updates<T> {
   isConnected: boolean;
 }
 
-function useUpdates<T>(event: string, handler: ((payload: T) => void) | undefined, options: EventOptions): Updates<T> {
+function useUpdates<T>(
+  event: EventName,
+  handler: ((payload: T) => void) | undefined,
+  options: EventOptions,
+): Updates<T> {
+  if (handler) checkHandler(event, handler);
   const key = JSON.stringify(toPlace(options));
   // Another place begins with nothing.
   const seen = useMemo(() => new FrameValue({ key, latest: null as T | null, count: 0 }), [key]);
@@ -163,6 +172,7 @@ export function useAlertNotifications(
   onAlert?: (alert: Alert) => void,
   options: EventOptions = NONE,
 ): AlertNotifications {
+  if (onAlert) checkHandler('alert:triggered', onAlert);
   const key = JSON.stringify(toPlace(options));
   const seen = useMemo(() => new FrameValue({ key, latest: null as Alert | null, count: 0 }), [key]);
   const binding = useEvents(['alert:triggered'], options, (alert: Alert) => {

@@ -4,9 +4,12 @@ import { useBinding } from './binding.js';
 import { type UseWebSocketOptions, useConnectionState } from './use-websocket.js';
 
 export interface WebSocketHealth {
-  /** Connected, and the last ping was answered in good time. */
+  /** Live, and the last ping was answered in good time. */
   isHealthy: boolean;
   isConnected: boolean;
+  isAuthenticated: boolean;
+  /** Authenticated, and every subscription is in place. */
+  isLive: boolean;
   status: ConnectionState['status'];
   /** Round trip of the last ping in milliseconds. */
   latency: number | null;
@@ -24,10 +27,13 @@ const SLOW_MS = 2000;
 
 export function useWebSocketHealth(options: UseWebSocketOptions = NONE): WebSocketHealth {
   const state = useConnectionState(useBinding(options, options.url === undefined && options.userId === undefined));
-  const { isConnected, status, latency, lastPongAt, connectedAt, transport, reconnectAttempts, error } = state;
+  const { isConnected, isAuthenticated, isLive } = state;
+  const { status, latency, lastPongAt, connectedAt, transport, reconnectAttempts, error } = state;
   return {
-    isHealthy: isConnected && (latency === null || latency < SLOW_MS),
+    isHealthy: isLive && (latency === null || latency < SLOW_MS),
     isConnected,
+    isAuthenticated,
+    isLive,
     status,
     latency: isConnected ? latency : null,
     lastPongAt: lastPongAt === null ? null : new Date(lastPongAt),

@@ -1,6 +1,7 @@
 import { type ReactNode, useContext, useMemo } from 'react';
 
-import { ProviderOptions } from './binding.js';
+import { said } from '../names.js';
+import { ProviderOptions, tell, useLatest } from './binding.js';
 import { type UseWebSocketOptions, type UseWebSocketResult, useWebSocket } from './use-websocket.js';
 
 export interface WebSocketProviderProps {
@@ -10,8 +11,11 @@ export interface WebSocketProviderProps {
 
 /** The connection that every hook beneath means unless it says otherwise. */
 export function WebSocketProvider({ options, children }: WebSocketProviderProps): ReactNode {
+  const latest = useLatest(options);
+  const hasToken = options?.getToken !== undefined;
+  const hasWarn = typeof options?.warn === 'function';
   // Usually written in place, and so a new object with every render.
-  const key = JSON.stringify(options);
+  const key = JSON.stringify([options, hasToken, hasWarn]);
   // biome-ignore lint/correctness/useExhaustiveDependencies: the key is what the options say
   const stable = useMemo(() => {
     const {
@@ -22,7 +26,11 @@ export function WebSocketProvider({ options, children }: WebSocketProviderProps)
       onMessage: _____,
       ...rest
     } = options ?? {};
-    return rest;
+    const now: UseWebSocketOptions = {
+      getToken: hasToken ? () => latest.current?.getToken?.() ?? '' : undefined,
+      warn: hasWarn ? (warning) => tell(latest.current?.warn, warning) : undefined,
+    };
+    return { ...rest, ...said(now) };
   }, [key]);
   return (
     <ProviderOptions.Provider value={stable}>

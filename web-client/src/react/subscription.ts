@@ -28,7 +28,7 @@ export function useWebSocketSubscription(channels: Channel | Channel[], options:
   const [subscription, setSubscription] = useState(NOT_YET);
   useEffect(() => {
     if (!enabled) return;
-    const [names, place] = JSON.parse(key) as [string[], Filter];
+    const [names, place] = JSON.parse(key) as [Channel[], Filter];
     let isOver = false;
     const { client } = binding;
     // Held apart from the question, so that letting go before the answer leaves nothing behind.

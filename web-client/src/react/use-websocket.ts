@@ -2,11 +2,11 @@ import { useEffect, useMemo, useRef, useSyncExternalStore } from 'react';
 
 import type { Client } from '../client.js';
 import { OrgcastError } from '../errors.js';
-import type { AnyEventName, Channel, Message } from '../events.js';
+import type { Channel, EventName, Message, MessageOf } from '../events.js';
 import { getWebSocketClient } from '../facade.js';
 import { type Filter, type Id, toPlace } from '../filter.js';
 import type { Options } from '../options.js';
-import { type ConnectionState, INITIAL_STATE } from '../types.js';
+import type { ConnectionState } from '../types.js';
 import { type Binding, useBinding, useLatest } from './binding.js';
 import { FrameValue } from './frame.js';
 
@@ -37,7 +37,7 @@ export interface WebSocketActions {
   /** Without arguments, as the user and organization of the options. */
   authenticate(userId?: Id, organizationId?: Id): Promise<void>;
   /** An event with a handler: gives the function that ends it. Channels with a filter: resolves with the rooms. */
-  subscribe<E extends AnyEventName>(event: E, handler: (message: Message<E>) => void): () => void;
+  subscribe<E extends EventName | '*'>(event: E, handler: (message: MessageOf<E>) => void): () => void;
   subscribe(channels: Channel[], filter?: Filter): Promise<string[]>;
   unsubscribe(channels: Channel[], filter?: Filter): Promise<void>;
   subscribeToChannel(channel: Channel, filter?: Filter): void;
@@ -51,6 +51,8 @@ export interface WebSocketActions {
 export interface UseWebSocketResult extends WebSocketActions {
   isConnected: boolean;
   isAuthenticated: boolean;
+  /** Connected, and there is nothing to authenticate with. */
+  isAnonymous: boolean;
   /** Authenticated, and every subscription is in place. */
   isLive: boolean;
   status: WebSocketStatusName;
@@ -68,18 +70,17 @@ export interface UseWebSocketResult extends WebSocketActions {
 
 const NONE: UseWebSocketOptions = {};
 const NOTHING = () => {};
-const initially = () => INITIAL_STATE;
 
 /** The connection of these options, shared with everybody who means the same one. */
 export function useWebSocket(options?: UseWebSocketOptions): UseWebSocketResult;
 /** Not a hook in this form: for use inside an effect; gives the function that ends it. */
-export function useWebSocket<E extends AnyEventName>(event: E, handler: (message: Message<E>) => void): () => void;
+export function useWebSocket<E extends EventName | '*'>(event: E, handler: (message: MessageOf<E>) => void): () => void;
 export function useWebSocket(
-  first?: UseWebSocketOptions | string,
+  first?: UseWebSocketOptions | EventName | '*',
   handler?: (message: never) => void,
 ): UseWebSocketResult | (() => void) {
   return typeof first === 'string'
-    ? getWebSocketClient().on(first, handler as (message: Message) => void)
+    ? getWebSocketClient().on(first as EventName, handler as (message: Message) => void)
     : connectionOf(first ?? NONE);
 }
 
@@ -98,6 +99,7 @@ function useConnection(options: UseWebSocketOptions): UseWebSocketResult {
       ...actions,
       isConnected: state.isConnected,
       isAuthenticated: state.isAuthenticated,
+      isAnonymous: state.isAnonymous,
       isLive: state.isLive,
       status: NAMES[state.status],
       connectionStatus: state.status,
@@ -115,10 +117,10 @@ function useConnection(options: UseWebSocketOptions): UseWebSocketResult {
   );
 }
 
-/** The state of the connection; the initial one until there is one. */
+/** The state of the connection. */
 export function useConnectionState(binding: Binding): ConnectionState {
   const watch = useMemo(() => (changed: () => void) => binding.client.watch(changed), [binding]);
-  return useSyncExternalStore(watch, () => binding.peek()?.state ?? INITIAL_STATE, initially);
+  return useSyncExternalStore(watch, binding.state, binding.state);
 }
 
 function useCallbacks(binding: Binding, options: UseWebSocketOptions): void {
@@ -131,7 +133,7 @@ function useCallbacks(binding: Binding, options: UseWebSocketOptions): void {
       client.when('disconnect', ({ reason }) => latest.current.onDisconnect?.(reason)),
       client.when('reconnect', () => latest.current.onReconnect?.()),
       client.when('error', (error) => latest.current.onError?.(error)),
-      client.on('*', (message) => latest.current.onMessage?.(message as Message), { channel: hears && 'all' }),
+      client.on('*', (message) => latest.current.onMessage?.(message as Message), { channel: hears ? 'all' : false }),
     ];
     return () => {
       for (const off of offs) off();
@@ -189,10 +191,10 @@ function makeActions(binding: Binding, latest: { readonly current: UseWebSocketO
     disconnect: () => binding.client.disconnect(),
     reconnect: () => binding.client.reconnect(),
     authenticate,
-    subscribe: ((what: string | string[], how?: Filter | ((message: Message) => void)) =>
+    subscribe: ((what: EventName | Channel[], how?: Filter | ((message: Message) => void)) =>
       typeof how === 'function'
-        ? binding.client.on(what as string, how)
-        : binding.client.subscribe(what, how)) as WebSocketActions['subscribe'],
+        ? binding.client.on(what as EventName, how)
+        : binding.client.subscribe(what as Channel[], how)) as WebSocketActions['subscribe'],
     unsubscribe: (channels, filter) => binding.client.unsubscribe(channels, filter),
     subscribeToChannel: (channel, filter) => {
       binding.client.hold(channel, filter);

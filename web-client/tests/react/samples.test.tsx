@@ -305,7 +305,7 @@ describe('document 003', () => {
 
   it('the app connects and authenticates, and its widget shows what comes', async () => {
     render(<ConsoleApp />);
-    expect(screen.getByText(/Status: disconnected/)).toBeTruthy();
+    expect(screen.getByText(/Status: connecting/)).toBeTruthy();
     await screen.findByText('Waiting for updates...');
     expect(screen.getByText(/Status: connected/)).toBeTruthy();
     await subscribed('kpi:org:ORG:queue:support', 'org_123');
@@ -361,10 +361,11 @@ describe('document 004', () => {
         <AuthenticateButton />
       </WebSocketProvider>,
     );
-    await screen.findByText('Live');
-    await screen.findByText(/ms/);
+    await screen.findByText('Not signed in');
     fireEvent.click(screen.getByText('Authenticate'));
     await until(async () => (await server.connections('store456'))[0]?.user_id === 'user123', 'the user');
+    await screen.findByText('Live');
+    await screen.findByText(/ms/);
     fireEvent.click(screen.getByText('Send Test Message'));
     await waitFor(() => expect(getWebSocketClient().state.error?.code).toBe('INVALID_MESSAGE'));
   });

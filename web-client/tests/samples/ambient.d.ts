@@ -1,6 +1,14 @@
 // What the samples use without saying where it comes from.
 import type * as React from 'react';
 
+// Channels that the server's configuration adds.
+declare module '@orgcast/client' {
+  interface ChannelMap {
+    'high-priority-violations': true;
+    'employee-status-changes': true;
+  }
+}
+
 declare global {
   const useState: typeof React.useState;
   const useEffect: typeof React.useEffect;

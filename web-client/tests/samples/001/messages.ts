@@ -3,7 +3,8 @@ import type { DataChange, Message, Notice, WidgetUpdate } from '@orgcast/client'
 interface Of<Payload> {
   id: string;
   type: string;
-  payload: Payload;
+  // Complete in the document; the server asks backends for no member.
+  payload: Partial<Payload>;
   // A number in the document; the server sends ISO 8601.
   timestamp: string;
 }
