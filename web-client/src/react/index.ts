@@ -1,3 +1,5 @@
+'use client';
+
 export { disconnectAll, getWebSocketClient, websocketClient } from '../index.js';
 export {
   type DashboardPayload,

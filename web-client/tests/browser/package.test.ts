@@ -33,7 +33,9 @@ it('the ten lines of the README work in an empty Vite app that installed the pac
   const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', app], { cwd: ROOT });
   const [packed] = JSON.parse(stdout.slice(stdout.indexOf('[\n'))) as { filename: string; files: { path: string }[] }[];
   const files = packed?.files.map(({ path }) => path) ?? [];
-  expect(files).toEqual(expect.arrayContaining(['README.md', 'dist/index.js', 'dist/index.d.ts', 'dist/react.js']));
+  expect(files).toEqual(
+    expect.arrayContaining(['README.md', 'dist/index.js', 'dist/index.d.ts', 'dist/react.js', 'dist/react-server.js']),
+  );
   expect(files.filter((path) => !/^(dist\/|README\.md$|package\.json$)/.test(path))).toEqual([]);
 
   const { devDependencies } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'));
