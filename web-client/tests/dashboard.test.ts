@@ -194,3 +194,33 @@ it('alarms in the demo say what the values before them say', () => {
   }
   expect(rules.size).toBe(4);
 });
+
+describe('a payload that is nothing like what is expected', () => {
+  const hostile = { toString: 1, valueOf: 2, toJSON: 3 };
+  const strange = [null, hostile, [], [hostile], true, '', 'text', -1, 1e300, { level: hostile, gap: hostile }];
+  const members = [
+    ...['organization_id', 'department_id', 'queue_name', 'timestamp', 'severity', 'rule_name', 'message', 'title'],
+    ...['utilization', 'headcount_gap', 'sla_risk', 'health_score', 'total_items', 'oldest_item_minutes', 'present'],
+  ];
+
+  it.each(['kpi', 'backlog', 'attendance'] as const)('is no reason to throw, as an update of %s', (part) => {
+    for (const value of strange) {
+      for (const payload of [value, ...members.map((member) => ({ [member]: value }))]) {
+        const board = withUpdate(EMPTY, part, payload as Payload, HERE, T);
+        const summary = summarize(board, HERE);
+        for (const { summary: beneath } of placesWithin(board, HERE)) expect(typeof beneath.isOwn).toBe('boolean');
+        expect(['string', 'undefined']).toContain(typeof summary.risk);
+        expect(['number', 'undefined']).toContain(typeof summary.health);
+      }
+    }
+  });
+
+  it('is no reason to throw, as an alert', () => {
+    for (const value of strange) {
+      for (const payload of [value, ...members.map((member) => ({ [member]: value }))]) {
+        const [alert] = withAlert(EMPTY, 'a', payload as Alert, HERE).alerts;
+        expect(alert).toMatchObject({ severity: 'medium', title: expect.any(String), at: expect.any(Number) });
+      }
+    }
+  });
+});

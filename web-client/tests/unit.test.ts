@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-
+import { isAt } from '../src/filter.js';
 import { backoffDelay, Client, channelOf, shouldReconnect } from '../src/index.js';
 import { answer, FakeClock, fakeNetwork, settle } from './lib/fake.js';
 
@@ -213,6 +213,14 @@ describe('handlers', () => {
     expect(got).toEqual([1]);
     expect(reported).toMatchObject([{ message: 'mine' }, { message: 'mine' }]);
   });
+});
+
+it('reads where a payload belongs from ids alone, whatever else it has under their names', () => {
+  const place = { organization_id: 'o', queue_name: 'support' };
+  for (const queue of [undefined, null, { toString: 1 }, ['support'], true]) expect(isAt(place, { queue })).toBe(true);
+  for (const subject of [null, 'text', 7, []]) expect(isAt(place, subject)).toBe(true);
+  expect(isAt(place, { organizationId: 'o', queueName: 'support' })).toBe(true);
+  expect(isAt(place, { queue_name: 'sales' })).toBe(false);
 });
 
 it('knows the channels of events by name', () => {

@@ -9,6 +9,7 @@ import {
   type Part,
   type Payload,
   type Summary,
+  severityOf,
   summarize,
   withAlert,
   withNotice,
@@ -59,7 +60,7 @@ export function useBoard(
       value.change((board) => withAlert(board, id, alert, place));
       toast({
         id,
-        severity: alert.severity ?? 'medium',
+        severity: severityOf(alert),
         title: 'Alert',
         ...wordsOf(alert),
         text: wordsOf(alert)?.text ?? labelWithin(placeOf(alert, place), place),
