@@ -3,7 +3,7 @@ import { channelOf } from './catalogue.js';
 import { Emitter } from './emitter.js';
 import { isFinal, OrgcastError, shouldReconnect } from './errors.js';
 import type { Channel, EventName, MessageOf } from './events.js';
-import { checkFilter, type Filter } from './filter.js';
+import type { Filter } from './filter.js';
 import { guest } from './guest.js';
 import { makeMessage, type Welcome } from './message.js';
 import { checkHandler, checkNames, said } from './names.js';
@@ -11,6 +11,7 @@ import { Subscriptions } from './subscriptions.js';
 import { Timers } from './timers.js';
 import type { Meta, OpenTransport, Transport } from './transport.js';
 import {
+  CLIENT_OPTIONS,
   type ClientOptions,
   type ConnectionState,
   DEFAULTS,
@@ -19,12 +20,10 @@ import {
   INITIAL_STATE,
   LIFECYCLE,
   type Lifecycle,
+  OFFLINE,
   type Settings,
 } from './types.js';
 import { aboutEvent, noIdentity, Warnings } from './warnings.js';
-
-const NOBODY = { isAuthenticated: false, isAnonymous: false, connectionId: null, organizationId: null };
-const OFFLINE = { ...NOBODY, isConnected: false, isLive: false, transport: null };
 
 /** A connection that lasted so long was a good one: the next attempt is the first again. */
 const STABLE_MS = 5000;
@@ -96,14 +95,13 @@ export class Client {
     const { filter, channel = this.#settings.events?.[event as EventName] ?? channelOf(event) } = options;
     checkHandler(event, handler);
     checkNames(event, options, ['channel', 'filter']);
-    checkFilter(event, filter);
+    const how = filter ? 'explicit' : 'implied';
+    if (channel) void this.#subscriptions.add(channel, filter, how);
     // Who names its channel means it.
     if (!options.channel) this.#unchecked.add(event);
     if (this.#state.isLive) this.#checkEvents();
     const off = this.#events.on(event, handler);
-    const how = filter ? 'explicit' : 'implied';
     if (!channel) return off;
-    void this.#subscriptions.add(channel, filter, how);
     let isOn = true;
     return () => {
       off();
@@ -118,7 +116,6 @@ export class Client {
    */
   async subscribe(channels: Channel | Channel[], filter?: Filter): Promise<string[]> {
     const asked = [channels].flat();
-    checkFilter('subscribe', filter);
     const outcomes = await Promise.allSettled(asked.map((name) => this.#subscriptions.add(name, filter, 'explicit')));
     const refused = outcomes.find((outcome) => outcome.status === 'rejected');
     if (refused) {
@@ -129,14 +126,12 @@ export class Client {
   }
 
   async unsubscribe(channels: Channel | Channel[], filter?: Filter): Promise<void> {
-    checkFilter('unsubscribe', filter);
     for (const name of [channels].flat()) this.#subscriptions.remove(name, filter, 'explicit');
     return this.#subscriptions.flush();
   }
 
   /** `subscribe` for those who do not wait: gives the function that lets go. Refusals are reported as `error`. */
   hold(channels: Channel | Channel[], filter?: Filter): () => void {
-    checkFilter('subscribe', filter);
     for (const name of [channels].flat()) void this.#subscriptions.add(name, filter, 'explicit');
     let isHeld = true;
     return () => {
@@ -209,7 +204,7 @@ export class Client {
 
   /** Changes options; what is not mentioned, or undefined, stays. A new endpoint or another person means a new connection, if there is one. */
   configure(options: ClientOptions): void {
-    checkNames('options', options, Object.keys(DEFAULTS));
+    checkNames('options', options, CLIENT_OPTIONS);
     const before = this.#settings;
     this.#settings = { ...before, ...said(options) };
     const { url, path, userId, organizationId, getToken } = this.#settings;

@@ -18,7 +18,16 @@ export type { Options } from './options.js';
 export { plainTransport } from './plain.js';
 export { disconnectAll } from './shared.js';
 export { type SocketIoOptions, socketIoTransport } from './socket-io.js';
-export type { Endpoint, Meta, OpenTransport, Transport, TransportListener, Via, WebSocketClass } from './transport.js';
+export type {
+  Endpoint,
+  Meta,
+  OpenTransport,
+  Transport,
+  TransportListener,
+  Via,
+  WebSocketClass,
+  WebSocketLike,
+} from './transport.js';
 export type {
   ClientOptions,
   ConnectionState,

@@ -1,5 +1,5 @@
 import { OrgcastError } from './errors.js';
-import { type Filter, type Place, toPlace } from './filter.js';
+import { checkFilter, type Filter, type Place, toPlace } from './filter.js';
 
 interface Entry {
   channel: string;
@@ -34,9 +34,9 @@ export class Subscriptions {
     this.#failed = failed;
   }
 
-  /** Counts one more who wants this. */
+  /** Counts one more who wants this. Throws for a filter that says something else than it seems to. */
   add(channel: string, filter: Filter | undefined, how: 'explicit' | 'implied'): Promise<string> {
-    const place = toPlace(filter);
+    const place = placeOf(channel, filter);
     const key = keyOf(channel, place);
     let entry = this.#entries.get(key);
     if (!entry) {
@@ -50,7 +50,7 @@ export class Subscriptions {
 
   /** Counts one less. Whoever was not counted changes nothing. */
   remove(channel: string, filter: Filter | undefined, how: 'explicit' | 'implied'): void {
-    const entry = this.#entries.get(keyOf(channel, toPlace(filter)));
+    const entry = this.#entries.get(keyOf(channel, placeOf(channel, filter)));
     if (!entry || entry[how] === 0) return;
     entry[how] -= 1;
     void this.flush();
@@ -148,6 +148,11 @@ export class Subscriptions {
       }
     }
   }
+}
+
+function placeOf(channel: string, filter: Filter | undefined): Place {
+  checkFilter(`the filter of ${channel}`, filter);
+  return toPlace(filter);
 }
 
 function keyOf(channel: string, place: Place): string {

@@ -23,7 +23,7 @@ export class Timers {
   }
 
   cancel(name: string): void {
-    if (this.#running.has(name)) this.#clock().clearTimeout(this.#running.get(name));
+    this.#clock().clearTimeout(this.#running.get(name));
     this.#running.delete(name);
   }
 

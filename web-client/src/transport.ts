@@ -19,8 +19,21 @@ export interface TransportListener {
   closed(code: number, reason: string, error?: OrgcastError): void;
 }
 
-/** The browser's WebSocket, or a class that behaves like it. */
-export type WebSocketClass = typeof WebSocket;
+/** What the client needs of a WebSocket. */
+export interface WebSocketLike {
+  readonly readyState: number;
+  // biome-ignore-start lint/suspicious/noExplicitAny: every implementation has events of its own
+  onopen: ((event: any) => void) | null;
+  onmessage: ((event: any) => void) | null;
+  onerror: ((event: any) => void) | null;
+  onclose: ((event: any) => void) | null;
+  // biome-ignore-end lint/suspicious/noExplicitAny: as above
+  send(text: string): void;
+  close(code?: number): void;
+}
+
+/** The browser's WebSocket, or a class that behaves like it, such as the one of `ws`. */
+export type WebSocketClass = new (url: string) => WebSocketLike;
 
 export type Via = 'websocket' | 'polling';
 

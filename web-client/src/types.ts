@@ -59,6 +59,8 @@ export const DEFAULTS = {
   clock: systemClock,
 } satisfies Required<ClientOptions>;
 
+export const CLIENT_OPTIONS: readonly string[] = /* @__PURE__ */ Object.keys(DEFAULTS);
+
 /** The options with the defaults of those that nobody gave. */
 export type Settings = ClientOptions & {
   [O in keyof typeof DEFAULTS as (typeof DEFAULTS)[O] extends undefined ? never : O]: NonNullable<ClientOptions[O]>;
@@ -114,18 +116,23 @@ export const LIFECYCLE = [
   'error',
 ] as const satisfies (keyof Lifecycle)[];
 
-export const INITIAL_STATE: ConnectionState = {
-  status: 'disconnected',
+/** What a state says without a connection. */
+export const OFFLINE = {
   isConnected: false,
   isAuthenticated: false,
   isAnonymous: false,
   isLive: false,
   transport: null,
+  connectionId: null,
+  organizationId: null,
+};
+
+export const INITIAL_STATE: ConnectionState = {
+  ...OFFLINE,
+  status: 'disconnected',
   latency: null,
   lastPongAt: null,
   connectedAt: null,
-  connectionId: null,
-  organizationId: null,
   error: null,
   reconnectAttempts: 0,
 };

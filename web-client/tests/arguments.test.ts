@@ -86,6 +86,15 @@ describe('options with a name that is none', () => {
     expect(() => create(slip)).toThrow(refused(/`organisationId`; allowed are .*organizationId/));
   });
 
+  it('are refused with those of the transport among what is allowed', () => {
+    const slip = { websocket: class {}, Transports: [] } as object;
+    expect(() => createPlainClient(slip)).toThrow(refused(/`websocket`; allowed are .*, WebSocket$/));
+    expect(() => createClient(slip)).toThrow(
+      refused(/`websocket`; allowed are .*, protocol, io, transports, WebSocket$/),
+    );
+    expect(() => createSocketIoClient({ Transports: [] } as object)).toThrow(refused(/, io, transports$/));
+  });
+
   it('are refused by configure, and change nothing', async () => {
     const { client } = await live();
     expect(() => client.configure({ userID: 'v' })).toThrow(refused(/`userID`; allowed are .*userId/));

@@ -26,7 +26,7 @@ const HOOK_OPTIONS = {
   [O in Exclude<keyof (EventOptions & UseWebSocketOptions & DashboardRealtimeOptions), keyof Options>]: 1;
 };
 
-const HOOK_NAMES = /* @__PURE__ */ Object.keys(HOOK_OPTIONS);
+export const HOOK_NAMES: readonly string[] = /* @__PURE__ */ Object.keys(HOOK_OPTIONS);
 
 /** Whether it is the name of an option of a hook or of its connection. */
 export function isHookOption(name: string): boolean {

@@ -5,8 +5,9 @@ import { OrgcastError } from '../errors.js';
 import type { Channel, EventName, Message, MessageOf } from '../events.js';
 import { getWebSocketClient } from '../facade.js';
 import { type Filter, type Id, toPlace } from '../filter.js';
+import { said } from '../names.js';
 import type { Options } from '../options.js';
-import type { ConnectionState } from '../types.js';
+import type { ConnectionState, Identity } from '../types.js';
 import { type Binding, useBinding, useLatest } from './binding.js';
 import { FrameValue } from './frame.js';
 
@@ -205,15 +206,22 @@ function makeActions(binding: Binding, latest: { readonly current: UseWebSocketO
     sendMessage: ({ type, data, payload }) => {
       const { client } = binding;
       const content = data ?? payload;
-      const who = content as { userId?: Id; user_id?: Id } | undefined;
-      const sent =
-        // The client has to know who it is, to be it again after a reconnect.
-        type === 'authenticate' && who && toPlace(who as Filter).organization_id
-          ? authenticate(who.userId ?? who.user_id, toPlace(who as Filter).organization_id)
-          : client.send(type, content);
+      // The client has to know who it is, to be it again after a reconnect.
+      const who = type === 'authenticate' ? identityIn(content) : undefined;
+      const sent = who
+        ? client.authenticate({ userId: latest.current.userId ?? latest.current.user_id, ...who })
+        : client.send(type, content);
       sent.catch(client.isConnected ? report(client) : NOTHING);
       return client.isConnected;
     },
     send: (event, data) => binding.client.send(event, data),
   };
+}
+
+/** Who a message says that it is from. */
+function identityIn(content: unknown): (Identity & { token?: string }) | undefined {
+  const { token, userId, user_id } = (content ?? {}) as Options;
+  const organizationId = toPlace(content as Filter).organization_id;
+  if (token !== undefined) return { token };
+  return organizationId === undefined ? undefined : said({ userId: userId ?? user_id, organizationId });
 }

@@ -14,6 +14,18 @@ import { TestServer, until } from '../lib/server.js';
 const run = promisify(execFile);
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
+const NAMES = `
+import { createClient } from '@orgcast/client';
+import { useWebSocketEvent } from '@orgcast/client/react';
+const client = createClient({ events: { 'ticket:opened': 'tickets' } });
+client.on('ticket:opened', ({ payload }) => payload.id?.trim());
+export const useIt = () => useWebSocketEvent('ticket:opened', ({ id }) => id?.trim());
+// @ts-expect-error misspelt
+client.on('ticket:openend', () => {});
+// @ts-expect-error misspelt
+void client.subscribe(['tickest']);
+`;
+
 let app: string;
 let server: TestServer;
 let browser: Browser;
@@ -40,10 +52,16 @@ it('the ten lines of the README work in an empty Vite app that installed the pac
 
   const { devDependencies } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'));
   const versions = Object.fromEntries(
-    ['@types/react', '@types/react-dom', 'react', 'react-dom', 'socket.io-client', 'typescript', 'vite'].map((name) => [
-      name,
-      devDependencies[name],
-    ]),
+    [
+      '@types/react',
+      '@types/react-dom',
+      '@types/ws',
+      'react',
+      'react-dom',
+      'socket.io-client',
+      'typescript',
+      'vite',
+    ].map((name) => [name, devDependencies[name]]),
   );
   const manifest = {
     private: true,
@@ -53,6 +71,8 @@ it('the ten lines of the README work in an empty Vite app that installed the pac
   const readme = await readFile(join(ROOT, 'README.md'), 'utf8');
   const example = readme.match(/## Ten lines\s+```tsx\n([\s\S]*?)```/)?.[1] ?? '';
   expect(example.trim().split('\n')).toHaveLength(10);
+  const others = [...readme.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, text]) => text ?? '');
+  expect(others).toHaveLength(3);
 
   await mkdir(join(app, 'src'));
   await Promise.all(
@@ -62,6 +82,12 @@ it('the ten lines of the README work in an empty Vite app that installed the pac
         '<!doctype html><link rel="icon" href="data:,"><div id="root"></div><script type="module" src="/src/main.tsx"></script>',
       'src/main.tsx': `import { createRoot } from 'react-dom/client';\nimport App from './App';\ncreateRoot(document.getElementById('root')!).render(<App />);\n`,
       'src/App.tsx': example.replace('http://localhost:5000', server.url),
+      // The others are compiled, each as a module of its own.
+      'src/readme.d.ts':
+        'declare function fetchToken(): Promise<string>;\ndeclare const showToast: (...words: string[]) => void;',
+      ...Object.fromEntries(others.map((text, index) => [`src/readme-${index}.ts`, `${text}export {};\n`])),
+      // What one of them declares holds in the whole program, and nothing else does.
+      'src/names.ts': NAMES,
       'tsconfig.json': JSON.stringify({
         compilerOptions: {
           strict: true,

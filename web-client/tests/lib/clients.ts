@@ -13,7 +13,7 @@ const open = new Set<Client>();
 export function makeClient(kind: Kind, options: ClientOptions): Client {
   const client = createClient({
     protocol: kind === 'plain WebSocket' ? 'websocket' : 'socket.io',
-    WebSocket: NodeWebSocket as unknown as typeof WebSocket,
+    WebSocket: NodeWebSocket,
     io,
     transports: kind === 'Socket.IO on polling' ? ['polling'] : ['polling', 'websocket'],
     reconnectBaseDelay: 50,

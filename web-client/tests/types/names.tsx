@@ -2,6 +2,7 @@
 import {
   type Channel,
   createClient,
+  createPlainClient,
   type EventName,
   getWebSocketClient,
   type Message,
@@ -14,6 +15,11 @@ import {
   useWebSocketSubscription,
   WebSocketStatus,
 } from '@orgcast/client/react';
+import { WebSocket as NodeWebSocket } from 'ws';
+
+// The browser's class, and that of `ws`.
+createPlainClient({ url: 'ws://localhost:5000', WebSocket });
+createPlainClient({ url: 'ws://localhost:5000', WebSocket: NodeWebSocket });
 
 declare module '@orgcast/client' {
   interface EventMap {
