@@ -66,7 +66,7 @@ export function toPlace(filter: Filter | null | undefined): Place {
 
 /** Throws for a filter that would hear more than it says: one with a member that is no name, or no id. */
 export function checkFilter(what: string, filter: Filter | null | undefined, also: readonly string[] = []): void {
-  checkNames(what, filter, [...FILTER_NAMES, ...also]);
+  checkNames(what, filter, [...new Set([...FILTER_NAMES, ...also])]);
   for (const name of FILTER_NAMES) {
     const id = filter?.[name];
     if (id !== undefined && id !== null && !isId(id)) {

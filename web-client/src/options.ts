@@ -70,7 +70,7 @@ const OTHER_NAMES = {
 
 /** Every name of an option. */
 export const OPTION_NAMES: readonly string[] = /* @__PURE__ */ [
-  ...new Set([...Object.keys(toWish()), ...Object.keys(OTHER_NAMES), ...FILTER_NAMES]),
+  ...new Set([...FILTER_NAMES, ...Object.keys(toWish()), ...Object.keys(OTHER_NAMES)]),
 ];
 
 /** Throws for an option that nobody reads, and for ids that are none. */
