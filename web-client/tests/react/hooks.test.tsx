@@ -195,6 +195,23 @@ describe('useWebSocket', () => {
     await own.stop();
   });
 
+  it('is again after a reconnect who a message said', async () => {
+    const secret = 'a secret of at least thirty-two bytes';
+    const own = await TestServer.start('--auth.jwt-secret', secret);
+    const token = await output('gen-token', '--user', 'u', '--organization', org, '--auth.jwt-secret', secret);
+    const { result, unmount } = renderHook(() => useWebSocket({ url: own.url, reconnectBaseDelay: 50 }));
+    await waitFor(() => expect(result.current.isAnonymous).toBe(true));
+    act(() => {
+      result.current.sendMessage({ type: 'authenticate', payload: { token: token.trim() } });
+    });
+    await waitFor(() => expect(result.current.isLive).toBe(true));
+    act(() => result.current.reconnect());
+    expect(result.current.isLive).toBe(false);
+    await waitFor(() => expect(result.current).toMatchObject({ isLive: true, organizationId: org }));
+    unmount();
+    await own.stop();
+  });
+
   it('tells of the end and of being back', async () => {
     const own = await TestServer.start();
     const told: string[] = [];
