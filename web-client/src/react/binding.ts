@@ -49,10 +49,12 @@ export class Binding {
     this.#wish = wish;
   }
 
-  /** For effects and event handlers, also those of children, whose effects run first. */
+  /**
+   * For effects and event handlers, also those of children, whose effects run first. Who lets go of something after
+   * the component let go of the connection does not hold it again.
+   */
   get client(): Client {
-    this.retain();
-    return (this.#shared as Shared).client;
+    return (this.#shared ?? this.retain()).client;
   }
 
   /**
@@ -64,10 +66,12 @@ export class Binding {
     return this.#shared?.state ?? before;
   };
 
-  retain(): void {
-    if (this.#release) return;
-    this.#shared = share(this.#wish);
-    this.#release = this.#shared.take(this.#wish);
+  retain(): Shared {
+    if (this.#shared && this.#release) return this.#shared;
+    const shared = share(this.#wish);
+    this.#shared = shared;
+    this.#release = shared.take(this.#wish);
+    return shared;
   }
 
   release(): void {

@@ -111,6 +111,20 @@ describe('useWebSocket', () => {
     await until(async () => (await server.connections(org)).length === 0, 'the connection to end');
   });
 
+  it('leaves also when the last one lets go of a channel on its way out', async () => {
+    const { unmount } = renderHook(() => {
+      const { isLive, subscribeToChannel, unsubscribeFromChannel } = useWebSocket(options);
+      useEffect(() => {
+        subscribeToChannel('kpi');
+        return () => unsubscribeFromChannel('kpi');
+      }, [subscribeToChannel, unsubscribeFromChannel]);
+      return isLive;
+    });
+    await subscribed('kpi:org:ORG');
+    unmount();
+    await until(async () => (await server.connections(org)).length === 0, 'the connection to end', 5000);
+  });
+
   it('becomes another person when the options say so, with everything that listens', async () => {
     const got: unknown[] = [];
     const other = newOrganization();
