@@ -13,7 +13,7 @@ export {
 export { type ErrorCode, OrgcastError, shouldReconnect } from './errors.js';
 export * from './events.js';
 export { getWebSocketClient, type Handlers, WebSocketClient, websocketClient } from './facade.js';
-export type { Filter, Id, Place } from './filter.js';
+export { type Filter, type Id, type Place, toPlace } from './filter.js';
 export type { Options } from './options.js';
 export { plainTransport } from './plain.js';
 export { disconnectAll } from './shared.js';

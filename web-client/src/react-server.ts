@@ -4,6 +4,7 @@
  */
 export {
   disconnectAll,
+  FrameValue,
   getWebSocketClient,
   WebSocketProvider,
   WebSocketStatus,

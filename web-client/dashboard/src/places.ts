@@ -1,4 +1,4 @@
-import { type Filter, toPlace as said } from '../../src/filter.js';
+import { type Filter, toPlace as said } from '@orgcast/client';
 
 /** Where one can look: organizations, their departments, their queues. */
 export interface Place {

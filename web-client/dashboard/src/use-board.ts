@@ -1,7 +1,6 @@
-import { useWebSocketEvent } from '@orgcast/client/react';
+import { FrameValue, useWebSocketEvent } from '@orgcast/client/react';
 import { useLayoutEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
 
-import { FrameValue } from '../../src/react/frame.js';
 import type { Toast } from './Alerts.js';
 import {
   type Board,

@@ -1,4 +1,7 @@
-/** A value that changes at most once a frame for those who watch it, however often it is set. */
+/**
+ * A value that changes at most once a frame for those who watch it, however often it is set: for hooks of your own, with
+ * `useSyncExternalStore(value.watch, value.get)`.
+ */
 export class FrameValue<T> {
   #shown: T;
   #next: T;

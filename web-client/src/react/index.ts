@@ -20,6 +20,7 @@ export {
   useViolationUpdates,
   useWebSocketEvent,
 } from './events.js';
+export { FrameValue } from './frame.js';
 export { useWebSocketHealth, type WebSocketHealth } from './health.js';
 export { useWebSocketContext, WebSocketProvider, type WebSocketProviderProps } from './provider.js';
 export { WebSocketStatus, WebSocketStatusIndicator, type WebSocketStatusProps } from './status.js';
