@@ -5,11 +5,11 @@ import { fileURLToPath } from 'node:url';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 
-import { ARTIFACTS, openPage, seriousProblems, startBrowser } from '../lib/browser.js';
-import { newOrganization, output, outputs, TestServer, until } from '../lib/server.js';
+import { ARTIFACTS, openPage, seriousProblems, startBrowser } from '../../../testkit/browser.js';
+import { newOrganization, output, outputs, TestServer, until } from '../../../testkit/server.js';
 
 const SCRIPT = 'assets/dashboard.js';
-const BUILT = fileURLToPath(new URL(`../../dashboard/dist/${SCRIPT}`, import.meta.url));
+const BUILT = fileURLToPath(new URL(`../../dist/${SCRIPT}`, import.meta.url));
 
 let server: TestServer;
 let browser: Browser;

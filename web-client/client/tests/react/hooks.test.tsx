@@ -1,7 +1,7 @@
 import { act, render, renderHook, screen, waitFor } from '@testing-library/react';
 import { type ReactNode, StrictMode, useEffect, useState, version } from 'react';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-
+import { newOrganization, output, TestServer, until } from '../../../testkit/server.js';
 import type { Channel } from '../../src/index.js';
 import {
   getWebSocketClient,
@@ -19,7 +19,6 @@ import {
   WebSocketProvider,
   WebSocketStatus,
 } from '../../src/react/index.js';
-import { newOrganization, output, TestServer, until } from '../lib/server.js';
 
 /** One that the server is configured with. */
 const OWN_CHANNEL = 'high-priority-violations' as Channel;

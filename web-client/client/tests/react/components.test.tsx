@@ -6,7 +6,7 @@ import type { ReactNode } from 'react';
 import { hydrateRoot } from 'react-dom/client';
 import { renderToString } from 'react-dom/server';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-
+import { newOrganization, TestServer, until } from '../../../testkit/server.js';
 import {
   type UseWebSocketOptions,
   useAlertNotifications,
@@ -18,7 +18,6 @@ import {
   WebSocketProvider,
   WebSocketStatus,
 } from '../../src/react/index.js';
-import { newOrganization, TestServer, until } from '../lib/server.js';
 
 let server: TestServer;
 let org: string;
@@ -235,7 +234,7 @@ describe('warnings', () => {
 });
 
 it('a widget that compiles shows what the README’s curl posts', async () => {
-  const readme = readFileSync(join(import.meta.dirname, '../../../README.md'), 'utf8');
+  const readme = readFileSync(join(import.meta.dirname, '../../../../README.md'), 'utf8');
   const [, route, body] = readme.match(/localhost:5000\/api\/ws\/broadcast(\/kpi) [\s\S]*?-d '({[^']*})'/) ?? [];
   function Widget(): ReactNode {
     const { latestUpdate } = useKPIUpdates(undefined, { organization_id: 'org_123', queue_name: 'support' });

@@ -8,8 +8,8 @@ import { promisify } from 'node:util';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 
-import { openPage, serveFolder, startBrowser } from '../lib/browser.js';
-import { TestServer, until } from '../lib/server.js';
+import { openPage, serveFolder, startBrowser } from '../../../testkit/browser.js';
+import { TestServer, until } from '../../../testkit/server.js';
 
 const run = promisify(execFile);
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
@@ -50,7 +50,9 @@ it('the ten lines of the README work in an empty Vite app that installed the pac
   );
   expect(files.filter((path) => !/^(dist\/|README\.md$|package\.json$)/.test(path))).toEqual([]);
 
-  const { devDependencies } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'));
+  const manifests = ['../package.json', 'package.json'].map((name) => readFile(join(ROOT, name), 'utf8'));
+  const [tools, own] = (await Promise.all(manifests)).map((text) => JSON.parse(text));
+  const devDependencies = { ...tools.devDependencies, ...own.devDependencies };
   const versions = Object.fromEntries(
     [
       '@types/react',

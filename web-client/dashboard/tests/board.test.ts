@@ -12,8 +12,8 @@ import {
   withNotice,
   withUpdate,
   wordsOf,
-} from '../dashboard/src/board.js';
-import { makeFeed } from '../dashboard/src/demo.js';
+} from '../src/board.js';
+import { makeFeed } from '../src/demo.js';
 
 const HERE = { organization_id: 'o' };
 const T = 1_000_000;

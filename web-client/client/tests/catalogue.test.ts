@@ -1,11 +1,10 @@
 import { readFileSync } from 'node:fs';
 
 import { afterAll, beforeAll, expect, it } from 'vitest';
-
+import { newOrganization, TestServer, until } from '../../testkit/server.js';
 import { catalogue } from '../src/catalogue.js';
 import type { EventName } from '../src/index.js';
 import { closeClients, makeClient } from './lib/clients.js';
-import { newOrganization, TestServer, until } from './lib/server.js';
 
 let server: TestServer;
 
@@ -55,7 +54,7 @@ it('the server has no event that the typed catalogue does not know', async () =>
     target: { organization_id: 'o' },
   })) as unknown as { error: { code: string } };
   expect(answer.error.code).toBe('INVALID_MESSAGE');
-  const rust = readFileSync(new URL('../../src/domain/event.rs', import.meta.url), 'utf8');
+  const rust = readFileSync(new URL('../../../src/domain/event.rs', import.meta.url), 'utf8');
   const table = rust.match(/const BUILT_IN[^=]*= &\[([\s\S]*?)\n\];/)?.[1] ?? '';
   const names = [...table.matchAll(/"([^"]+)"/g)].map(([, name]) => name as string);
   const known = readFileSync(new URL('../src/events.ts', import.meta.url), 'utf8');

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 
-const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const ROOT = fileURLToPath(new URL('../', import.meta.url));
 
 export const ARTIFACTS = join(ROOT, 'artifacts');
 

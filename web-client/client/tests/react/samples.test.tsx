@@ -2,8 +2,8 @@
 import { act, fireEvent, render, screen, waitFor } from '@testing-library/react';
 import type { ReactNode } from 'react';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { newOrganization, TestServer, until } from '../../../testkit/server.js';
 import { getWebSocketClient, useWebSocket, WebSocketProvider, websocketClient } from '../../src/react/index.js';
-import { newOrganization, TestServer, until } from '../lib/server.js';
 import { Channels, CustomReconnection, ErrorHandling, ManualReconnection } from '../samples/000/advanced.js';
 import { AppHeader } from '../samples/000/app-header.js';
 import { Dashboard } from '../samples/000/basic.js';

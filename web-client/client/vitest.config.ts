@@ -16,10 +16,10 @@ const react18 = [
   // As a module of its own, its imports go through these names too.
   {
     find: /^@testing-library\/react$/,
-    replacement: path('node_modules/@testing-library/react/dist/@testing-library/react.esm.js'),
+    replacement: path('../node_modules/@testing-library/react/dist/@testing-library/react.esm.js'),
   },
-  { find: /^react-dom(\/.*)?$/, replacement: `${path('tests/react18/node_modules/react-dom')}$1` },
-  { find: /^react(\/.*)?$/, replacement: `${path('tests/react18/node_modules/react')}$1` },
+  { find: /^react-dom(\/.*)?$/, replacement: `${path('../testkit/react18/node_modules/react-dom')}$1` },
+  { find: /^react(\/.*)?$/, replacement: `${path('../testkit/react18/node_modules/react')}$1` },
 ];
 
 /** The documents' samples name the ports of their own servers; here they find the one under test. */

@@ -1,8 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-
+import { newOrganization, TestServer, until } from '../../testkit/server.js';
 import type { Channel, Client, ClientOptions, EventName, Message, OrgcastError } from '../src/index.js';
 import { closeClients, KINDS, makeClient } from './lib/clients.js';
-import { newOrganization, TestServer, until } from './lib/server.js';
 
 let server: TestServer;
 
