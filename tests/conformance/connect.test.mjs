@@ -179,8 +179,9 @@ describe('a token', { concurrency: true }, () => {
 
   scenario('that is none leaves the ids beside it', async (t) => {
     const organization_id = freshOrganization();
-    await connect(stock(t, '4.x', server, { auth: { token: '', user_id: 'u', organization_id } }));
-    await server.counts(organization_id, 1);
+    const socket = await connect(stock(t, '4.x', server, { auth: { token: '', user_id: 'u', organization_id } }));
+    const answer = await call(socket, 'subscribe', { channels: ['kpi'] });
+    assert.deepEqual(answer.subscriptions, [`kpi:org:${organization_id}`]);
   });
 
   scenario('that is none is none in authenticate too', async (t) => {
