@@ -240,6 +240,34 @@ describe.each(KINDS)('a client over %s', (kind) => {
     }
   });
 
+  it('waits and tries again when the server has no room, and gets in when it has', async () => {
+    const own = await TestServer.start('--max-connections-total', '1');
+    try {
+      const first = await live({ url: own.url, organizationId: newOrganization() });
+      const second = client({ url: own.url, organizationId: newOrganization() });
+      second.connect();
+      await until(() => second.state.reconnectAttempts > 1, 'two attempts');
+      // Of an upgrade that is refused a WebSocket says no more than that.
+      const isTold = kind !== 'plain WebSocket';
+      expect(second.state.error?.code).toBe(isTold ? 'CONNECTION_LIMIT' : 'CONNECTION_FAILED');
+      first.disconnect();
+      await until(() => second.state.isLive, 'the second to get in');
+    } finally {
+      closeClients();
+      await own.stop();
+    }
+  });
+
+  it('does not come back when the handshake is refused for good, and says why', async () => {
+    const made = makeClient(kind, { url: `${server.url}?token=nonsense` });
+    const codes: string[] = [];
+    made.when('error', ({ code }) => codes.push(code));
+    made.connect();
+    await until(() => made.state.status === 'error', 'the refusal');
+    expect(codes).toContain('AUTH_FAILED');
+    expect(made.state.reconnectAttempts).toBe(0);
+  });
+
   it('asks for a token on every connect', async () => {
     const asked: number[] = [];
     const made = makeClient(kind, {
@@ -271,7 +299,8 @@ describe.each(KINDS)('a client over %s', (kind) => {
   it('acknowledges what wants to be acknowledged', async () => {
     const organizationId = newOrganization();
     const made = await live({ organizationId });
-    const got = record(made, 'system:notification');
+    const got: Message[] = [];
+    made.on('system:notification', (message) => got.push(message));
     const receipt = await server.post('/api/ws/broadcast?wait_ms=30000', {
       event: 'system:notification',
       data: { message: 'hello' },
@@ -279,7 +308,8 @@ describe.each(KINDS)('a client over %s', (kind) => {
       requires_ack: true,
     });
     expect(receipt).toMatchObject({ recipients: 1, acks: 1 });
-    expect(got).toEqual([{ message: 'hello' }]);
+    // With everything that belongs to it.
+    expect(got).toMatchObject([{ payload: { message: 'hello' }, id: receipt.message_id, channel: null }]);
   });
 
   async function messages(event: string): Promise<number> {
