@@ -14,7 +14,7 @@ ECHO := $(CURDIR)/target/debug/orgcast-echo
 # What npm installed, by the file that it writes last; and when the page was last built.
 MODULES := web-client/node_modules/.package-lock.json
 PAGE := web-client/dashboard/dist/.built
-PAGE_SOURCES := $(shell find web-client/src web-client/dashboard -type f -not -path '*/dist/*')
+PAGE_SOURCES := $(shell find web-client/client/src $(addprefix web-client/dashboard/,src index.html vite.config.ts) -type f)
 
 .PHONY: help run page build test tools lint test-rust fuzz test-clients test-conformance test-web bench-tools bench bench-quick figures clean
 
@@ -38,7 +38,7 @@ $(PAGE): $(MODULES) $(PAGE_SOURCES)
 	cd web-client && npm run build:dashboard
 	touch $@
 
-$(MODULES): web-client/package.json web-client/package-lock.json
+$(MODULES): web-client/package-lock.json $(wildcard web-client/package.json web-client/*/package.json)
 	cd web-client && npm ci --no-audit --no-fund
 	touch $@
 
@@ -96,4 +96,5 @@ clean:
 	rm -rf load-tests/peers/node_modules load-tests/peers/nchan
 	rm -rf tests/clients/node_modules tests/clients/artifacts
 	rm -rf tests/conformance/node_modules tests/conformance/.venv
-	rm -rf web-client/node_modules web-client/dist web-client/dashboard/dist web-client/artifacts
+	rm -rf web-client/node_modules web-client/*/node_modules web-client/testkit/react18/node_modules
+	rm -rf web-client/*/dist web-client/artifacts
