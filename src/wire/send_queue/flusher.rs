@@ -137,9 +137,10 @@ impl List {
     }
 }
 
-/// Whether so much came together in the last round that as much may be expected of the next.
+/// Whether several events came together in the last round, so that as much may be expected of the next. A
+/// publisher that waits for its answers never makes it so: its events are written one by one.
 fn is_worth_waiting(links: usize, frames: usize) -> bool {
-    frames > links * 2
+    frames > links + links / 8
 }
 
 #[cfg(test)]
