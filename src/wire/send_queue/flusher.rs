@@ -239,9 +239,13 @@ mod tests {
     fn only_rounds_that_found_several_frames_for_each_connection_are_followed_by_a_wait() {
         assert!(!is_worth_waiting(1, 1));
         assert!(
-            !is_worth_waiting(1000, 2000),
+            !is_worth_waiting(1000, 1000),
             "one publisher that waits for its answers"
         );
-        assert!(is_worth_waiting(1000, 2001));
+        assert!(
+            !is_worth_waiting(1000, 1125),
+            "some twice, where rounds overlap"
+        );
+        assert!(is_worth_waiting(1000, 1126));
     }
 }
