@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
@@ -13,11 +12,11 @@ use thiserror::Error;
 
 use super::config::{Broken, DAY_MS};
 use crate::auth::api_key::{ApiKeys, Caller, KeyHash, Reach, Scope};
-use crate::auth::authority::{Authority, AuthorityOptions};
-use crate::auth::jwks::{Jwks, JwksError, JwksOptions, Location};
+use crate::auth::authority::AuthorityOptions;
+use crate::auth::file;
+use crate::auth::jwks::{JwksError, JwksOptions, Location};
 use crate::auth::jwt::TokenRules;
 use crate::auth::key::{Algorithm, KeyError, VerifyKey, from_jwk_set, secret_bytes};
-use crate::auth::revocation::Revocations;
 use crate::domain::identity::OrganizationId;
 use crate::http::guard::ApiAccess;
 
@@ -344,10 +343,10 @@ pub(super) fn check_api_keys(keys: &BTreeMap<String, ApiKeyConfig>, broken: &mut
     }
 }
 
-fn read(key: &'static str, file: &str) -> Result<String, AuthConfigError> {
-    std::fs::read_to_string(file).map_err(|cause| AuthConfigError::Unreadable {
+fn read(key: &'static str, path: &str) -> Result<String, AuthConfigError> {
+    file::read_text(Path::new(path)).map_err(|cause| AuthConfigError::Unreadable {
         key,
-        file: file.into(),
+        file: path.into(),
         cause,
     })
 }
@@ -385,8 +384,8 @@ pub enum AuthConfigError {
 /// How clients and callers prove who they are.
 #[derive(Debug, Clone)]
 pub struct AuthOptions {
-    authority: AuthorityOptions,
-    jwks: Option<(Location, JwksOptions)>,
+    pub(super) authority: AuthorityOptions,
+    pub(super) jwks: Option<(Location, JwksOptions)>,
     pub access: ApiAccess,
     /// Whether tokens are checked, and whether clients are believed without one.
     pub checks_tokens: bool,
@@ -429,22 +428,5 @@ impl AuthOptions {
             checks_tokens,
             believes_clients: config.believes_clients(),
         })
-    }
-
-    /// Fetches the JWK set, if there is one, and keeps it fresh. A source that is away does not stop
-    /// the server: tokens are refused until it is back.
-    pub async fn start(&self) -> Result<(Arc<Authority>, Arc<Revocations>), AuthConfigError> {
-        let jwks = match &self.jwks {
-            None => None,
-            Some((location, options)) => {
-                let jwks = Jwks::new(location.clone(), *options)?;
-                jwks.refresh().await;
-                tokio::spawn(Arc::clone(&jwks).keep_fresh());
-                Some(jwks)
-            }
-        };
-        let revocations = Arc::new(Revocations::default());
-        let authority = Authority::new(self.authority.clone(), jwks, Arc::clone(&revocations));
-        Ok((Arc::new(authority), revocations))
     }
 }

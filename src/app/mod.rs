@@ -2,29 +2,32 @@
 
 mod accept;
 mod auth_config;
+mod auth_start;
 pub mod cli;
 pub mod config;
 pub mod demo;
 mod demo_feed;
+mod housekeeping;
 mod keygen;
 pub mod keys;
 pub mod load;
+mod log;
 pub mod options;
 pub mod problem;
 mod rules;
 pub mod server;
 pub mod shutdown;
+mod supervise;
 pub mod tls;
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
-use tracing_subscriber::EnvFilter;
-
 use cli::{CliError, Command};
-use config::{Config, LogFormat};
+use config::Config;
 use demo::DemoOptions;
 use load::Loaded;
+use log::Log;
 use options::Options;
 
 /// Does what the command line says. Exit codes: 0 done, 1 failed, 2 not understood.
@@ -72,16 +75,10 @@ fn serve(loaded: &Loaded) -> ExitCode {
         Ok(options) => options,
         Err(error) => return fail(&error, 2),
     };
-    // A configuration is valid only if this is a filter.
-    let filter = EnvFilter::new(&config.log);
-    let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(has_colours())
-        .with_writer(std::io::stderr);
-    match config.log_format {
-        LogFormat::Text => logs.init(),
-        LogFormat::Json => logs.json().init(),
-    }
+    let log = match Log::start(config) {
+        Ok(log) => log,
+        Err(error) => return fail(&format!("failed to start the log: {error}"), 1),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -89,17 +86,19 @@ fn serve(loaded: &Loaded) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("failed to start the runtime: {error}"), 1),
     };
-    match runtime.block_on(server::run(options, &loaded.source())) {
+    let outcome = runtime.block_on(server::run(options, &loaded.source(), log.clone()));
+    // A file that is being read may never answer.
+    runtime.shutdown_background();
+    let code = match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error, 1),
-    }
-}
-
-/// Colours are for people: a file or a collector of logs would get their codes. `NO_COLOR` switches
-/// them off.
-fn has_colours() -> bool {
-    let is_unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    std::io::stderr().is_terminal() && !is_unwanted
+        Err(error) => {
+            // Not beside the log, which may be waiting for whoever reads standard error.
+            log.say(&format!("orgcast: {error}"));
+            ExitCode::from(1)
+        }
+    };
+    log.flush();
+    code
 }
 
 fn demo(options: &DemoOptions) -> ExitCode {

@@ -13,7 +13,7 @@ use super::compression::Readable;
 use super::guard::ApiAccess;
 use super::origin::{Origins, OwnNames};
 use super::{
-    address, broadcast, compression, dashboard, gateway, info, limit, origin, reply, revoke,
+    address, broadcast, compression, dashboard, gateway, health, info, limit, origin, reply, revoke,
 };
 use crate::auth::revocation::Revocations;
 use crate::hub::Hub;
@@ -84,7 +84,12 @@ pub fn router(
         .route("/api/ws/connections", get(info::connections))
         .route("/api/ws/connections/{id}", get(info::connection))
         .route("/api/ws/rooms", get(info::rooms))
+        .route("/api/ws/disconnect/{user_id}", post(revoke::disconnect))
         .route("/api/ws/revoke", post(revoke::revoke))
+        .route(
+            "/api/ws/revocations",
+            get(revoke::revocations).delete(revoke::take_back),
+        )
         .route_layer(counted_by_address.clone());
     let api = Router::new()
         .route("/api/ws/broadcast", post(broadcast::broadcast))
@@ -93,7 +98,7 @@ pub fn router(
         .route("/api/ws/broadcast/attendance", post(broadcast::attendance))
         .route("/api/ws/broadcast/alert", post(broadcast::alert))
         .merge(others)
-        .route("/api/ws/health", get(info::health))
+        .route("/api/ws/health", get(health::health))
         .layer(compression::requests())
         .layer(middleware::from_fn_with_state(
             Readable {
@@ -112,8 +117,8 @@ pub fn router(
         .route(&format!("{path}/"), axum::routing::any(gateway::enter))
         .merge(api)
         .merge(page)
-        .route("/healthz", get(info::healthz))
-        .route("/readyz", get(info::readyz))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
         .fallback(reply::no_route)
         .method_not_allowed_fallback(reply::wrong_method)
         .layer(DefaultBodyLimit::max(max_message_size))

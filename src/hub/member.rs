@@ -61,9 +61,14 @@ impl Attachment {
                     membership.rooms.push(entry);
                 }
             }
+            let connection = Arc::clone(&self.connection);
+            organization
+                .connections
+                .insert(connection.number, connection);
             membership.identity = Some(Arc::new(pass.identity.clone()));
-            membership.token_id.clone_from(&pass.token_id);
+            membership.hold(&pass);
             membership.place = Some(place);
+            self.hub.newcomers.forget(&self.connection);
             self.hub
                 .plan_end(&self.connection, &mut membership.life, pass.expires_at);
         }
@@ -133,7 +138,7 @@ impl Member {
             }
             stays
         });
-        membership.token_id.clone_from(&pass.token_id);
+        membership.hold(&pass);
         self.attachment
             .hub
             .plan_end(connection, &mut membership.life, pass.expires_at);
@@ -243,21 +248,22 @@ impl Member {
         &self,
         event: &str,
         payload: Box<RawValue>,
-        place: Place,
+        place: &Place,
     ) -> Result<Receipt, Fault> {
-        self.pass.check_publication(event, &place)?;
+        self.pass.check_publication(event, place)?;
         if self.connection().membership.lock().closed {
             return Err(gone());
         }
-        self.attachment.hub.publish_at_once(Publication {
+        let publication = Publication {
             event: event.to_owned(),
             payload,
-            target: Target::Place(place),
+            target: Target::Place(place.clone()),
             channel: None,
             priority: Priority::default(),
             requires_ack: false,
             cascade: false,
-        })
+        };
+        self.attachment.hub.publish_at_once(publication, place)
     }
 
     /// It exists while this member holds its place.

@@ -151,7 +151,7 @@ impl Session {
                 let own = &member.pass().identity.organization;
                 let publication = command::publication(&command::object(data, event)?, own)?;
                 let receipt =
-                    member.publish(&publication.event, publication.payload, publication.place)?;
+                    member.publish(&publication.event, publication.payload, &publication.place)?;
                 Ok(json!({
                     "success": true,
                     "message_id": receipt.message_id,
