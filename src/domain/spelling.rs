@@ -35,14 +35,15 @@ pub fn check(object: &Map<String, Value>, what: &str, words: &[Word]) -> Result<
 }
 
 /// Refuses every member that is none of `words`.
-pub fn check_all<'a>(
-    names: impl IntoIterator<Item = &'a String>,
+pub fn check_all<T: AsRef<str>>(
+    names: impl IntoIterator<Item = T>,
     what: &str,
     words: &[Word],
 ) -> Result<(), Fault> {
-    match names.into_iter().find(|name| !is_known(name, words)) {
+    let mut names = names.into_iter();
+    match names.find(|name| !is_known(name.as_ref(), words)) {
         None => Ok(()),
-        Some(name) => Err(unknown(what, name, words)),
+        Some(name) => Err(unknown(what, name.as_ref(), words)),
     }
 }
 

@@ -100,9 +100,10 @@ pub(super) async fn revoke(
     body: Body,
 ) -> Result<Json<Value>, Refusal> {
     let bytes = body::bytes(body, MAX_BODY_BYTES)?;
-    let object = body::object(&bytes)?;
+    let members = body::members(&bytes)?;
     let known = [USER, ORGANIZATION, TOKEN_ID, EXPIRES_AT];
-    spelling::check_all(object.keys(), "the body", &known)?;
+    spelling::check_all(members.names(), "the body", &known)?;
+    let object = members.values(|_| true)?;
     let now = now();
     let until = expires_at(&object, now)?;
     let (reach, subject) = named(&object, &permit)?;

@@ -132,6 +132,7 @@ pub struct KeyedRates<K: Hash + Eq + Clone>(Option<Keyed<K>>);
 struct Keyed<K: Hash + Eq + Clone> {
     limiter: DefaultKeyedRateLimiter<K>,
     others: DefaultDirectRateLimiter,
+    burst: NonZeroU32,
     max_keys: usize,
 }
 
@@ -145,21 +146,30 @@ impl<K: Hash + Eq + Clone> KeyedRates<K> {
         Self(NonZeroU32::new(per_second).map(|per_second| Keyed {
             limiter: RateLimiter::keyed(Quota::per_second(per_second)),
             others: RateLimiter::direct(Quota::per_second(per_second)),
+            burst: per_second,
             max_keys,
         }))
     }
 
     /// Counts one use; if it is one too many, says when the next one is allowed.
     pub fn check(&self, key: &K) -> Result<(), Duration> {
-        let Some(keyed) = &self.0 else {
+        self.check_several(key, 1)
+    }
+
+    /// Counts so many uses, all or none. More than are ever allowed at once count as so many.
+    pub fn check_several(&self, key: &K, count: u32) -> Result<(), Duration> {
+        let (Some(keyed), Some(count)) = (&self.0, NonZeroU32::new(count)) else {
             return Ok(());
         };
+        let count = count.min(keyed.burst);
         // A known key is not told from a new one: when there are too many, all share.
         let checked = if keyed.limiter.len() < keyed.max_keys {
-            keyed.limiter.check_key(key)
+            keyed.limiter.check_key_n(key, count)
         } else {
-            keyed.others.check()
+            keyed.others.check_n(count)
         };
+        // It fails for more than the burst, which is never asked for.
+        let checked = checked.unwrap_or(Ok(()));
         wait_of(checked).map_or(Ok(()), Err)
     }
 
@@ -256,6 +266,18 @@ mod tests {
         let first = Run::with(None, at(0), wait);
         assert_eq!(Run::with(Some(first), at(1), wait).began, at(0));
         assert_eq!(Run::with(Some(first), at(2), wait).began, at(2));
+    }
+
+    #[test]
+    fn several_uses_count_at_once_and_more_than_there_can_be_count_as_all() {
+        let rates = KeyedRates::new(5);
+        assert!(rates.check_several(&"a", 3).is_ok());
+        let wait = rates.check_several(&"a", 3).unwrap_err();
+        assert!(wait <= Duration::from_millis(200), "{wait:?}");
+        assert!(rates.check_several(&"a", 0).is_ok());
+        assert!(rates.check_several(&"a", 2).is_ok());
+        assert!(rates.check_several(&"b", 1000).is_ok());
+        assert!(rates.check(&"b").is_err());
     }
 
     #[test]

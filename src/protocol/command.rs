@@ -5,9 +5,11 @@ use std::collections::HashSet;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use crate::auth::claim::Claim;
 use crate::domain::event::MessageId;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::identity::OrganizationId;
+use crate::domain::json::{self, Members};
 use crate::domain::room::Place;
 use crate::domain::spelling;
 use crate::domain::words::{self, CHANNELS, FILTERS, Word};
@@ -82,25 +84,31 @@ impl Verb {
     }
 }
 
-/// The object that a command needs.
-pub fn object(data: Option<Value>, event: &str) -> Result<Map<String, Value>, Fault> {
+/// The members of the object that a command needs.
+pub fn members<'a>(data: Option<&'a RawValue>, event: &str) -> Result<Members<'a>, Fault> {
+    let needs =
+        |found: &str| Fault::invalid(format!("`{event}` needs an object as its data{found}"));
     match data {
-        Some(Value::Object(object)) => Ok(object),
-        None | Some(Value::Null) => Err(Fault::invalid(format!(
-            "`{event}` needs an object as its data"
-        ))),
-        Some(other) => Err(Fault::invalid(format!(
-            "`{event}` needs an object as its data, not {}",
-            words::kind_of(&other)
-        ))),
+        None => Err(needs("")),
+        Some(data) if data.get() == "null" => Err(needs("")),
+        Some(data) => Members::of("the data", data)
+            .map_err(|_| needs(&format!(", not {}", json::kind_of(data)))),
     }
+}
+
+/// Who somebody says to be, out of the data of `authenticate`.
+pub fn claim(data: &Members<'_>) -> Result<Option<Claim>, Fault> {
+    let wanted = [words::USER, words::ORGANIZATION, Word(&["token"])];
+    let object = data.values(|name| wanted.iter().any(|word| word.0.contains(&name)))?;
+    Claim::from_object(&object)
 }
 
 /// Which channels a subscription names, and where.
 pub fn subscription(
-    object: Map<String, Value>,
+    data: &Members<'_>,
     own: &OrganizationId,
 ) -> Result<(Vec<String>, Place), Fault> {
+    let object = data.known(&SUBSCRIPTION)?;
     let channels = channels(&object)?;
     let place = words::place(&filter(object)?, Some(own))?;
     Ok((
@@ -176,16 +184,17 @@ pub struct OwnEvent {
 }
 
 /// Reads `{event, data, target?}`; without a target it is for the client's own organization.
-pub fn publication(object: &Map<String, Value>, own: &OrganizationId) -> Result<OwnEvent, Fault> {
-    let known = [Word(&["event"]), Word(&["data"]), Word(&["target"])];
-    spelling::check_all(object.keys(), "`publish`", &known)?;
+pub fn publication(mut data: Members<'_>, own: &OrganizationId) -> Result<OwnEvent, Fault> {
+    const DATA: &str = "data";
+    let known = [Word(&["event"]), Word(&[DATA]), Word(&["target"])];
+    spelling::check_all(data.names(), "`publish`", &known)?;
+    let payload = data.take(DATA).unwrap_or(RawValue::NULL).to_owned();
+    let object = data.values(|_| true)?;
     let event = object
         .get("event")
         .and_then(Value::as_str)
         .ok_or_else(|| Fault::invalid("`publish` needs the name of an `event`"))?;
-    let payload = serde_json::value::to_raw_value(object.get("data").unwrap_or(&Value::Null))
-        .map_err(|error| Fault::invalid(error.to_string()))?;
-    let place = match words::object(object, Word(&["target"]))? {
+    let place = match words::object(&object, Word(&["target"]))? {
         None => None,
         Some(target) => {
             spelling::check_all(target.keys(), "a client's `target`", PLACE)?;
@@ -200,7 +209,8 @@ pub fn publication(object: &Map<String, Value>, own: &OrganizationId) -> Result<
 }
 
 /// The message that is acknowledged.
-pub fn acknowledged(object: &Map<String, Value>) -> Result<MessageId, Fault> {
+pub fn acknowledged(data: &Members<'_>) -> Result<MessageId, Fault> {
+    let object = data.values(|name| name == "id")?;
     object
         .get("id")
         .and_then(Value::as_str)
@@ -214,9 +224,10 @@ mod tests {
 
     use super::*;
 
-    fn read(data: Value) -> Result<(Vec<String>, Place), Fault> {
+    fn read(data: &Value) -> Result<(Vec<String>, Place), Fault> {
         let own = OrganizationId::new("own").unwrap();
-        subscription(object(Some(data), "subscribe")?, &own)
+        let data = serde_json::value::to_raw_value(data).unwrap();
+        subscription(&members(Some(&data), "subscribe")?, &own)
     }
 
     #[test]
@@ -279,7 +290,7 @@ mod tests {
                 (None, None),
             ),
         ] {
-            let (_, found) = read(data.clone()).unwrap_or_else(|fault| panic!("{data}: {fault}"));
+            let (_, found) = read(&data).unwrap_or_else(|fault| panic!("{data}: {fault}"));
             let found = (
                 found.department.as_ref().map(|id| id.as_str().to_owned()),
                 found.queue.as_ref().map(|id| id.as_str().to_owned()),
@@ -326,18 +337,18 @@ mod tests {
         ] {
             let mut data = data;
             data["channels"] = json!(["kpi"]);
-            let fault = read(data.clone()).unwrap_err();
+            let fault = read(&data).unwrap_err();
             assert_eq!(fault.code, Code::InvalidMessage, "{data}");
             let said = format!("has an unknown `{wrong}`; did you mean `{meant}`? known are ");
             assert!(fault.message.contains(&said), "{data}: {fault}");
         }
-        let fault = read(json!({"chanels": ["kpi"]})).unwrap_err();
+        let fault = read(&json!({"chanels": ["kpi"]})).unwrap_err();
         assert!(
             fault.message.contains("did you mean `channels`?"),
             "{fault}"
         );
         assert!(
-            read(json!({
+            read(&json!({
                 "channels": ["kpi"], "filter": {"queue": "q"}, "filters": {"queue": "r"}
             }))
             .is_err()

@@ -3,12 +3,13 @@
 
 use bytes::Bytes;
 use serde::Serialize;
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 
 use crate::domain::event::{Event, MessageId, Priority};
 use crate::domain::fault::Fault;
 use crate::domain::identity::OrganizationId;
+use crate::domain::json::{self, Members};
 use crate::domain::room::Channel;
 use crate::domain::time::UnixMillis;
 use crate::domain::words::{self, ORGANIZATION};
@@ -247,7 +248,7 @@ impl<'a> Plain<'a, Box<RawValue>> {
 pub fn reply_frame(
     encoding: Encoding,
     event: &str,
-    data: &Value,
+    data: &impl Serialize,
     id: Option<&Value>,
     timestamp: UnixMillis,
 ) -> Bytes {
@@ -258,10 +259,11 @@ pub fn reply_frame(
 }
 
 /// A message from a plain client.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub struct Inbound {
     pub event: String,
-    pub data: Option<Value>,
+    /// As it was written.
+    pub data: Option<Box<RawValue>>,
     pub id: Option<Value>,
     /// What the message shows of the client's envelope. A `type` with nothing beside it shows only
     /// that it is not `event`.
@@ -270,57 +272,72 @@ pub struct Inbound {
 
 /// Reads one message. The id, if it could be read, comes with an error too.
 pub fn read(text: &str) -> Result<Inbound, (Fault, Option<Value>)> {
-    let value: Value = serde_json::from_str(text)
-        .map_err(|error| (words::not_json("the message", &error), None))?;
-    let Value::Object(mut object) = value else {
-        let kind = words::kind_of(&value);
-        return Err((
-            Fault::invalid(format!("a message is a JSON object, not {kind}")),
-            None,
-        ));
+    let without_id = |fault| (fault, None);
+    let message = json::parse("the message", text.as_bytes()).map_err(without_id)?;
+    let mut members = Members::of("the message", message).map_err(|_| {
+        let kind = json::kind_of(message);
+        without_id(Fault::invalid(format!(
+            "a message is a JSON object, not {kind}"
+        )))
+    })?;
+    let id = match members.take("id").filter(|id| id.get() != "null") {
+        None => None,
+        Some(id) => Some(read_id(id).map_err(without_id)?),
     };
-    let id = object.remove("id");
-    let id = match id {
-        None | Some(Value::Null) => None,
-        Some(Value::String(text)) if text.len() > 128 => {
-            return Err((Fault::invalid("`id` is longer than 128 bytes"), None));
+    match read_rest(&mut members, id.as_ref()) {
+        Ok((event, data, envelope)) => Ok(Inbound {
+            event,
+            data,
+            id,
+            envelope,
+        }),
+        Err(fault) => Err((fault, id)),
+    }
+}
+
+fn read_id(id: &RawValue) -> Result<Value, Fault> {
+    match json::value("`id`", id)? {
+        Value::String(text) if text.len() > 128 => {
+            Err(Fault::invalid("`id` is longer than 128 bytes"))
         }
-        Some(id @ (Value::String(_) | Value::Number(_))) => Some(id),
-        Some(other) => {
+        id @ (Value::String(_) | Value::Number(_)) => Ok(id),
+        other => {
             let kind = words::kind_of(&other);
-            return Err((
-                Fault::invalid(format!("`id` must be a string or a number, not {kind}")),
-                None,
-            ));
+            Err(Fault::invalid(format!(
+                "`id` must be a string or a number, not {kind}"
+            )))
         }
-    };
-    let fail = |fault, id: &Option<Value>| Err((fault, id.clone()));
-    let (name, is_event) = match (object.remove("event"), object.remove("type")) {
+    }
+}
+
+type Rest = (String, Option<Box<RawValue>>, Option<Envelope>);
+
+/// Reads what is beside the id.
+fn read_rest(members: &mut Members<'_>, id: Option<&Value>) -> Result<Rest, Fault> {
+    let (name, is_event) = match (members.take("event"), members.take("type")) {
         (Some(name), None) => (name, true),
         (None, Some(name)) => (name, false),
         (None, None) => {
-            return fail(
-                Fault::invalid("a message needs an `event` or a `type`"),
-                &id,
-            );
+            return Err(Fault::invalid("a message needs an `event` or a `type`"));
         }
         (Some(_), Some(_)) => {
-            return fail(
-                Fault::invalid("a message has an `event` or a `type`, not both"),
-                &id,
-            );
+            return Err(Fault::invalid(
+                "a message has an `event` or a `type`, not both",
+            ));
         }
     };
-    let Value::String(event) = name else {
-        let member = if is_event { "event" } else { "type" };
-        let kind = words::kind_of(&name);
-        return fail(
-            Fault::invalid(format!("`{member}` must be a string, not {kind}")),
-            &id,
-        );
+    let member = if is_event { "`event`" } else { "`type`" };
+    let event = match json::value(member, name)? {
+        Value::String(event) => event,
+        other => {
+            let kind = words::kind_of(&other);
+            return Err(Fault::invalid(format!(
+                "{member} must be a string, not {kind}"
+            )));
+        }
     };
-    let (data, payload) = (object.remove("data"), object.remove("payload"));
-    let envelope = match (is_event, &data, &payload) {
+    let (data, payload) = (members.take("data"), members.take("payload"));
+    let envelope = match (is_event, data, payload) {
         (true, ..) => Some(Envelope::Event),
         (false, _, Some(_)) => Some(Envelope::TypePayload),
         (false, Some(_), None) => Some(Envelope::TypeData),
@@ -328,28 +345,20 @@ pub fn read(text: &str) -> Result<Inbound, (Fault, Option<Value>)> {
     };
     let data = match (data, payload) {
         (Some(_), Some(_)) => {
-            return fail(
-                Fault::invalid("a message has `data` or a `payload`, not both"),
-                &id,
-            );
+            return Err(Fault::invalid(
+                "a message has `data` or a `payload`, not both",
+            ));
         }
-        (Some(data), None) | (None, Some(data)) => Some(data),
+        (Some(data), None) | (None, Some(data)) => Some(data.to_owned()),
         // Written by hand, the fields often stand beside the name.
-        (None, None) if !object.is_empty() => Some(Value::Object(object)),
+        (None, None) if !members.is_empty() => Some(members.to_raw()?),
+        // An acknowledgement names the message by the id itself.
+        (None, None) if event == "ack" => {
+            id.and_then(|id| to_raw_value(&serde_json::json!({ "id": id })).ok())
+        }
         (None, None) => None,
     };
-    // An acknowledgement names the message by the id itself.
-    let data = if event == "ack" && data.is_none() {
-        id.clone().map(|id| serde_json::json!({ "id": id }))
-    } else {
-        data
-    };
-    Ok(Inbound {
-        event,
-        data,
-        id,
-        envelope,
-    })
+    Ok((event, data, envelope))
 }
 
 #[cfg(test)]
@@ -461,13 +470,33 @@ mod tests {
             (r#"{"type":"subscribe","channels":["kpi"],"id":1}"#, None),
         ] {
             let inbound = read(message).unwrap();
-            let expected = Inbound {
-                event: "subscribe".into(),
-                data: Some(json!({"channels": ["kpi"]})),
-                id: Some(json!(1)),
-                envelope,
-            };
-            assert_eq!(inbound, expected, "{message}");
+            let data = inbound.data.as_deref().map(RawValue::get);
+            assert_eq!(data, Some(r#"{"channels":["kpi"]}"#), "{message}");
+            assert_eq!(inbound.event, "subscribe");
+            assert_eq!(inbound.id, Some(json!(1)));
+            assert_eq!(inbound.envelope, envelope, "{message}");
+        }
+    }
+
+    #[test]
+    fn data_stays_as_it_was_written_and_a_name_or_an_id_must_be_text() {
+        let data = r#"{ "b": 1.0e0, "a": "\ud83d", "n\ud83d": [1e999] }"#;
+        for member in ["data", "payload"] {
+            let message = format!(r#"{{"type":"publish","{member}":{data} }}"#);
+            assert_eq!(read(&message).unwrap().data.unwrap().get(), data);
+        }
+        let beside = read(r#"{"type":"ping","x":"\ude00" ,"y":1.0}"#).unwrap();
+        assert_eq!(beside.data.unwrap().get(), r#"{"x":"\ude00","y":1.0}"#);
+        for message in [
+            r#"{"event":"\ud83d","data":1}"#,
+            r#"{"event":"ping","id":"\ud83d"}"#,
+            r#"{"type":"ping","\ud83d":1}"#,
+        ] {
+            let (fault, _) = read(message).unwrap_err();
+            assert!(
+                fault.message.contains("half of a character"),
+                "{message}: {fault}"
+            );
         }
     }
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::json;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::command::{self, PingKind, Verb};
 use crate::auth::Authenticator;
@@ -11,6 +13,7 @@ use crate::auth::claim::Claim;
 use crate::domain::event::MessageId;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::grants::Pass;
+use crate::domain::json::Members;
 use crate::domain::room::{Channel, Place, RoomName};
 use crate::domain::time::UnixMillis;
 use crate::hub::connection::Connection;
@@ -19,19 +22,25 @@ use crate::hub::stats::Received;
 use crate::hub::{Attachment, Hub, Member};
 
 /// The answer to one message.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Reply {
     /// The command's event and the object it answers with.
-    Done(&'static str, Value),
+    Done(&'static str, Box<RawValue>),
     Failed(Fault),
+}
+
+/// Everything that is answered has string keys, so this does not fail; `null` stands in a place that
+/// can't be reached.
+fn written(object: &impl Serialize) -> Box<RawValue> {
+    to_raw_value(object).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }
 
 impl Reply {
     /// The object of the acknowledgement.
-    pub fn object(&self) -> Value {
+    pub fn object(&self) -> Box<RawValue> {
         match self {
             Self::Done(_, object) => object.clone(),
-            Self::Failed(fault) => json!({ "success": false, "error": fault }),
+            Self::Failed(fault) => written(&json!({ "success": false, "error": fault })),
         }
     }
 
@@ -74,7 +83,7 @@ impl Session {
     }
 
     /// Handles one event with its data. That it is within the client's rate was seen before.
-    pub fn handle(&mut self, event: &str, data: Option<Value>) -> Reply {
+    pub fn handle(&mut self, event: &str, data: Option<&RawValue>) -> Reply {
         let verb = Verb::parse(event);
         let counted = verb
             .as_ref()
@@ -118,51 +127,56 @@ impl Session {
         }
     }
 
-    fn run(&mut self, verb: Verb, event: &str, data: Option<Value>) -> Result<Value, Fault> {
-        match verb {
+    fn run(
+        &mut self,
+        verb: Verb,
+        event: &str,
+        data: Option<&RawValue>,
+    ) -> Result<Box<RawValue>, Fault> {
+        let object = match verb {
             Verb::Authenticate => {
-                let object = command::object(data, event)?;
-                let claim = Claim::from_object(&object)?.ok_or_else(|| {
+                let claim = command::claim(&command::members(data, event)?)?.ok_or_else(|| {
                     Fault::new(
                         Code::AuthFailed,
                         "send user_id and organization_id, or a token",
                     )
                 })?;
-                self.authenticate(claim)
+                return self.authenticate(claim);
             }
             Verb::Subscribe => {
                 let (channels, place) = self.subscription(event, data)?;
                 let rooms = self.member()?.subscribe(&channels, &place)?;
-                Ok(json!({ "success": true, "subscriptions": rooms }))
+                json!({ "success": true, "subscriptions": rooms })
             }
             Verb::Unsubscribe => {
                 let (channels, place) = self.subscription(event, data)?;
                 let rooms = self.member()?.unsubscribe(&channels, &place)?;
-                Ok(json!({ "success": true, "subscriptions": rooms }))
+                json!({ "success": true, "subscriptions": rooms })
             }
-            Verb::Ping(kind) => Ok(pong(kind, data)),
+            Verb::Ping(kind) => return Ok(pong(kind, data)),
             Verb::Ack => {
-                let message = command::acknowledged(&command::object(data, event)?)?;
+                let message = command::acknowledged(&command::members(data, event)?)?;
                 self.member()?.acknowledge(message)?;
-                Ok(json!({ "success": true, "id": message }))
+                json!({ "success": true, "id": message })
             }
             Verb::Publish => {
                 let member = self.member()?;
                 let own = &member.pass().identity.organization;
-                let publication = command::publication(&command::object(data, event)?, own)?;
+                let publication = command::publication(command::members(data, event)?, own)?;
                 let receipt =
                     member.publish(&publication.event, publication.payload, &publication.place)?;
-                Ok(json!({
+                json!({
                     "success": true,
                     "message_id": receipt.message_id,
                     "timestamp": receipt.timestamp,
                     "recipients": receipt.recipients,
-                }))
+                })
             }
-        }
+        };
+        Ok(written(&object))
     }
 
-    fn authenticate(&mut self, claim: Claim) -> Result<Value, Fault> {
+    fn authenticate(&mut self, claim: Claim) -> Result<Box<RawValue>, Fault> {
         let pass = self
             .authenticator
             .verify(claim, now())
@@ -185,7 +199,7 @@ impl Session {
         if !ended.is_empty() {
             object["ended_subscriptions"] = json!(ended);
         }
-        Ok(object)
+        Ok(written(&object))
     }
 
     /// The reason alone: what a token says of itself is nobody's to read in a log.
@@ -224,11 +238,11 @@ impl Session {
     fn subscription(
         &self,
         event: &str,
-        data: Option<Value>,
+        data: Option<&RawValue>,
     ) -> Result<(Vec<Channel>, Place), Fault> {
         let organization = &self.member()?.pass().identity.organization;
-        let object = command::object(data, event)?;
-        let (names, place) = command::subscription(object, organization)?;
+        let data = command::members(data, event)?;
+        let (names, place) = command::subscription(&data, organization)?;
         let channels = names
             .iter()
             .map(|name| self.hub.known_channel(name, Code::SubscriptionFailed))
@@ -237,26 +251,36 @@ impl Session {
     }
 }
 
-fn pong(kind: PingKind, data: Option<Value>) -> Value {
-    let now = now();
-    let mut object = Map::new();
+/// What comes back is as it was written.
+fn pong(kind: PingKind, data: Option<&RawValue>) -> Box<RawValue> {
+    let now = now().0;
     match kind {
         PingKind::Heartbeat => {
-            let client_time = match data {
-                Some(Value::Object(mut sent)) => sent.remove("clientTime"),
-                _ => None,
-            };
-            object.insert("clientTime".into(), client_time.unwrap_or(Value::Null));
-            object.insert("serverTime".into(), now.0.into());
+            let sent = data.and_then(|data| Members::of("the data", data).ok());
+            written(&HeartbeatAnswer {
+                client_time: sent.and_then(|mut sent| sent.take("clientTime")),
+                server_time: now,
+            })
         }
-        PingKind::Client | PingKind::Short => {
-            object.insert("server_time".into(), now.0.into());
-            if let Some(data) = data {
-                object.insert("data".into(), data);
-            }
-        }
+        PingKind::Client | PingKind::Short => written(&Pong {
+            server_time: now,
+            data,
+        }),
     }
-    Value::Object(object)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct HeartbeatAnswer<'a> {
+    client_time: Option<&'a RawValue>,
+    server_time: u64,
+}
+
+#[derive(Serialize)]
+struct Pong<'a> {
+    server_time: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a RawValue>,
 }
 
 fn now() -> UnixMillis {

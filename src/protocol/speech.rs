@@ -1,9 +1,14 @@
 //! How a plain client speaks, which its first messages show (protocol, section 4).
 
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::envelope::{Envelope, Inbound, Tenant, encoding};
+use crate::domain::json::Members;
+use crate::domain::words::ORGANIZATION;
 use crate::hub::outbound::Encoding;
+
+/// Longer data is not read for the name of its tenant.
+const MAX_NAMING_BYTES: usize = 16 * 1024;
 
 /// The form in which a client reads, as far as it is known.
 #[derive(Debug, Clone, Copy)]
@@ -20,10 +25,11 @@ impl Speech {
 
     /// The first message that shows an envelope decides.
     pub fn hear(&mut self, inbound: &Inbound) {
-        if let Some(Value::Object(data)) = &inbound.data
+        if let Some(data) = &inbound.data
             && self.tenant == Tenant::Other
+            && data.get().len() <= MAX_NAMING_BYTES
         {
-            self.tenant = Tenant::of(data);
+            self.tenant = named_tenant(data).unwrap_or_default();
         }
         if self.is_decided {
             return;
@@ -38,4 +44,10 @@ impl Speech {
             None => {}
         }
     }
+}
+
+fn named_tenant(data: &RawValue) -> Option<Tenant> {
+    let members = Members::of("the data", data).ok()?;
+    let names = members.values(|name| ORGANIZATION.0.contains(&name));
+    Some(Tenant::of(&names.ok()?))
 }

@@ -8,6 +8,8 @@ mod log;
 mod revocations;
 #[path = "../it/support.rs"]
 mod support;
+mod targets;
+mod text;
 #[expect(dead_code, reason = "other tests use the rest")]
 #[path = "../auth/tokens.rs"]
 mod tokens;

@@ -94,7 +94,7 @@ fn answer(session: &mut Session, exit: &Exit, text: &str) {
     match envelope::read(text) {
         Ok(inbound) => {
             exit.hear(&inbound);
-            let reply = session.handle(&inbound.event, inbound.data);
+            let reply = session.handle(&inbound.event, inbound.data.as_deref());
             exit.reply(&reply, inbound.id.as_ref());
         }
         Err((fault, id)) => exit.reply(&session.refuse(fault), id.as_ref()),

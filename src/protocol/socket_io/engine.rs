@@ -389,7 +389,7 @@ impl<P: Pipe> Client<P> {
 }
 
 fn fault_object(fault: &Fault) -> serde_json::Value {
-    Reply::Failed(fault.clone()).object()
+    serde_json::json!({ "success": false, "error": fault })
 }
 
 /// The hub's hold on a Socket.IO client.

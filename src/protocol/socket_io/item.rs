@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::domain::event::Priority;
@@ -21,11 +21,11 @@ pub(super) enum Item {
 }
 
 impl Item {
-    pub fn reply(event: &'static str, object: &Value) -> Self {
+    pub fn reply(event: &'static str, object: &impl Serialize) -> Self {
         Self::Reply(event, raw(object))
     }
 
-    pub fn ack(id: i64, object: &Value) -> Self {
+    pub fn ack(id: i64, object: &impl Serialize) -> Self {
         Self::Ack(id, raw(object))
     }
 
@@ -63,7 +63,7 @@ impl Item {
 }
 
 /// A value is always written: its keys are strings. `null` stands in a place that can't be reached.
-fn raw(object: &Value) -> Box<RawValue> {
+fn raw(object: &impl Serialize) -> Box<RawValue> {
     serde_json::value::to_raw_value(object).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }
 

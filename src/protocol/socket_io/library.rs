@@ -184,7 +184,10 @@ impl MessageHandler<LocalAdapter, InOrder> for Dispatch {
                 let wait = Duration::from_micros(micros.unwrap_or_default());
                 session.refuse(Fault::rate_limited(wait))
             }
-            Ok((event, data)) => session.handle(&event, data),
+            Ok((event, data)) => {
+                let data = data.and_then(|data| serde_json::value::to_raw_value(&data).ok());
+                session.handle(&event, data.as_deref())
+            }
             Err(fault) => session.refuse(fault),
         });
     }
