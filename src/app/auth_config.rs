@@ -265,7 +265,7 @@ impl AuthConfig {
                 broken.add(
                     "auth.jwt_public_keys",
                     HIDDEN,
-                    "each is the PEM text of an RSA (2048 bits or more), P-256, P-384, P-521 or \
+                    "each is the PEM text of an RSA (2048 to 4096 bits), P-256, P-384, P-521 or \
                      Ed25519 public key",
                 );
             }

@@ -204,7 +204,9 @@ fn read_claims(
     }
     let issued_at = time(claims, "iat")?;
     let soonest = now.0.saturating_add(rules.leeway_ms);
-    if time(claims, "nbf")?.is_some_and(|start| start.0 > soonest) {
+    // Before it was issued a token is not valid either: it would outlive a revocation in between.
+    let starts = time(claims, "nbf")?.max(issued_at);
+    if starts.is_some_and(|start| start.0 > soonest) {
         return Err(refused(
             reason::TOKEN_NOT_YET_VALID,
             "the token is not valid yet",

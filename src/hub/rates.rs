@@ -113,6 +113,42 @@ impl Rate {
     }
 }
 
+/// How often one connection may say who it is. To check a token can take milliseconds, far more than
+/// any other message does.
+#[derive(Debug, Default)]
+pub struct Attempts {
+    /// Until when those that were made would have kept to the pace.
+    paid_until: Option<Instant>,
+    refused: u32,
+}
+
+impl Attempts {
+    /// Attempts at once; they come back one by one.
+    const AT_ONCE: u32 = 10;
+    const EACH: Duration = Duration::from_secs(1);
+    /// Refused ones, in all, after which the connection is closed.
+    const MAX_REFUSED: u32 = 10;
+
+    /// Counts an attempt; if it is one too many, says when the next one is allowed.
+    pub fn check(&mut self, now: Instant) -> Result<(), Duration> {
+        let paid_until = self.paid_until.map_or(now, |until| until.max(now)) + Self::EACH;
+        let ahead = paid_until.saturating_duration_since(now);
+        let wait = ahead.saturating_sub(Self::EACH * Self::AT_ONCE);
+        if wait.is_zero() {
+            self.paid_until = Some(paid_until);
+            Ok(())
+        } else {
+            Err(wait)
+        }
+    }
+
+    /// Counts a refused one; says whether it was one too many.
+    pub fn refuse(&mut self) -> bool {
+        self.refused += 1;
+        self.refused >= Self::MAX_REFUSED
+    }
+}
+
 fn wait_of(
     checked: Result<(), governor::NotUntil<<DefaultClock as Clock>::Instant>>,
 ) -> Option<Duration> {
@@ -266,6 +302,22 @@ mod tests {
         let first = Run::with(None, at(0), wait);
         assert_eq!(Run::with(Some(first), at(1), wait).began, at(0));
         assert_eq!(Run::with(Some(first), at(2), wait).began, at(2));
+    }
+
+    #[test]
+    fn ten_attempts_are_allowed_at_once_and_then_one_a_second() {
+        let mut attempts = Attempts::default();
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        assert!((0..10).all(|_| attempts.check(at(0)).is_ok()));
+        assert_eq!(attempts.check(at(0)), Err(Duration::from_secs(1)));
+        assert_eq!(attempts.check(at(900)), Err(Duration::from_millis(100)));
+        assert_eq!(attempts.check(at(1000)), Ok(()));
+        assert_eq!(attempts.check(at(1000)), Err(Duration::from_secs(1)));
+        assert!((0..10).all(|_| attempts.check(at(60_000)).is_ok()));
+        assert!(attempts.check(at(60_000)).is_err());
+        assert!((1..10).all(|_| !attempts.refuse()));
+        assert!(attempts.refuse());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! One client's session: from a command to its reply, the same for both protocols.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use serde::Serialize;
 use serde_json::json;
@@ -11,12 +11,13 @@ use super::command::{self, PingKind, Verb};
 use crate::auth::Authenticator;
 use crate::auth::claim::Claim;
 use crate::domain::event::MessageId;
-use crate::domain::fault::{Code, Fault};
+use crate::domain::fault::{CloseReason, Code, Fault};
 use crate::domain::grants::Pass;
 use crate::domain::json::Members;
 use crate::domain::room::{Channel, Place, RoomName};
 use crate::domain::time::UnixMillis;
 use crate::hub::connection::Connection;
+use crate::hub::rates::Attempts;
 use crate::hub::refused::Refused;
 use crate::hub::stats::Received;
 use crate::hub::{Attachment, Hub, Member};
@@ -64,6 +65,7 @@ pub struct Session {
     hub: Arc<Hub>,
     authenticator: Arc<dyn Authenticator>,
     connection: Arc<Connection>,
+    attempts: Attempts,
     /// `None` only inside [`Session::enter`].
     state: Option<State>,
 }
@@ -74,6 +76,7 @@ impl Session {
             hub: Arc::clone(attachment.hub()),
             connection: Arc::clone(attachment.connection()),
             authenticator,
+            attempts: Attempts::default(),
             state: Some(State::Anonymous(attachment)),
         }
     }
@@ -177,10 +180,11 @@ impl Session {
     }
 
     fn authenticate(&mut self, claim: Claim) -> Result<Box<RawValue>, Fault> {
-        let pass = self
-            .authenticator
-            .verify(claim, now())
-            .inspect_err(|fault| self.count_refused(fault))?;
+        self.attempts
+            .check(Instant::now())
+            .map_err(Fault::rate_limited)?;
+        let verified = self.authenticator.verify(claim, now());
+        let pass = verified.inspect_err(|fault| self.count_refused(fault))?;
         let ended = self.enter(pass)?;
         let pass = self.member()?.pass();
         // Who was revoked between the check and the entry is found here, or by the revocation.
@@ -202,12 +206,16 @@ impl Session {
         Ok(written(&object))
     }
 
-    /// The reason alone: what a token says of itself is nobody's to read in a log.
-    fn count_refused(&self, fault: &Fault) {
+    /// The reason alone: what a token says of itself is nobody's to read in a log. Who is refused again
+    /// and again is closed, but not for a key that is on its way.
+    fn count_refused(&mut self, fault: &Fault) {
         let remote = self.connection.remote_address;
         let reason = fault.reason.unwrap_or(fault.code.as_str());
         let refused = &self.hub.gate.refused;
         refused.count(Refused::Identity, format_args!("{remote}: {reason}"));
+        if fault.retry_after.is_none() && self.attempts.refuse() {
+            self.hub.close(&self.connection, CloseReason::Unauthorized);
+        }
     }
 
     /// Becomes a member, or stays the one it is with a fresh pass; answers the subscriptions that

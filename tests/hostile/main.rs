@@ -13,3 +13,4 @@ mod text;
 #[expect(dead_code, reason = "other tests use the rest")]
 #[path = "../auth/tokens.rs"]
 mod tokens;
+mod tokens_again;
