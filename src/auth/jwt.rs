@@ -227,7 +227,18 @@ fn read_claims(
         expires_at,
         issued_at,
         token_id: token_id(claims)?,
+        organization_alias: organization_alias(claims, &rules.organization_claims),
     })
+}
+
+/// How the token spells the organization; of a path, its last part.
+fn organization_alias(claims: &Map<String, Value>, names: &[String]) -> Option<&'static str> {
+    if names.is_empty() {
+        return ORGANIZATION.find(claims).ok()?.map(|(name, _)| name);
+    }
+    let named = names.iter().find(|name| find(claims, name).is_some())?;
+    let last = named.rsplit('.').next()?;
+    ORGANIZATION.0.iter().copied().find(|alias| *alias == last)
 }
 
 fn invalid(message: impl Into<std::borrow::Cow<'static, str>>) -> Fault {

@@ -82,6 +82,8 @@ pub struct Pass {
     /// When its token was issued, if that is known.
     pub issued_at: Option<UnixMillis>,
     pub token_id: Option<TokenId>,
+    /// The alias by which its token names the organization, if it is one of them.
+    pub organization_alias: Option<&'static str>,
 }
 
 /// The right to join one room, made by a [`Pass`] alone.
@@ -107,6 +109,7 @@ impl Pass {
             expires_at: None,
             issued_at: None,
             token_id: None,
+            organization_alias: None,
         }
     }
 

@@ -53,9 +53,19 @@ impl Tenant {
     /// From the spelling that an object uses for the organization.
     pub fn of(object: &Map<String, Value>) -> Self {
         match ORGANIZATION.find(object) {
-            Ok(Some((name, _))) if name.starts_with("store") => Self::Store,
-            Ok(Some((name, _))) if name.starts_with("tenant") => Self::Tenant,
+            Ok(Some((name, _))) => Self::of_alias(name),
             _ => Self::Other,
+        }
+    }
+
+    /// From one spelling of the organization.
+    pub fn of_alias(name: &str) -> Self {
+        if name.starts_with("store") {
+            Self::Store
+        } else if name.starts_with("tenant") {
+            Self::Tenant
+        } else {
+            Self::Other
         }
     }
 }

@@ -85,6 +85,11 @@ impl Session {
         &self.connection
     }
 
+    /// The alias by which the client's token names its organization.
+    pub fn organization_alias(&self) -> Option<&'static str> {
+        self.member().ok()?.pass().organization_alias
+    }
+
     /// Handles one event with its data. That it is within the client's rate was seen before.
     pub fn handle(&mut self, event: &str, data: Option<&RawValue>) -> Reply {
         let verb = Verb::parse(event);

@@ -23,6 +23,13 @@ impl Speech {
         encoding(self.envelope, self.tenant)
     }
 
+    /// The spelling in a token counts where the client itself uses none that tells.
+    pub fn know(&mut self, organization_alias: Option<&str>) {
+        if self.tenant == Tenant::Other {
+            self.tenant = organization_alias.map_or(Tenant::Other, Tenant::of_alias);
+        }
+    }
+
     /// The first message that shows an envelope decides.
     pub fn hear(&mut self, inbound: &Inbound) {
         if let Some(data) = &inbound.data

@@ -107,6 +107,13 @@ impl Exit {
         *self.encoding.lock() = speech.encoding();
     }
 
+    /// Learns from what it authenticated with how the client speaks.
+    pub fn know(&self, organization_alias: Option<&str>) {
+        let mut speech = self.speech.lock();
+        speech.know(organization_alias);
+        *self.encoding.lock() = speech.encoding();
+    }
+
     pub fn heard(&self) {
         let millis = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.heard_at.store(millis, Ordering::Relaxed);

@@ -160,6 +160,7 @@ impl PlainGateway {
         match opened {
             Ok((session, rate, reply)) => {
                 if let Some(reply) = reply {
+                    exit.know(session.organization_alias());
                     exit.reply(&reply, None);
                 }
                 let config = socket_config(self.options.max_message_size);

@@ -95,6 +95,7 @@ fn answer(session: &mut Session, exit: &Exit, text: &str) {
         Ok(inbound) => {
             exit.hear(&inbound);
             let reply = session.handle(&inbound.event, inbound.data.as_deref());
+            exit.know(session.organization_alias());
             exit.reply(&reply, inbound.id.as_ref());
         }
         Err((fault, id)) => exit.reply(&session.refuse(fault), id.as_ref()),
