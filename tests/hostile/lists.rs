@@ -1,9 +1,15 @@
 //! Lists and counters: each entry once, however a list is read, and nobody waits for those who read.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
+use futures_util::StreamExt;
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
+use crate::client::{Ws, get, post};
+use crate::server::Process;
 use crate::support::{Plain, Server};
 
 /// All items of a list, read by its cursors.
@@ -111,6 +117,98 @@ async fn a_list_has_each_entry_once_and_in_one_order_by_cursor_and_by_offset() {
         assert!(
             status == 400 && message.contains("`cursor`"),
             "{query}: {answer}"
+        );
+    }
+}
+
+/// How many connections operators look at; `HOSTILE_CONNECTIONS` is another number.
+const CONNECTIONS: usize = 2000;
+/// How many ask at once, each 50 times a second if it is answered so fast.
+const CALLERS: usize = 16;
+const PAUSE: Duration = Duration::from_millis(20);
+/// How long it is measured.
+const SPAN: Duration = Duration::from_secs(2);
+
+/// Members of one organization, each in a room of its own.
+async fn crowd(address: SocketAddr) -> Vec<Ws> {
+    let count = std::env::var("HOSTILE_CONNECTIONS").ok();
+    let count = count.map_or(CONNECTIONS, |count| count.parse().unwrap());
+    let join = async |at: usize| {
+        let mut client = Ws::member(address, "crowd", &format!("u{at}")).await;
+        let data = format!("{{\"channels\":[\"kpi\"],\"queue\":\"q{at}\"}}");
+        client
+            .send(&format!("{{\"event\":\"subscribe\",\"data\":{data}}}"))
+            .await;
+        client.until("{\"event\":\"client:subscribe\"").await;
+        client
+    };
+    let joined = futures_util::stream::iter(0..count).map(join);
+    joined.buffer_unordered(64).collect().await
+}
+
+/// The 99th percentile from a broadcast to its arrival, while all callers ask for this.
+async fn delivery_time(address: SocketAddr, path: Option<&str>) -> Duration {
+    let mut listener = Ws::member(address, "watched", "u").await;
+    listener
+        .send(r#"{"event":"subscribe","data":{"channels":["kpi"]}}"#)
+        .await;
+    listener.until("{\"event\":\"client:subscribe\"").await;
+    let until = Instant::now() + SPAN;
+    let call = async || {
+        let Some(path) = path else { return };
+        while Instant::now() < until {
+            let answer = get(address, path).await;
+            assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    let callers = join_all((0..CALLERS).map(|_| call()));
+    let measure = async {
+        let mut times = Vec::new();
+        while Instant::now() < until {
+            let begin = Instant::now();
+            let body = json!({"organization_id": "watched", "n": times.len()});
+            let body = body.to_string();
+            let publish = post(address, "/api/ws/broadcast/kpi", &body);
+            let (answer, heard) = tokio::join!(publish, listener.until("{\"id\""));
+            assert_eq!(answer.status, 200, "{}", answer.body);
+            assert!(heard.contains("\"watched\""), "{heard}");
+            times.push(begin.elapsed());
+            tokio::time::sleep(PAUSE / 4).await;
+        }
+        times.sort_unstable();
+        times[times.len() * 99 / 100]
+    };
+    let (_, time) = tokio::join!(callers, measure);
+    time
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn operators_who_ask_all_the_time_hold_up_nobody() {
+    let flags = [
+        ("max-connections-total", "0"),
+        ("max-connections-per-org", "0"),
+    ];
+    let server = Process::start(&flags, None).await;
+    let _crowd = crowd(server.address).await;
+    let quiet = delivery_time(server.address, None).await;
+    println!("nobody asks: {quiet:.1?}");
+    for path in [
+        "/api/ws/health",
+        "/api/ws/stats",
+        "/api/ws/rooms?limit=1",
+        "/api/ws/connections?limit=1",
+    ] {
+        let mut times = Vec::new();
+        // Others use the machine as well; what holds up everybody does so each time.
+        let most = (3 * quiet).max(Duration::from_millis(100));
+        while times.len() < 3 && times.last().is_none_or(|time| *time > most) {
+            times.push(delivery_time(server.address, Some(path)).await);
+        }
+        println!("{CALLERS} ask for {path}: {times:.1?}");
+        assert!(
+            times.last() <= Some(&most),
+            "{path}: {times:?}, not {most:?}"
         );
     }
 }

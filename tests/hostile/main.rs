@@ -2,10 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on ends")]
 
+#[expect(dead_code, reason = "other tests use the rest")]
+#[path = "../holds/client.rs"]
+mod client;
 mod files;
 mod lists;
 mod log;
 mod revocations;
+#[expect(dead_code, reason = "other tests use the rest")]
+#[path = "../holds/server.rs"]
+mod server;
 #[path = "../it/support.rs"]
 mod support;
 mod targets;
