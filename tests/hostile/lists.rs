@@ -194,6 +194,8 @@ async fn operators_who_ask_all_the_time_hold_up_nobody() {
     let quiet = delivery_time(server.address, None).await;
     println!("nobody asks: {quiet:.1?}");
     for path in [
+        // What the callers themselves cost.
+        "/healthz",
         "/api/ws/health",
         "/api/ws/stats",
         "/api/ws/rooms?limit=1",
