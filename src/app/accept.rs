@@ -1,25 +1,35 @@
 //! The front door: connections are accepted, and each is served until it ends or becomes a
 //! WebSocket.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::body::Body;
 use axum::extract::ConnectInfo;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, watch};
-use tower::ServiceExt;
+use tower::{Service, ServiceExt};
 
+use super::descriptors::{self, Reserve};
 use super::tls::TlsFiles;
+use super::unread::{self, Rest};
+use crate::http::address::Networks;
+use crate::http::realtime::Site;
+use crate::http::router::{for_operators_only, is_for_operators};
 use crate::hub::Hub;
+use crate::hub::limits::AddressKey;
 use crate::hub::refused::Refused;
-use crate::wire::http_stream::{HttpStream, HttpTimeouts, Phase, TimedOut};
+use crate::wire::connections::{Connections, Place};
+use crate::wire::http_stream::{Ended, HttpStream, HttpTimeouts, Phase};
 use crate::wire::tls::TlsStream;
 use crate::wire::transport::Transport;
 
@@ -32,18 +42,36 @@ const SEND_BUFFER_BYTES: usize = 128 * 1024;
 const BACKLOG: u32 = 4096;
 /// Bytes of a connection's buffer, and so of a request's headers.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
-/// Headers of a request.
-const MAX_HEADERS: usize = 64;
+/// Connections that are given up for each new one for which there is no descriptor: more than one, so
+/// that the next has one.
+const GIVEN_UP_AT_ONCE: usize = 2;
 /// How long to wait when the system gives no connection, at first and at most.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// What whoever finds no room is answered without being read.
+const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n\
+                         Connection: close\r\nContent-Length: 0\r\n\r\n";
+
+/// What holds for connections before there is a request.
+#[derive(Debug, Clone)]
+pub struct FrontOptions {
+    pub timeouts: HttpTimeouts,
+    /// Header lines of a request.
+    pub max_headers: usize,
+    pub connections: Arc<Connections>,
+    /// Many clients come from each of these, so they have no limit as one.
+    pub trusted_proxies: Networks,
+    /// For whom the last descriptors are.
+    pub operators: Networks,
+}
+
 /// What every connection is served with.
 #[derive(Clone)]
 pub(super) struct Door {
-    pub service: Router,
+    pub service: Site,
     pub hub: Arc<Hub>,
-    pub timeouts: HttpTimeouts,
+    pub front: FrontOptions,
     pub tls: Option<Arc<TlsFiles>>,
     /// Turns true when nobody is let in any more.
     pub stopping: watch::Receiver<bool>,
@@ -64,6 +92,7 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Accepts until it is told to stop; then the address is free again.
 pub(super) async fn accept(listener: TcpListener, mut door: Door) {
+    let mut reserve = Reserve::of_this_process();
     let mut pause = SHORTEST_PAUSE;
     loop {
         let accepted = tokio::select! {
@@ -73,10 +102,15 @@ pub(super) async fn accept(listener: TcpListener, mut door: Door) {
         match accepted {
             Ok((tcp, remote)) => {
                 pause = SHORTEST_PAUSE;
-                tokio::spawn(serve(tcp, remote, door.clone()));
+                let is_reserved = !door.make_room(&mut reserve).await;
+                if let Some(place) = door.admit(&tcp, remote, is_reserved) {
+                    tokio::spawn(serve(tcp, remote, place, is_reserved, door.clone()));
+                }
             }
             // The peer changed its mind.
             Err(error) if is_of_one_connection(&error) => {}
+            Err(error) if descriptors::are_used_up(&error) && door.find_one(&mut reserve).await => {
+            }
             Err(error) => {
                 door.hub.gate.refused.count(Refused::AcceptError, error);
                 tokio::select! {
@@ -86,6 +120,50 @@ pub(super) async fn accept(listener: TcpListener, mut door: Door) {
                 pause = LONGEST_PAUSE.min(pause * 2);
             }
         }
+    }
+}
+
+impl Door {
+    /// Makes the reserve of descriptors whole again if it is not, for which connections that wait are
+    /// given up; `false` if that can't be done, so that a new connection has one of the reserve.
+    async fn make_room(&self, reserve: &mut Reserve) -> bool {
+        if reserve.is_whole() {
+            return true;
+        }
+        self.front.connections.make_room(GIVEN_UP_AT_ONCE).await;
+        reserve.refill()
+    }
+
+    /// Whether there is a descriptor to accept with, if all that the system gives are taken.
+    async fn find_one(&self, reserve: &mut Reserve) -> bool {
+        reserve.release() || self.make_room(reserve).await
+    }
+
+    /// A place for a new connection; `None` if there is none.
+    fn admit(&self, tcp: &TcpStream, remote: SocketAddr, is_reserved: bool) -> Option<Place> {
+        let FrontOptions {
+            connections,
+            trusted_proxies,
+            operators,
+            ..
+        } = &self.front;
+        let address = remote.ip();
+        let refused = if is_reserved && !operators.contain(address) {
+            Refused::Descriptors
+        } else {
+            let is_exempt = trusted_proxies.contain(address);
+            let place = connections.open(AddressKey::from(address).into(), is_exempt);
+            if place.is_some() {
+                return place;
+            }
+            Refused::TcpAddressFull
+        };
+        self.hub.gate.refused.count(refused, address);
+        if self.tls.is_none() {
+            // Whoever takes nothing of it is refused all the same.
+            let _ = tcp.try_write(NO_ROOM);
+        }
+        None
     }
 }
 
@@ -118,11 +196,11 @@ fn transport(tcp: TcpStream, tls: Option<&TlsFiles>) -> io::Result<Transport> {
 }
 
 /// One connection, until it is closed or becomes a WebSocket.
-async fn serve(tcp: TcpStream, remote: SocketAddr, door: Door) {
+async fn serve(tcp: TcpStream, remote: SocketAddr, place: Place, is_reserved: bool, door: Door) {
     let Door {
         service,
         hub,
-        timeouts,
+        front,
         tls,
         mut stopping,
         alive: _alive,
@@ -134,14 +212,15 @@ async fn serve(tcp: TcpStream, remote: SocketAddr, door: Door) {
             return;
         }
     };
-    let phase = Arc::new(Phase::default());
-    let stream = HttpStream::new(transport, timeouts, Arc::clone(&phase));
+    let phase = Arc::new(Phase::new(place));
+    let stream = HttpStream::new(transport, front.timeouts, Arc::clone(&phase));
     let of_handler = Arc::clone(&phase);
-    let handler = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        let serving = of_handler.serve();
-        let mut request = request.map(axum::body::Body::new);
+    let handler = service_fn(move |request: Request<Incoming>| {
+        // Before the body is read from, so that the stream knows what it reads.
+        let serving = of_handler.serve(unread::length(&request));
+        let (mut request, rest) = unread::watch(request, &of_handler);
         request.extensions_mut().insert(ConnectInfo(remote));
-        let response = service.clone().oneshot(request);
+        let response = respond(service.clone(), request, rest, is_reserved);
         async move {
             let response = response.await;
             drop(serving);
@@ -152,7 +231,7 @@ async fn serve(tcp: TcpStream, remote: SocketAddr, door: Door) {
         // The stream holds the time for headers, and that between requests.
         .header_read_timeout(None)
         .max_buf_size(MAX_HEADER_BYTES)
-        .max_headers(MAX_HEADERS)
+        .max_headers(front.max_headers)
         .serve_connection(TokioIo::new(stream), handler)
         .with_upgrades();
     tokio::pin!(connection);
@@ -163,18 +242,53 @@ async fn serve(tcp: TcpStream, remote: SocketAddr, door: Door) {
             connection.await
         }
     };
-    match phase.timed_out() {
-        Some(TimedOut::Header) => hub.gate.refused.count(Refused::HeaderTimeout, remote),
-        Some(TimedOut::Write) => hub.gate.refused.count(Refused::ResponseTimeout, remote),
-        Some(TimedOut::KeepAlive) | None => {}
+    let refused = match (phase.ended(), &outcome) {
+        (Some(Ended::Header), _) => Some(Refused::HeaderTimeout),
+        (Some(Ended::Write), _) => Some(Refused::ResponseTimeout),
+        (Some(Ended::GivenUp), _) => Some(Refused::GivenUp),
+        (None, Err(error)) if error.is_parse_too_large() => Some(Refused::HeadersTooLarge),
+        (None, Err(error)) if error.is_parse() => Some(Refused::MalformedRequest),
+        (Some(Ended::KeepAlive) | None, _) => None,
+    };
+    if let Some(refused) = refused {
+        hub.gate.refused.count(refused, remote);
     }
     if let Err(error) = outcome {
         tracing::debug!(%error, %remote, "connection ended with an error");
     }
 }
 
+/// The answer to one request. On a descriptor that is reserved only operators are answered, and each
+/// once, so that the descriptor is free again.
+async fn respond(
+    service: impl Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    request: Request<Body>,
+    rest: Option<Rest>,
+    is_reserved: bool,
+) -> Result<Response<Body>, Infallible> {
+    let mut response = if is_reserved && !is_for_operators(request.uri().path()) {
+        for_operators_only()
+    } else {
+        service.oneshot(request).await?
+    };
+    if response.status() == StatusCode::NOT_MODIFIED {
+        // It would be the length of what was not sent (RFC 9110 section 8.6).
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+    }
+    if is_reserved {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
+    if let Some(rest) = rest {
+        rest.settle(&mut response);
+    }
+    Ok(response)
+}
+
 #[cfg(test)]
 mod tests {
+    use axum::Router;
+
     use super::*;
 
     #[tokio::test]
@@ -198,5 +312,25 @@ mod tests {
         assert_eq!(socket.tcp_keepalive_retries().unwrap(), 4);
         // Linux says twice of what was asked for.
         assert!(socket.send_buffer_size().unwrap() <= 2 * SEND_BUFFER_BYTES);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_nothing_changed_has_no_length() {
+        let unchanged = async || (StatusCode::NOT_MODIFIED, [(header::ETAG, "\"1\"")]);
+        let service = Router::new().route("/", axum::routing::get(unchanged));
+        for method in ["GET", "HEAD"] {
+            let request = Request::builder().method(method);
+            let request = request.body(Body::empty()).unwrap();
+            let response = respond(service.clone(), request, None, false)
+                .await
+                .unwrap();
+            assert_eq!(response.status(), StatusCode::NOT_MODIFIED);
+            assert_eq!(
+                response.headers().get(header::CONTENT_LENGTH),
+                None,
+                "{method}"
+            );
+            assert_eq!(response.headers()[header::ETAG], "\"1\"");
+        }
     }
 }

@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize, Serializer};
 use thiserror::Error;
 
 use super::config::{Broken, DAY_MS};
+use super::files::{self, FileError};
 use crate::auth::api_key::{ApiKeys, Caller, KeyHash, Reach, Scope};
 use crate::auth::authority::AuthorityOptions;
-use crate::auth::file;
 use crate::auth::jwks::{JwksError, JwksOptions, Location};
 use crate::auth::jwt::TokenRules;
-use crate::auth::key::{Algorithm, KeyError, VerifyKey, from_jwk_set, secret_bytes};
+use crate::auth::key::{Algorithm, KeyError, VerifyKey, secret_bytes};
 use crate::domain::identity::OrganizationId;
 use crate::http::guard::ApiAccess;
 
@@ -306,30 +306,25 @@ impl AuthConfig {
             let key = VerifyKey::from_secret(secret.reveal());
             keys.push(key.map_err(|error| AuthConfigError::Key("auth.jwt_secret", error))?);
         }
+        let unusable = |key, file: &str| {
+            let path = PathBuf::from(file);
+            move |cause| AuthConfigError::File { key, path, cause }
+        };
         if !self.jwt_secret_file.is_empty() {
-            let text = read("auth.jwt_secret_file", &self.jwt_secret_file)?;
-            for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-                let key = VerifyKey::from_secret(line);
-                keys.push(
-                    key.map_err(|error| AuthConfigError::Key("auth.jwt_secret_file", error))?,
-                );
-            }
+            let secrets = files::secrets(Path::new(&self.jwt_secret_file));
+            let unusable = unusable("auth.jwt_secret_file", &self.jwt_secret_file);
+            keys.extend(secrets.map_err(|causes| {
+                let first = causes.into_iter().next();
+                unusable(first.unwrap_or(FileError::NoSecret))
+            })?);
         }
         for pem in &self.jwt_public_keys {
             let key = VerifyKey::from_pem(pem);
             keys.push(key.map_err(|error| AuthConfigError::Key("auth.jwt_public_keys", error))?);
         }
         for file in &self.jwt_key_files {
-            let text = read("auth.jwt_key_files", file)?;
-            let wrong = |cause| AuthConfigError::KeyFile {
-                file: file.into(),
-                cause,
-            };
-            if text.trim_start().starts_with('{') {
-                keys.extend(from_jwk_set(&text).map_err(wrong)?.0);
-            } else {
-                keys.push(VerifyKey::from_pem(&text).map_err(wrong)?);
-            }
+            let found = files::keys(Path::new(file));
+            keys.extend(found.map_err(unusable("auth.jwt_key_files", file))?);
         }
         Ok(keys)
     }
@@ -343,12 +338,12 @@ pub(super) fn check_api_keys(keys: &BTreeMap<String, ApiKeyConfig>, broken: &mut
     }
 }
 
-fn read(key: &'static str, path: &str) -> Result<String, AuthConfigError> {
-    file::read_text(Path::new(path)).map_err(|cause| AuthConfigError::Unreadable {
-        key,
-        file: path.into(),
-        cause,
-    })
+/// The file of a JWK set, if it is one.
+pub(super) fn jwks_file(jwks: &str, base: &Path) -> Option<PathBuf> {
+    match location(jwks, base)? {
+        Location::File(path) if !jwks.is_empty() => Some(path),
+        _ => None,
+    }
 }
 
 /// A URL if it has a scheme, else a file.
@@ -367,16 +362,14 @@ fn location(text: &str, base: &Path) -> Option<Location> {
 /// Why the keys can't be used. No text holds a key.
 #[derive(Debug, Error)]
 pub enum AuthConfigError {
-    #[error("`{key}`: failed to read {}: {cause}", .file.display())]
-    Unreadable {
+    #[error("`{key}`: {}: {cause}", .path.display())]
+    File {
         key: &'static str,
-        file: PathBuf,
-        cause: std::io::Error,
+        path: PathBuf,
+        cause: FileError,
     },
     #[error("`{0}`: {1}")]
     Key(&'static str, KeyError),
-    #[error("`auth.jwt_key_files`: {}: {cause}", .file.display())]
-    KeyFile { file: PathBuf, cause: KeyError },
     #[error("`auth.jwks`: {0}")]
     Jwks(#[from] JwksError),
 }
@@ -428,5 +421,10 @@ impl AuthOptions {
             checks_tokens,
             believes_clients: config.believes_clients(),
         })
+    }
+
+    /// Whether keys come from another server.
+    pub fn fetches_keys(&self) -> bool {
+        matches!(self.jwks, Some((Location::Url(_), _)))
     }
 }

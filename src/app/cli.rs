@@ -7,6 +7,7 @@ use toml::Value;
 
 use super::{
     demo::{self, DemoOptions},
+    files::Files,
     keygen::{self, Outcome},
     keys::{KEYS, default_values, flag_name, value_at},
     load::{Loaded, Sources, load},
@@ -62,17 +63,20 @@ fn parse_in(
     env: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Command, CliError> {
     let matches = command().try_get_matches_from(args)?;
-    let configuration = |matches: &ArgMatches| {
+    let configuration = |matches: &ArgMatches, files| {
         load(&Sources {
             file: matches.get_one::<PathBuf>(FILE_FLAG).cloned(),
             env: env.into_iter().collect(),
             flags: flags(matches),
             working_dir,
+            files,
         })
     };
     match matches.subcommand() {
-        Some(("serve", matches)) => Ok(Command::Serve(configuration(matches)?)),
-        Some(("check-config", matches)) => Ok(Command::CheckConfig(configuration(matches)?)),
+        Some(("serve", matches)) => Ok(Command::Serve(configuration(matches, Files::ToServe)?)),
+        Some(("check-config", matches)) => {
+            Ok(Command::CheckConfig(configuration(matches, Files::Named)?))
+        }
         Some(("default-config", _)) => Ok(Command::DefaultConfig),
         Some(("demo", matches)) => Ok(match DemoOptions::of(matches) {
             Ok(options) => Command::Demo(options),
@@ -80,12 +84,16 @@ fn parse_in(
         }),
         Some(("gen-key", matches)) => Ok(Command::Tool(keygen::gen_key(matches))),
         Some(("gen-token", matches)) => {
-            let outcome =
-                keygen::gen_token(&configuration(matches)?.config, matches, SystemTime::now());
+            let outcome = keygen::gen_token(
+                &configuration(matches, Files::None)?.config,
+                matches,
+                SystemTime::now(),
+            );
             Ok(Command::Tool(outcome))
         }
         Some(("check-token", matches)) => {
-            let outcome = keygen::check_token(&configuration(matches)?.config, matches);
+            let outcome =
+                keygen::check_token(&configuration(matches, Files::None)?.config, matches);
             Ok(Command::Tool(outcome))
         }
         _ => Err(command()
@@ -109,8 +117,10 @@ fn command() -> clap::Command {
             clap::Command::new("serve").about("Run the server"),
         ))
         .subcommand(with_configuration(
-            clap::Command::new("check-config")
-                .about("Check the configuration that serve would run with, then exit"),
+            clap::Command::new("check-config").about(
+                "Check the configuration that serve would run with, and every file that it \
+                     names, then exit",
+            ),
         ))
         .subcommand(
             clap::Command::new("default-config")

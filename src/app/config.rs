@@ -11,6 +11,7 @@ pub use super::auth_config::{ApiKeyConfig, AuthConfig, Secret};
 use super::keys::KEYS;
 use super::problem::{ConfigError, Problem};
 use super::rules;
+use crate::http::origin_pattern::{HostPattern, OriginPattern};
 
 pub(super) const DAY_MS: u64 = 86_400_000;
 const KIB: usize = 1024;
@@ -21,10 +22,13 @@ const MAX_QUEUED_MESSAGES: usize = 1_000_000;
 const HTTP_PATHS: [&str; 4] = ["/api", "/assets", "/healthz", "/readyz"];
 
 /// Event names that the protocol itself uses.
-const RESERVED_EVENTS: [&str; 9] = [
+const RESERVED_EVENTS: [&str; 12] = [
     "connect",
     "connect_error",
     "disconnect",
+    "disconnecting",
+    "newListener",
+    "removeListener",
     "error",
     "authenticate",
     "authenticated",
@@ -51,8 +55,12 @@ pub struct Config {
     pub port: u16,
     /// URL path of Socket.IO and plain WebSocket connections.
     pub path: String,
-    /// Browser origins that may connect, each `scheme://host[:port]`; `*` is any origin.
+    /// Browser origins that may connect, each `scheme://host[:port]`, where the host may be
+    /// `*.example.com`; `*` is any origin.
     pub cors_origins: Vec<String>,
+    /// Names, with a port or without, that the server is called by; empty is any where callers prove
+    /// who they are, and none where they do not.
+    pub allowed_hosts: Vec<String>,
     /// Whether clients that send no `Origin` are refused where clients connect.
     pub require_origin: bool,
     /// Whether there is a page at `/` that shows what is published.
@@ -63,12 +71,17 @@ pub struct Config {
     pub max_connections_total: usize,
     /// Connections one remote address may have at once; 0 is unlimited.
     pub max_connections_per_address: usize,
+    /// TCP connections one remote address may have at once besides its WebSockets; 0 is six for each
+    /// of `max_connections_per_address`.
+    pub max_tcp_connections_per_address: usize,
     /// Handshakes the server takes per second; 0 is unlimited.
     pub handshakes_per_second: u32,
     /// Handshakes one remote address may make per second; 0 is unlimited.
     pub handshakes_per_second_per_address: u32,
-    /// Proxies, as addresses or networks, whose `X-Forwarded-For` is believed.
+    /// Proxies, as addresses or networks, whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
     pub trusted_proxies: Vec<String>,
+    /// Addresses or networks for which the last file descriptors are.
+    pub operator_networks: Vec<String>,
     /// Limits of organizations that are not the general ones, by organization id.
     pub org_limits: BTreeMap<String, OrgLimits>,
     /// Largest message a client may send, in bytes.
@@ -83,6 +96,8 @@ pub struct Config {
     pub rate_limit_close_after_ms: u64,
     /// Requests per second to the HTTP interface for one organization; 0 is unlimited.
     pub rate_limit_requests_per_second: u32,
+    /// Header lines a request may have.
+    pub max_headers: usize,
     /// Milliseconds a request's headers may take.
     pub header_timeout_ms: u64,
     /// Milliseconds a request's body may take.
@@ -125,6 +140,8 @@ pub struct Config {
     pub drain_interval_ms: u64,
     /// Envelope of a plain WebSocket connection that has not yet shown which one it speaks.
     pub default_envelope: Envelope,
+    /// Arguments that Socket.IO handlers get: `auto`, `all`, `payload`.
+    pub socket_io_arguments: Arguments,
     /// Channel names beside the built-in ones.
     pub channels: Vec<String>,
     /// Event name to channel name, `""` for no channel; extends and overrides the built-in
@@ -182,6 +199,18 @@ pub enum Envelope {
     TypePayload,
 }
 
+/// What a Socket.IO handler gets beside an event's payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Arguments {
+    /// The meta for clients that look like JavaScript.
+    Auto,
+    /// The meta for all.
+    All,
+    /// Nothing.
+    Payload,
+}
+
 /// The shape of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -199,14 +228,17 @@ impl Default for Config {
             port: 5000,
             path: "/ws".to_owned(),
             cors_origins: vec!["http://localhost:3000".to_owned()],
+            allowed_hosts: Vec::new(),
             require_origin: false,
             dashboard: true,
             max_connections_per_org: 100,
             max_connections_total: 1000,
             max_connections_per_address: 0,
+            max_tcp_connections_per_address: 0,
             handshakes_per_second: 0,
             handshakes_per_second_per_address: 0,
             trusted_proxies: Vec::new(),
+            operator_networks: vec!["127.0.0.0/8".to_owned(), "::1".to_owned()],
             org_limits: BTreeMap::new(),
             max_message_size_bytes: MIB,
             rate_limit_messages_per_second: 100,
@@ -214,6 +246,7 @@ impl Default for Config {
             rate_limit_messages_per_minute: 0,
             rate_limit_close_after_ms: 10_000,
             rate_limit_requests_per_second: 1000,
+            max_headers: 100,
             header_timeout_ms: 10_000,
             body_timeout_ms: 30_000,
             keep_alive_timeout_ms: 75_000,
@@ -235,6 +268,7 @@ impl Default for Config {
             drain_batch_size: 100,
             drain_interval_ms: 100,
             default_envelope: Envelope::Event,
+            socket_io_arguments: Arguments::Auto,
             channels: Vec::new(),
             events: BTreeMap::new(),
             log: "info".to_owned(),
@@ -260,8 +294,13 @@ impl Config {
             broken.add("path", format_args!("{:?}", self.path), rule);
         }
         for origin in &self.cors_origins {
-            if let Err(rule) = check_origin(origin) {
+            if let Err(rule) = OriginPattern::parse(origin) {
                 broken.add("cors_origins", format_args!("{origin:?}"), rule);
+            }
+        }
+        for host in &self.allowed_hosts {
+            if let Err(rule) = HostPattern::parse(host) {
+                broken.add("allowed_hosts", format_args!("{host:?}"), rule);
             }
         }
         if !(KIB..=256 * MIB).contains(&self.max_message_size_bytes) {
@@ -418,52 +457,6 @@ fn check_path(path: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-fn check_origin(origin: &str) -> Result<(), &'static str> {
-    const SHAPE: &str = "an origin is scheme://host or scheme://host:port without a path, or *";
-    if origin == "*" {
-        return Ok(());
-    }
-    let (scheme, authority) = origin.split_once("://").ok_or(SHAPE)?;
-    let scheme_ok = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
-    // The colons of an IPv6 address are inside its brackets.
-    let (host, port) = match authority.strip_prefix('[') {
-        Some(rest) => {
-            let (address, after) = rest.split_once(']').ok_or(SHAPE)?;
-            if address.parse::<std::net::Ipv6Addr>().is_err() {
-                return Err(SHAPE);
-            }
-            let port = if after.is_empty() {
-                None
-            } else {
-                Some(after.strip_prefix(':').ok_or(SHAPE)?)
-            };
-            (address, port)
-        }
-        None => match authority.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (authority, None),
-        },
-    };
-    let host_ok = authority.starts_with('[')
-        || (!host.is_empty()
-            && host
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)));
-    let port_ok = port.is_none_or(|port| {
-        port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port != 0)
-    });
-    if !(scheme_ok && host_ok && port_ok) {
-        return Err(SHAPE);
-    }
-    if origin.bytes().any(|b| b.is_ascii_uppercase()) {
-        return Err("browsers send origins in lower case, so this one would never match");
-    }
-    Ok(())
-}
-
 fn check_channel(channel: &str) -> Result<(), &'static str> {
     if channel == "org" {
         return Err("`org` is the first part of every organization's own room");
@@ -514,6 +507,7 @@ mod tests {
             host: IpAddr::from([0, 0, 0, 0]),
             path: "ws".to_owned(),
             cors_origins: vec!["http://localhost:3000/".to_owned()],
+            allowed_hosts: vec!["http://localhost".to_owned()],
             max_message_size_bytes: 1023,
             ping_interval_ms: 0,
             ping_timeout_ms: DAY_MS + 1,
@@ -528,6 +522,8 @@ mod tests {
             drain_interval_ms: 0,
             drain_batch_size: 0,
             trusted_proxies: vec!["proxy".to_owned()],
+            operator_networks: vec!["127.0.0.1/33".to_owned()],
+            max_headers: 9,
             org_limits: BTreeMap::from([(String::new(), OrgLimits::default())]),
             send_queue_max_messages: 0,
             send_queue_max_bytes: 0,
@@ -540,6 +536,7 @@ mod tests {
             "host",
             "path",
             "cors_origins",
+            "allowed_hosts",
             "max_message_size_bytes",
             "ping_interval_ms",
             "ping_timeout_ms",
@@ -555,7 +552,9 @@ mod tests {
             "send_queue_max_messages",
             "send_queue_max_bytes",
             "trusted_proxies",
+            "operator_networks",
             "org_limits",
+            "max_headers",
             "drain_batch_size",
             "channels",
             "events",
@@ -642,44 +641,6 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_has_scheme_host_and_port_and_nothing_else() {
-        for origin in [
-            "*",
-            "http://localhost:3000",
-            "https://app.example.com",
-            "http://[::1]:8080",
-            "https://[2001:db8::1]",
-            "capacitor://localhost",
-            "chrome-extension://abcdefghijklmnop",
-        ] {
-            assert_eq!(check_origin(origin), Ok(()), "{origin}");
-        }
-        for origin in [
-            "",
-            "localhost:3000",
-            "http://",
-            "://host",
-            "http://host/",
-            "http://host/path",
-            "http://host?x",
-            "http://user@host",
-            "http://host:",
-            "http://host:0",
-            "http://host:+80",
-            "http://host:65536",
-            "http://[::1",
-            "http://[nonsense]",
-            "http://[::1]8080",
-            "http://*.example.com",
-            "https://App.example.com",
-            "http://a b",
-            "null",
-        ] {
-            assert!(check_origin(origin).is_err(), "{origin}");
-        }
-    }
-
-    #[test]
     fn channel_and_event_names_stay_within_what_rooms_and_the_protocol_allow() {
         for channel in ["kpi", "a", "order-status_2", &"c".repeat(64)] {
             assert_eq!(check_channel(channel), Ok(()), "{channel}");
@@ -703,6 +664,9 @@ mod tests {
             "\u{85}",
             "connect",
             "disconnect",
+            "disconnecting",
+            "newListener",
+            "removeListener",
             "client:x",
             "orgcast:x",
             &"e".repeat(129),

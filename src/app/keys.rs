@@ -25,7 +25,11 @@ pub static KEYS: &[(&str, &str)] = &[
     ),
     (
         "cors_origins",
-        "Browser origins that may connect, each scheme://host[:port]; \"*\" allows any origin.",
+        "Browser origins that may connect, each scheme://host[:port], the host perhaps *.example.com; \"*\" allows any origin.",
+    ),
+    (
+        "allowed_hosts",
+        "Names such as rt.example.com or *.example.com that the server may be called by, beside localhost and addresses.",
     ),
     (
         "require_origin",
@@ -48,6 +52,10 @@ pub static KEYS: &[(&str, &str)] = &[
         "Connections one remote address may have at once; 0 = unlimited.",
     ),
     (
+        "max_tcp_connections_per_address",
+        "TCP connections one remote address may have at once besides its WebSockets; 0 = six for each of max_connections_per_address.",
+    ),
+    (
         "handshakes_per_second",
         "Handshakes of clients the server takes per second; 0 = unlimited.",
     ),
@@ -57,7 +65,11 @@ pub static KEYS: &[(&str, &str)] = &[
     ),
     (
         "trusted_proxies",
-        "Proxies, as addresses or networks such as 10.0.0.0/8, whose X-Forwarded-For is believed.",
+        "Proxies, as addresses or networks such as 10.0.0.0/8, whose X-Forwarded-For and X-Forwarded-Proto are believed.",
+    ),
+    (
+        "operator_networks",
+        "Addresses or networks that still reach health and API when file descriptors run out.",
     ),
     (
         "org_limits",
@@ -86,6 +98,10 @@ pub static KEYS: &[(&str, &str)] = &[
     (
         "rate_limit_requests_per_second",
         "Requests per second to the HTTP interface for one organization; 0 = unlimited.",
+    ),
+    (
+        "max_headers",
+        "Header lines a request may have, 10 to 1000.",
     ),
     (
         "header_timeout_ms",
@@ -167,6 +183,10 @@ pub static KEYS: &[(&str, &str)] = &[
     (
         "default_envelope",
         "Plain WebSocket envelope until the client shows its own: event, type_data or type_payload.",
+    ),
+    (
+        "socket_io_arguments",
+        "What Socket.IO handlers get: auto (payload and meta in JavaScript, else payload), all or payload.",
     ),
     (
         "channels",

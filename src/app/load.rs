@@ -10,6 +10,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use toml::{Table, Value};
 
 use super::config::{ApiKeyConfig, Config, OrgLimits};
+use super::files::{self, Files};
 use super::keys::{
     DEFAULT_FILE, FILE_VARIABLE, KEYS, VARIABLE_PREFIX, default_values, flag_name, is_group,
     known_key, set_at, value_at, variable_name,
@@ -52,6 +53,8 @@ pub struct Sources {
     pub flags: Vec<(String, String)>,
     /// What a relative file name is relative to, and where `orgcast.toml` is looked for.
     pub working_dir: PathBuf,
+    /// Which of the files that the configuration names are read, to see whether they can be.
+    pub files: Files,
 }
 
 /// A valid configuration.
@@ -79,8 +82,8 @@ impl Loaded {
 ///
 /// # Errors
 /// [`ConfigError::Unreadable`] and [`ConfigError::Syntax`] for the file;
-/// [`ConfigError::Invalid`] with every unknown name and wrong type of all sources, or, where
-/// there is none, with every broken rule of [`Config::validate`].
+/// [`ConfigError::Invalid`] with every unknown name and wrong type of all sources, every broken
+/// rule of [`Config::validate`] and every file that is of no use.
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
     let mut layers = Layers::new();
     let mut file = None;
@@ -90,7 +93,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
     }
     layers.variables(&sources.env);
     layers.flags(&sources.flags);
-    let config = layers.finish()?;
+    let config = layers.finish(sources)?;
     Ok(Loaded { config, file })
 }
 
@@ -306,7 +309,7 @@ impl Layers {
         has_some
     }
 
-    fn finish(self) -> Result<Config, ConfigError> {
+    fn finish(self, sources: &Sources) -> Result<Config, ConfigError> {
         #[expect(
             clippy::expect_used,
             reason = "each value was accepted among the defaults, and only the type of its own \
@@ -319,8 +322,13 @@ impl Layers {
             Err(ConfigError::Invalid(broken)) => broken,
             Err(other) => return Err(other),
         };
+        broken.extend(files::problems(
+            &config,
+            &sources.working_dir,
+            sources.files,
+        ));
         for problem in &mut broken {
-            if let Problem::Rule { key, origin, .. } = problem {
+            if let Problem::Rule { key, origin, .. } | Problem::File { key, origin, .. } = problem {
                 *origin = self.origins.get(key).cloned();
             }
         }

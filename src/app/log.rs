@@ -13,8 +13,11 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::json;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use super::config::{Config, LogFormat};
+use super::log_filter;
 use crate::domain::time::UnixMillis;
 
 /// Bytes of lines that may wait to be written; what comes beyond is lost.
@@ -55,9 +58,10 @@ impl Log {
             // The library would complain on standard error, and panic where it can't.
             .log_internal_errors(false)
             .with_writer(move || writer.clone());
+        let without_contents = log_filter::without_contents();
         match format {
-            LogFormat::Text => logs.init(),
-            LogFormat::Json => logs.json().init(),
+            LogFormat::Text => logs.finish().with(without_contents).init(),
+            LogFormat::Json => logs.json().finish().with(without_contents).init(),
         }
         std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
         Ok(log)

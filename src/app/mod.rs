@@ -7,21 +7,27 @@ pub mod cli;
 pub mod config;
 pub mod demo;
 mod demo_feed;
+mod descriptors;
+pub mod files;
 mod housekeeping;
 mod keygen;
 pub mod keys;
 pub mod load;
 mod log;
+mod log_filter;
 pub mod options;
 pub mod problem;
 mod rules;
 pub mod server;
 pub mod shutdown;
+mod signals;
 mod supervise;
 pub mod tls;
+mod unread;
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use cli::{CliError, Command};
 use config::Config;
@@ -54,7 +60,10 @@ fn check(loaded: &Loaded) -> ExitCode {
         Ok(options) => options,
         Err(error) => return fail(&error, 2),
     };
-    let warnings = options.warnings();
+    let of_tls = options.tls.as_ref();
+    let of_tls = of_tls.map(|paths| paths.warnings(SystemTime::now()));
+    let warnings = options.warnings().map(str::to_owned);
+    let warnings = warnings.chain(of_tls.into_iter().flatten());
     note(warnings.map(|text| format!("orgcast: warning: {text}")));
     say(&format!(
         "the configuration is valid: {}://{}{}\nsettings: {}",

@@ -1,10 +1,12 @@
 //! From the one configuration to the options of each module.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 
+use super::accept::FrontOptions;
 use super::auth_config::{AuthConfigError, AuthOptions};
 use super::config::{self, Config};
 use super::shutdown::DrainOptions;
@@ -12,19 +14,24 @@ use super::tls::TlsPaths;
 use crate::domain::event::{Catalogue, CatalogueError};
 use crate::domain::identity::{IdError, OrganizationId};
 use crate::domain::room::{Channel, ChannelError};
-use crate::http::address::{Network, NetworkError};
+use crate::http::address::{Network, NetworkError, Networks};
 use crate::http::guard::ApiAccess;
 use crate::http::origin::OwnNames;
+use crate::http::origin_pattern::{HostPattern, OriginPattern};
 use crate::http::router::HttpOptions;
 use crate::hub::HubOptions;
 use crate::hub::gate::{GateOptions, OrganizationLimits};
 use crate::hub::rates::RateOptions;
+use crate::protocol::engine_io::EngineOptions;
 use crate::protocol::envelope::Envelope;
 use crate::protocol::plain::PlainOptions;
-use crate::protocol::socket_io::SocketIoOptions;
-use crate::wire::flusher::Flusher;
+use crate::protocol::socket_io::{Arguments, SocketIoOptions};
+use crate::wire::connections::Connections;
 use crate::wire::http_stream::HttpTimeouts;
-use crate::wire::link::LinkOptions;
+use crate::wire::send_queue::LinkOptions;
+
+/// How long a WebSocket may take to become the transport of a client that polls.
+const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a configuration can't be served.
 #[derive(Debug, Error)]
@@ -35,8 +42,10 @@ pub enum OptionsError {
     Channels(String, ChannelError),
     #[error("`org_limits`: {0}")]
     Organization(#[from] IdError),
-    #[error("`trusted_proxies`: {0}")]
-    Proxy(#[from] NetworkError),
+    #[error("`{0}`: {1}")]
+    Networks(&'static str, NetworkError),
+    #[error("`{0}`: {1}")]
+    Names(&'static str, &'static str),
     #[error(transparent)]
     Auth(#[from] AuthConfigError),
 }
@@ -48,10 +57,12 @@ pub struct Options {
     pub is_insecure: bool,
     pub auth: AuthOptions,
     pub drain: DrainOptions,
-    pub timeouts: HttpTimeouts,
+    pub front: FrontOptions,
     pub tls: Option<TlsPaths>,
     pub catalogue: Catalogue,
     pub hub: HubOptions,
+    pub link: LinkOptions,
+    pub engine_io: EngineOptions,
     pub socket_io: SocketIoOptions,
     pub plain: PlainOptions,
     pub http: HttpOptions,
@@ -67,16 +78,16 @@ impl Options {
             max_messages: config.send_queue_max_messages,
             max_bytes: config.send_queue_max_bytes,
             write_timeout: millis(config.write_timeout_ms),
-            max_message_size: config.max_message_size_bytes,
             compression_threshold,
         };
-        let flusher = Flusher::default();
         let (ping_interval, ping_timeout) = (
             millis(config.ping_interval_ms),
             millis(config.ping_timeout_ms),
         );
         let auth = AuthOptions::of(&config.auth, &config.api_keys)?;
         let is_reachable = !config.host.to_canonical().is_loopback();
+        let trusted_proxies = networks("trusted_proxies", &config.trusted_proxies)?;
+        let connections = Arc::new(Connections::new(tcp_connections_per_address(config)));
         Ok(Self {
             address: SocketAddr::new(config.host, config.port),
             is_insecure: is_reachable && auth.believes_clients,
@@ -86,10 +97,16 @@ impl Options {
                 batch_size: config.drain_batch_size,
                 interval: millis(config.drain_interval_ms),
             },
-            timeouts: HttpTimeouts {
-                header: millis(config.header_timeout_ms),
-                keep_alive: millis(config.keep_alive_timeout_ms),
-                write: millis(config.write_timeout_ms),
+            front: FrontOptions {
+                timeouts: HttpTimeouts {
+                    header: millis(config.header_timeout_ms),
+                    keep_alive: millis(config.keep_alive_timeout_ms),
+                    write: millis(config.write_timeout_ms),
+                },
+                max_headers: config.max_headers,
+                connections: Arc::clone(&connections),
+                trusted_proxies: trusted_proxies.clone(),
+                operators: networks("operator_networks", &config.operator_networks)?,
             },
             tls: (!config.tls.cert_file.is_empty()).then(|| TlsPaths {
                 certificate: config.tls.cert_file.clone().into(),
@@ -105,15 +122,22 @@ impl Options {
                 expiry_warning: millis(config.auth.expiry_warning_ms),
                 ack_timeout: millis(config.ack_timeout_ms),
             },
-            socket_io: SocketIoOptions {
-                path: config.path.clone(),
+            link,
+            engine_io: EngineOptions {
                 ping_interval,
                 ping_timeout,
+                upgrade_timeout: UPGRADE_TIMEOUT,
+                max_payload: config.max_message_size_bytes,
+                max_answer: config.max_message_size_bytes,
+            },
+            socket_io: SocketIoOptions {
                 connect_timeout: millis(config.connect_timeout_ms),
-                ack_timeout: millis(config.ack_timeout_ms),
                 max_message_size: config.max_message_size_bytes,
-                link,
-                flusher: flusher.clone(),
+                arguments: match config.socket_io_arguments {
+                    config::Arguments::Auto => Arguments::Auto,
+                    config::Arguments::All => Arguments::All,
+                    config::Arguments::Payload => Arguments::Payload,
+                },
             },
             plain: PlainOptions {
                 default_envelope: match config.default_envelope {
@@ -124,28 +148,52 @@ impl Options {
                 ping_interval,
                 ping_timeout,
                 max_message_size: config.max_message_size_bytes,
-                link,
-                flusher,
             },
             http: HttpOptions {
                 path: config.path.clone(),
-                cors_origins: config.cors_origins.clone(),
+                cors_origins: names("cors_origins", &config.cors_origins, OriginPattern::parse)?,
                 require_origin: config.require_origin,
                 access: auth.access.clone(),
                 max_message_size: config.max_message_size_bytes,
                 body_timeout: millis(config.body_timeout_ms),
-                trusted_proxies: config
-                    .trusted_proxies
-                    .iter()
-                    .map(|proxy| proxy.parse::<Network>())
-                    .collect::<Result<_, _>>()?,
+                trusted_proxies,
                 compression_threshold,
                 is_tls: !config.tls.cert_file.is_empty(),
                 own_names: own_names(&auth, is_reachable),
+                allowed_hosts: names("allowed_hosts", &config.allowed_hosts, HostPattern::parse)?,
                 dashboard: config.dashboard,
+                connections,
             },
             auth,
         })
+    }
+}
+
+fn networks(key: &'static str, texts: &[String]) -> Result<Networks, OptionsError> {
+    let networks = texts.iter().map(|text| text.parse::<Network>());
+    let networks: Result<_, _> = networks.collect();
+    networks.map_err(|error| OptionsError::Networks(key, error))
+}
+
+fn names<T>(
+    key: &'static str,
+    texts: &[String],
+    parse: impl Fn(&str) -> Result<T, &'static str>,
+) -> Result<Vec<T>, OptionsError> {
+    let names = texts.iter().map(|text| parse(text));
+    let names: Result<_, _> = names.collect();
+    names.map_err(|rule| OptionsError::Names(key, rule))
+}
+
+/// A browser has as many to one server; a client needs no more of them than a browser.
+const TCP_CONNECTIONS_PER_CLIENT: usize = 6;
+
+fn tcp_connections_per_address(config: &Config) -> usize {
+    match config.max_tcp_connections_per_address {
+        0 => config
+            .max_connections_per_address
+            .saturating_mul(TCP_CONNECTIONS_PER_CLIENT),
+        own => own,
     }
 }
 
@@ -169,9 +217,14 @@ impl Options {
         let is_shut = matches!(&self.auth.access, ApiAccess::Keys(keys) if keys.is_empty());
         let insecure = "asserted identities on an address that others can reach";
         let shut = "no API key is configured: the HTTP API refuses every call";
-        [(self.is_insecure, insecure), (is_shut, shut)]
-            .into_iter()
-            .filter_map(|(holds, text)| holds.then_some(text))
+        let elsewhere = "auth.jwks is a URL, from which nothing was fetched";
+        [
+            (self.is_insecure, insecure),
+            (is_shut, shut),
+            (self.auth.fetches_keys(), elsewhere),
+        ]
+        .into_iter()
+        .filter_map(|(holds, text)| holds.then_some(text))
     }
 }
 

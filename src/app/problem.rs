@@ -1,7 +1,7 @@
 //! What can be wrong with a configuration, in words for an operator.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why there is no usable configuration. The text has one problem a line.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +84,18 @@ pub enum Problem {
         /// Where the value was set; none for a default or where the sources are not known.
         origin: Option<Origin>,
     },
+    /// A file that a key names is of no use.
+    #[error("`{key}`: {}: {cause}{}", file_name(.file.as_deref()), set_by(.origin.as_ref()))]
+    File {
+        /// The path of the key.
+        key: &'static str,
+        /// The file, as it was named; none if that is not to be shown.
+        file: Option<PathBuf>,
+        /// What is wrong with it.
+        cause: String,
+        /// Where it was named.
+        origin: Option<Origin>,
+    },
 }
 
 /// The place where a value was set.
@@ -141,6 +153,10 @@ fn one_a_line(problems: &[Problem]) -> String {
         .map(ToString::to_string)
         .collect::<Vec<_>>()
         .join("\n")
+}
+
+fn file_name(file: Option<&Path>) -> String {
+    file.map_or_else(|| "its file".to_owned(), |file| file.display().to_string())
 }
 
 fn set_by(origin: Option<&Origin>) -> String {

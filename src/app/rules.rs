@@ -8,13 +8,18 @@ use crate::http::address::Network;
 
 /// Adds every rule that is broken.
 pub(super) fn check_limits(config: &Config, broken: &mut Broken) {
-    for proxy in &config.trusted_proxies {
-        if proxy.parse::<Network>().is_err() {
-            broken.add(
-                "trusted_proxies",
-                format_args!("{proxy:?}"),
-                "a proxy is an IP address or a network such as 10.0.0.0/8",
-            );
+    for (key, networks) in [
+        ("trusted_proxies", &config.trusted_proxies),
+        ("operator_networks", &config.operator_networks),
+    ] {
+        for network in networks {
+            if network.parse::<Network>().is_err() {
+                broken.add(
+                    key,
+                    format_args!("{network:?}"),
+                    "each is an IP address or a network such as 10.0.0.0/8",
+                );
+            }
         }
     }
     for organization in config.org_limits.keys() {
@@ -25,6 +30,13 @@ pub(super) fn check_limits(config: &Config, broken: &mut Broken) {
                 "an organization id is 1 to 128 bytes without control characters",
             );
         }
+    }
+    if !(10..=1000).contains(&config.max_headers) {
+        broken.add(
+            "max_headers",
+            config.max_headers,
+            "it must be between 10 and 1000",
+        );
     }
     if EnvFilter::try_new(&config.log).is_err() {
         broken.add(

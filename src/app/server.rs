@@ -16,6 +16,7 @@ use super::housekeeping::keep_house;
 use super::log::Log;
 use super::options::Options;
 use super::shutdown::{DrainOptions, drain};
+use super::signals;
 use super::supervise::supervise;
 use super::tls::{TlsError, TlsFiles};
 use crate::auth::Authenticator;
@@ -23,8 +24,10 @@ use crate::http::guard::ApiAccess;
 use crate::http::router::router;
 use crate::hub::Hub;
 use crate::hub::gate::GateOptions;
+use crate::protocol::DeliveryTimes;
 use crate::protocol::plain::PlainGateway;
-use crate::protocol::socket_io::SocketIoGateway;
+use crate::protocol::socket_io::{SocketIo, SocketIoGateway};
+use crate::wire::send_queue::flusher::SendQueues;
 
 #[derive(Debug, Error)]
 pub enum ServerError {
@@ -72,16 +75,20 @@ pub async fn start(options: Options) -> Result<Running, ServerError> {
         mut tasks,
     } = options.auth.start().await?;
     let authenticator: Arc<dyn Authenticator> = authority;
-    let socket_io = SocketIoGateway::new(
+    let observer = Arc::new(DeliveryTimes(Arc::clone(&hub)));
+    let queues = SendQueues::new(options.link, observer);
+    let socket_io = SocketIo::new(
         Arc::clone(&hub),
         Arc::clone(&authenticator),
         options.socket_io,
     );
+    let socket_io = SocketIoGateway::new(socket_io, options.engine_io, Arc::clone(&queues));
+    let socket_io = Arc::new(socket_io);
     let ping_interval = options.plain.ping_interval;
-    let plain = PlainGateway::new(Arc::clone(&hub), authenticator, options.plain);
+    let plain = PlainGateway::new(Arc::clone(&hub), authenticator, options.plain, queues);
     let service = router(
         Arc::clone(&hub),
-        Arc::new(socket_io),
+        Arc::clone(&socket_io),
         Arc::new(plain),
         Arc::clone(&revocations),
         &options.http,
@@ -97,6 +104,7 @@ pub async fn start(options: Options) -> Result<Running, ServerError> {
             ping_interval,
         )
     }));
+    tasks.push(supervise("Engine.IO time", move || socket_io.keep_time()));
     if let Some(files) = &tls {
         let files = Arc::clone(files);
         tasks.push(supervise("TLS files", move || Arc::clone(&files).watch()));
@@ -104,7 +112,7 @@ pub async fn start(options: Options) -> Result<Running, ServerError> {
     let door = Door {
         service,
         hub: Arc::clone(&hub),
-        timeouts: options.timeouts,
+        front: options.front,
         tls,
         stopping,
         alive: holds,
@@ -131,11 +139,12 @@ impl Running {
     }
 }
 
-/// Serves until SIGTERM or SIGINT, then closes every connection and returns. A second signal ends
-/// the process at once. `source` is where the configuration is from, for the operator.
+/// Serves until SIGTERM or SIGINT, then closes every connection and returns. A second one ends the
+/// process at once. `source` is where the configuration is from, for the operator.
 pub(super) async fn run(options: Options, source: &str, log: Log) -> Result<(), ServerError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(ServerError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ServerError::Signals)?;
+    signals::ignore().map_err(ServerError::Signals)?;
     let greeting = Greeting::of(&options);
     let mut running = start(options).await?;
     greeting.say(running.address, source);

@@ -12,7 +12,7 @@ use crate::domain::fault::{Code, Fault, reason};
 use crate::domain::grants::{Pass, TokenId};
 use crate::domain::identity::{Identity, OrganizationId, UserId};
 use crate::domain::time::UnixMillis;
-use crate::domain::words::{self, ORGANIZATION, USER, Word};
+use crate::domain::words::{self, ORGANIZATION, Tenant, USER, Word};
 
 /// Longest token in bytes.
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
@@ -227,18 +227,18 @@ fn read_claims(
         expires_at,
         issued_at,
         token_id: token_id(claims)?,
-        organization_alias: organization_alias(claims, &rules.organization_claims),
+        tenant: tenant(claims, &rules.organization_claims),
     })
 }
 
 /// How the token spells the organization; of a path, its last part.
-fn organization_alias(claims: &Map<String, Value>, names: &[String]) -> Option<&'static str> {
+fn tenant(claims: &Map<String, Value>, names: &[String]) -> Tenant {
     if names.is_empty() {
-        return ORGANIZATION.find(claims).ok()?.map(|(name, _)| name);
+        return Tenant::of_names(claims.keys().map(String::as_str));
     }
-    let named = names.iter().find(|name| find(claims, name).is_some())?;
-    let last = named.rsplit('.').next()?;
-    ORGANIZATION.0.iter().copied().find(|alias| *alias == last)
+    let first = names.iter().find(|name| find(claims, name).is_some());
+    let last = first.and_then(|name| name.rsplit('.').next());
+    last.map_or(Tenant::Other, Tenant::of_alias)
 }
 
 fn invalid(message: impl Into<std::borrow::Cow<'static, str>>) -> Fault {

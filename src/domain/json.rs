@@ -4,9 +4,12 @@
 //! UTF-16 units). It is JSON (RFC 8259, section 8.2), so a payload may have it; it is no Unicode, so no
 //! name or id can.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -45,6 +48,20 @@ pub fn value(what: &str, raw: &RawValue) -> Result<Value, Fault> {
     })
 }
 
+/// The text that a value is. `what` is what an error calls it.
+pub fn text(what: &str, raw: &RawValue) -> Result<String, Fault> {
+    match raw.get().starts_with('"').then(|| value(what, raw)) {
+        Some(Ok(Value::String(text))) => Ok(text),
+        Some(Err(fault)) => Err(fault),
+        _ => {
+            let kind = kind_of(raw);
+            Err(Fault::invalid(format!(
+                "{what} must be a string, not {kind}"
+            )))
+        }
+    }
+}
+
 fn half_a_character(what: &str) -> String {
     format!(
         "{what} has half of a character: an escape such as `\\ud83d` is one only together with its \
@@ -52,18 +69,23 @@ fn half_a_character(what: &str) -> String {
     )
 }
 
-/// The members of an object as they were written.
+/// The members of an object, found without making anything of what stands in them: a message of a
+/// mebibyte costs a look at its bytes, whatever it is made of.
 #[derive(Debug)]
 pub struct Members<'a> {
     /// What an error calls the object.
-    what: &'a str,
-    members: Vec<(Name, &'a RawValue)>,
+    what: Cow<'a, str>,
+    /// In the order in which they were written.
+    members: Vec<(Name<'a>, &'a RawValue)>,
 }
 
 impl<'a> Members<'a> {
-    /// Fails if the value is no object.
-    pub fn of(what: &'a str, object: &'a RawValue) -> Result<Self, Fault> {
-        let Ok(Written(members)) = serde_json::from_str(object.get()) else {
+    /// Of an object of any size. Fails if the value is no object.
+    pub fn of(what: impl Into<Cow<'a, str>>, object: &'a RawValue) -> Result<Self, Fault> {
+        let what = what.into();
+        let mut deserializer = serde_json::Deserializer::from_str(object.get());
+        let reader = ObjectReader::<AnyName>::new(usize::MAX);
+        let Ok(members) = deserializer.deserialize_map(reader) else {
             let kind = kind_of(object);
             return Err(Fault::invalid(format!(
                 "{what} must be a JSON object, not {kind}"
@@ -72,13 +94,47 @@ impl<'a> Members<'a> {
         Ok(Self { what, members })
     }
 
+    /// Of the object that a text is, of at most `max` members; `noun` is what an error calls it.
+    pub fn read(noun: &str, text: &'a str, max: usize) -> Result<Self, Fault> {
+        let what = format!("the {noun}");
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let read = deserializer
+            .deserialize_map(ObjectReader::<TextName<'_>>::new(max))
+            .and_then(|members| deserializer.end().map(|()| members));
+        let error = match read {
+            Ok(members) => {
+                let what = what.into();
+                return Ok(Self { what, members });
+            }
+            Err(error) => error,
+        };
+        if error.to_string().starts_with(TOO_MANY) {
+            let most = format!("{what} has more than {max} members");
+            return Err(Fault::invalid(most));
+        }
+        // A name that is no text is JSON all the same.
+        let value = parse(&what, text.as_bytes())?;
+        if !value.get().starts_with('{') {
+            let kind = kind_of(value);
+            return Err(Fault::invalid(format!(
+                "a {noun} is a JSON object, not {kind}"
+            )));
+        }
+        let members = Self::of(what, value)?;
+        if members.members.len() > max {
+            let most = format!("{} has more than {max} members", members.what);
+            return Err(Fault::invalid(most));
+        }
+        Ok(members)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
     }
 
     /// The names. One that is no text is shown as well as it can be, and is nobody's.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.members.iter().map(|(name, _)| name.shown.as_str())
+        self.members.iter().map(|(name, _)| &*name.shown)
     }
 
     /// Takes out the member of this name; the last one, if there are several.
@@ -156,20 +212,20 @@ impl<'a> Members<'a> {
             text.push_str(value.get());
         }
         text.push('}');
-        RawValue::from_string(text).map_err(|error| not_json(self.what, &error))
+        RawValue::from_string(text).map_err(|error| not_json(&self.what, &error))
     }
 }
 
 /// The name of a member.
 #[derive(Debug)]
-struct Name {
-    shown: String,
+struct Name<'a> {
+    shown: Cow<'a, str>,
     is_text: bool,
 }
 
-impl Name {
+impl Name<'_> {
     fn text(&self) -> Option<&str> {
-        self.is_text.then_some(self.shown.as_str())
+        self.is_text.then_some(&*self.shown)
     }
 
     fn is(&self, name: &str) -> bool {
@@ -177,8 +233,32 @@ impl Name {
     }
 }
 
-/// As bytes a text may have half of a pair.
-impl<'de> Deserialize<'de> for Name {
+/// A name that is text, borrowed where it has no escape in it.
+#[derive(Deserialize)]
+struct TextName<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'a> From<TextName<'a>> for Name<'a> {
+    fn from(TextName(shown): TextName<'a>) -> Self {
+        Self {
+            shown,
+            is_text: true,
+        }
+    }
+}
+
+/// Any name of JSON: as bytes it may have half of a character.
+struct AnyName(Vec<u8>);
+
+impl From<AnyName> for Name<'_> {
+    fn from(AnyName(bytes): AnyName) -> Self {
+        Self {
+            is_text: std::str::from_utf8(&bytes).is_ok(),
+            shown: String::from_utf8_lossy(&bytes).into_owned().into(),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for AnyName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_bytes(NameReader)
     }
@@ -187,44 +267,51 @@ impl<'de> Deserialize<'de> for Name {
 struct NameReader;
 
 impl Visitor<'_> for NameReader {
-    type Value = Name;
+    type Value = AnyName;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("a name")
     }
 
-    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Name, E> {
-        Ok(Name {
-            shown: String::from_utf8_lossy(bytes).into_owned(),
-            is_text: std::str::from_utf8(bytes).is_ok(),
-        })
+    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<AnyName, E> {
+        Ok(AnyName(bytes.to_vec()))
     }
 }
 
-/// The members of an object, in the order in which they were written.
-struct Written<'a>(Vec<(Name, &'a RawValue)>);
+/// What errors of [`ObjectReader`] begin with that are about the number of members.
+const TOO_MANY: &str = "too many members";
 
-impl<'de> Deserialize<'de> for Written<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(ObjectReader)
+/// Reads members whose names are such.
+struct ObjectReader<N> {
+    max: usize,
+    names: PhantomData<N>,
+}
+
+impl<N> ObjectReader<N> {
+    fn new(max: usize) -> Self {
+        Self {
+            max,
+            names: PhantomData,
+        }
     }
 }
 
-struct ObjectReader;
-
-impl<'de> Visitor<'de> for ObjectReader {
-    type Value = Written<'de>;
+impl<'de, N: Deserialize<'de> + Into<Name<'de>>> Visitor<'de> for ObjectReader<N> {
+    type Value = Vec<(Name<'de>, &'de RawValue)>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("a JSON object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Written<'de>, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut members = Vec::new();
-        while let Some(member) = map.next_entry()? {
-            members.push(member);
+        while let Some(name) = map.next_key::<N>()? {
+            if members.len() == self.max {
+                return Err(A::Error::custom(TOO_MANY));
+            }
+            members.push((name.into(), map.next_value()?));
         }
-        Ok(Written(members))
+        Ok(members)
     }
 }
 
@@ -298,6 +385,36 @@ mod tests {
         }
         let fault = Members::of("it", raw("[1]")).unwrap_err();
         assert_eq!(fault.message, "it must be a JSON object, not an array");
+    }
+
+    #[test]
+    fn what_is_no_object_or_too_long_is_named() {
+        let many = |name: &str| format!("{{{}}}", vec![format!("{name}:0"); 4].join(","));
+        for (text, problem) in [
+            ("[1]", "a thing is a JSON object, not an array"),
+            (" \"x\"", "a thing is a JSON object, not a string"),
+            (
+                "{\"a\":",
+                "the thing is not JSON: it ends too early, at line 1, column 5",
+            ),
+            (
+                "{} {}",
+                "the thing is not JSON: the mistake is at line 1, column 4",
+            ),
+            (&many(r#""""#), "the thing has more than 3 members"),
+            (&many(r#""\ud83d""#), "the thing has more than 3 members"),
+            (
+                "{\"a\nb\": 1}",
+                "the thing is not JSON: the mistake is at line 1, column 3",
+            ),
+        ] {
+            let fault = Members::read("thing", text, 3).unwrap_err();
+            assert_eq!(fault.message, problem, "{text:.40}");
+        }
+        let text = r#"{"a": 1, "\ud83d": 2, "c\u00e9": 3}"#;
+        let mut members = Members::read("thing", text, 3).unwrap();
+        assert_eq!(members.take("cé").map(RawValue::get), Some("3"));
+        assert_eq!(members.take("\u{fffd}").map(RawValue::get), None);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Which address a request comes from, when it came through proxies.
+//! Which address a request comes from, and how, when it came through proxies.
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -10,6 +10,7 @@ use axum::response::Response;
 use http::HeaderMap;
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
+const FORWARDED_PROTO: &str = "x-forwarded-proto";
 
 /// Addresses with a common beginning: `10.0.0.0/8`, `fd00::/8`, or a single one without the slash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,17 +64,53 @@ impl Network {
     }
 }
 
-/// The proxies whose word on where a request comes from is believed.
-#[derive(Debug, Clone)]
-pub(super) struct Proxies(Arc<[Network]>);
+/// Some networks.
+#[derive(Debug, Clone, Default)]
+pub struct Networks(Arc<[Network]>);
 
-impl Proxies {
-    pub fn new(trusted: &[Network]) -> Self {
-        Self(trusted.into())
+impl FromIterator<Network> for Networks {
+    fn from_iter<I: IntoIterator<Item = Network>>(networks: I) -> Self {
+        Self(networks.into_iter().collect())
+    }
+}
+
+impl Networks {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
+    /// Whether the address is in one of them.
+    pub fn contain(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(address))
+    }
+}
+
+/// Whether a client speaks TLS, as a trusted proxy says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ForwardedTls(pub bool);
+
+/// The proxies whose word on where a request comes from is believed.
+#[derive(Debug, Clone)]
+pub(super) struct Proxies(pub Networks);
+
+impl Proxies {
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.0.contain(address)
+    }
+
+    /// Of several proxies the one that the client speaks to wrote the first word. A client may write
+    /// it as well, but no page can make a browser do so.
+    fn tls(&self, peer: IpAddr, headers: &HeaderMap) -> Option<ForwardedTls> {
+        if !self.trusts(peer) {
+            return None;
+        }
+        let protocol = headers.get(FORWARDED_PROTO)?.to_str().ok()?;
+        let first = protocol.split(',').next()?.trim();
+        Some(ForwardedTls(
+            ["https", "wss"]
+                .iter()
+                .any(|secure| first.eq_ignore_ascii_case(secure)),
+        ))
     }
 
     /// Goes back from the peer, hop by hop, as long as the hop is a trusted proxy: what stands left
@@ -110,19 +147,29 @@ fn read_hop(hop: &str) -> Option<IpAddr> {
     hop.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
 }
 
-/// Puts the client's address in the place of the peer's.
+/// Puts the client's address in the place of the peer's, and beside it how the client came.
 pub(super) async fn resolve(
     State(proxies): State<Proxies>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    if let Some(ConnectInfo(peer)) = peer.copied() {
-        let client = proxies.client(peer.ip(), request.headers());
-        let client = SocketAddr::new(client, peer.port());
-        request.extensions_mut().insert(ConnectInfo(client));
-    }
+    proxies.resolve(&mut request);
     next.run(request).await
+}
+
+impl Proxies {
+    pub fn resolve(&self, request: &mut Request) {
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+        if let Some(ConnectInfo(peer)) = peer.copied() {
+            let client = self.client(peer.ip(), request.headers());
+            let client = SocketAddr::new(client, peer.port());
+            let tls = self.tls(peer.ip(), request.headers());
+            request.extensions_mut().insert(ConnectInfo(client));
+            if let Some(tls) = tls {
+                request.extensions_mut().insert(tls);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -131,8 +178,11 @@ mod tests {
 
     use super::*;
 
+    fn proxies(trusted: &[&str]) -> Proxies {
+        Proxies(trusted.iter().map(|text| text.parse().unwrap()).collect())
+    }
+
     fn client(trusted: &[&str], peer: &str, forwarded: &[&str]) -> String {
-        let trusted: Vec<Network> = trusted.iter().map(|text| text.parse().unwrap()).collect();
         let mut headers = HeaderMap::new();
         for line in forwarded {
             headers.append(
@@ -140,7 +190,7 @@ mod tests {
                 HeaderValue::from_bytes(line.as_bytes()).unwrap(),
             );
         }
-        Proxies::new(&trusted)
+        proxies(trusted)
             .client(peer.parse().unwrap(), &headers)
             .to_string()
     }
@@ -195,6 +245,24 @@ mod tests {
         ] {
             assert_eq!(client(&["10.0.0.1"], "10.0.0.1", &[hop]), expected, "{hop}");
         }
+    }
+
+    #[test]
+    fn how_a_client_came_is_believed_of_trusted_proxies_only() {
+        let tls = |peer: &str, protocol: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(FORWARDED_PROTO, HeaderValue::from_str(protocol).unwrap());
+            proxies(&["10.0.0.0/8"]).tls(peer.parse().unwrap(), &headers)
+        };
+        for secure in ["https", "HTTPS", "wss", "https, http", "https,http"] {
+            assert_eq!(tls("10.0.0.1", secure), Some(ForwardedTls(true)));
+            assert_eq!(tls("11.0.0.1", secure), None);
+        }
+        for plain in ["http", "ws", "", "http, https", "httpsx", "x https"] {
+            assert_eq!(tls("10.0.0.1", plain), Some(ForwardedTls(false)), "{plain}");
+        }
+        let peer = "10.0.0.1".parse().unwrap();
+        assert_eq!(proxies(&["10.0.0.1"]).tls(peer, &HeaderMap::new()), None);
     }
 
     #[test]

@@ -10,7 +10,11 @@ use crate::domain::json::{self, Members};
 /// A body as it came.
 pub(super) type Body = Result<Bytes, BytesRejection>;
 
-/// The whole body, unless it is too large or did not come.
+/// What some editors and languages write in front of a text.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// The whole body, unless it is too large or did not come. A byte order mark is no part of it (RFC 8259
+/// section 8.1 lets a parser ignore it).
 pub(super) fn bytes(body: Body, limit: usize) -> Result<Bytes, Fault> {
     let too_large = || Fault::too_large(limit);
     let body = body.map_err(|rejection| {
@@ -23,7 +27,8 @@ pub(super) fn bytes(body: Body, limit: usize) -> Result<Bytes, Fault> {
     if body.len() > limit {
         return Err(too_large());
     }
-    Ok(body)
+    let is_marked = body.starts_with(BYTE_ORDER_MARK);
+    Ok(body.slice(if is_marked { BYTE_ORDER_MARK.len() } else { 0 }..))
 }
 
 /// The members of the object that a body is.

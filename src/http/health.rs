@@ -70,6 +70,7 @@ pub(super) async fn health(State(app): State<App>) -> Response {
         "healthy": is_healthy,
         "active_connections": hub.connection_count(),
         "active_rooms": hub.room_count(),
+        "tcp_connections": app.connections.count(),
         "uptime_seconds": hub.uptime_seconds(now),
         "version": env!("CARGO_PKG_VERSION"),
         "timestamp": UnixMillis::from_system(SystemTime::now()),

@@ -39,6 +39,7 @@ pub(super) async fn stats(
             success: true,
             total_connections: stats.active_connections,
             unique_users: stats.users,
+            tcp_connections: None,
             queue_stats: json!({ "pendingMessages": stats.pending_messages }),
             timestamp: now().0,
             stats,
@@ -51,6 +52,7 @@ pub(super) async fn stats(
         success: true,
         total_connections: stats.active_connections,
         unique_users: hub.user_count(),
+        tcp_connections: Some(app.connections.count()),
         queue_stats,
         timestamp: now().0,
         stats,
@@ -65,6 +67,8 @@ struct StatsAnswer<S, Q> {
     stats: S,
     total_connections: usize,
     unique_users: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tcp_connections: Option<usize>,
     queue_stats: Q,
     timestamp: u64,
 }

@@ -1,5 +1,6 @@
 //! How fast requests may come, and how long their bodies may take.
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,12 +13,13 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::Sleep;
 
 use super::reply::{Refusal, problem};
 use super::router::App;
+use crate::domain::fault::Fault;
 use crate::hub::refused::Refused;
 
 /// Counts a request that is about no organization against its address.
@@ -31,6 +33,26 @@ pub(super) async fn by_address(
         Ok(()) => next.run(request).await,
         Err(fault) => Refusal(fault).into_response(),
     }
+}
+
+/// Answers 413 to a body that says it is longer than the limit, before any of it is asked for.
+pub(super) async fn body_length(
+    State(limit): State<usize>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if is_too_long(request.headers(), limit) {
+        return Refusal(Fault::too_large(limit)).into_response();
+    }
+    next.run(request).await
+}
+
+/// Whether a body says that it is longer than the limit.
+pub(super) fn is_too_long(headers: &HeaderMap, limit: usize) -> bool {
+    headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok())
+        .is_some_and(|length| usize::try_from(length).map_or(true, |length| length > limit))
 }
 
 /// A body that must have come when the time is over.
@@ -71,8 +93,18 @@ pub(super) async fn body_deadline(
     request: Request,
     next: Next,
 ) -> Response {
+    with_deadline(&app, limit, request, |request| next.run(request)).await
+}
+
+/// The same around anything that answers a request.
+pub(super) async fn with_deadline<F: Future<Output = Response>>(
+    app: &App,
+    limit: Duration,
+    request: Request,
+    run: impl FnOnce(Request) -> F,
+) -> Response {
     if request.body().is_end_stream() {
-        return next.run(request).await;
+        return run(request).await;
     }
     let was_late = Arc::new(AtomicBool::new(false));
     let path = request.uri().path().to_owned();
@@ -83,7 +115,7 @@ pub(super) async fn body_deadline(
             was_late: Arc::clone(&was_late),
         })
     });
-    let response = next.run(request).await;
+    let response = run(request).await;
     if !was_late.load(Ordering::Relaxed) {
         return response;
     }

@@ -5,7 +5,8 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, Method, StatusCode, Uri, header};
 use serde_json::json;
 
-use crate::domain::fault::{Code, Fault};
+use crate::domain::fault::Fault;
+use crate::protocol::fault_response;
 
 /// A fault as an HTTP answer: its status, and `Retry-After` where there is one.
 pub(super) struct Refusal(pub Fault);
@@ -18,21 +19,7 @@ impl From<Fault> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.0.code.http_status())
-            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = Json(json!({ "success": false, "error": self.0 }));
-        let mut response = (status, body).into_response();
-        let retry_after = match (self.0.retry_after, self.0.code) {
-            (Some(time), _) => Some(time.as_secs() + u64::from(time.subsec_nanos() > 0)),
-            (None, Code::ConnectionLimit) => Some(1),
-            (None, _) => None,
-        };
-        if let Some(seconds) = retry_after {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        response
+        fault_response(&self.0)
     }
 }
 
@@ -53,6 +40,14 @@ pub(super) async fn wrong_method(method: Method, uri: Uri) -> Response {
         "METHOD_NOT_ALLOWED",
         &message,
     )
+}
+
+/// Names what clients come with to whoever comes with something else (RFC 9110 section 15.5.6).
+pub(super) async fn no_client_method(method: Method, uri: Uri) -> Response {
+    let mut response = wrong_method(method, uri).await;
+    let allowed = HeaderValue::from_static("GET, POST");
+    response.headers_mut().insert(header::ALLOW, allowed);
+    response
 }
 
 pub(super) fn not_found(message: &str) -> Response {

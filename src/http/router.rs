@@ -6,42 +6,52 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use tower::Layer;
 
-use super::address::{Network, Proxies};
+use super::address::{Networks, Proxies};
 use super::compression::Readable;
 use super::guard::ApiAccess;
 use super::origin::{Origins, OwnNames};
+use super::origin_pattern::{HostPattern, OriginPattern};
+use super::realtime::{Realtime, Site};
+use super::reply::Refusal;
 use super::{
-    address, broadcast, compression, dashboard, gateway, health, info, limit, origin, reply, revoke,
+    address, broadcast, compression, dashboard, head, health, info, limit, origin, reply, revoke,
 };
 use crate::auth::revocation::Revocations;
+use crate::domain::fault::{Code, Fault};
 use crate::hub::Hub;
 use crate::protocol::plain::PlainGateway;
 use crate::protocol::socket_io::SocketIoGateway;
+use crate::wire::connections::Connections;
 
 /// What the HTTP side is configured with.
 #[derive(Debug, Clone)]
 pub struct HttpOptions {
     /// Where clients connect, without a slash at the end.
     pub path: String,
-    /// `scheme://host[:port]`, or `*` for any.
-    pub cors_origins: Vec<String>,
+    pub cors_origins: Vec<OriginPattern>,
     /// Whether clients that send no `Origin` are refused at `path`.
     pub require_origin: bool,
     pub access: ApiAccess,
     pub max_message_size: usize,
     /// How long a request's body may take.
     pub body_timeout: Duration,
-    /// Proxies whose `X-Forwarded-For` is believed.
-    pub trusted_proxies: Vec<Network>,
+    /// Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
+    pub trusted_proxies: Networks,
     /// The answer from which on it is compressed; `None` for no compression, of WebSockets neither.
     pub compression_threshold: Option<usize>,
     /// Whether clients speak TLS to the server itself.
     pub is_tls: bool,
     pub own_names: OwnNames,
+    /// Names that are the server's own beside these; with any, it is called by no others.
+    pub allowed_hosts: Vec<HostPattern>,
     /// Whether there is a page at `/`.
     pub dashboard: bool,
+    /// Of which operators see how many there are.
+    pub connections: Arc<Connections>,
 }
 
 /// What the handlers share.
@@ -54,6 +64,7 @@ pub(super) struct Shared {
     pub max_message_size: usize,
     /// Whether permessage-deflate is agreed on.
     pub compresses: bool,
+    pub connections: Arc<Connections>,
 }
 
 pub(super) type App = Arc<Shared>;
@@ -65,7 +76,7 @@ pub fn router(
     plain: Arc<PlainGateway>,
     revocations: Arc<Revocations>,
     options: &HttpOptions,
-) -> Router {
+) -> Site {
     let origins = Origins::new(options);
     let max_message_size = options.max_message_size;
     let shared = Arc::new(Shared {
@@ -76,6 +87,7 @@ pub fn router(
         revocations,
         max_message_size,
         compresses: options.compression_threshold.is_some(),
+        connections: Arc::clone(&options.connections),
     });
     let path = &options.path;
     let counted_by_address = middleware::from_fn_with_state(Arc::clone(&shared), limit::by_address);
@@ -99,22 +111,27 @@ pub fn router(
         .route("/api/ws/broadcast/alert", post(broadcast::alert))
         .merge(others)
         .route("/api/ws/health", get(health::health))
-        .layer(compression::requests())
         .layer(middleware::from_fn_with_state(
             Readable {
                 limit: max_message_size,
                 compressed: options.compression_threshold.is_some(),
             },
-            compression::refuse_unreadable,
+            compression::inflate,
         ));
     let page = if options.dashboard {
         dashboard::routes().route_layer(counted_by_address)
     } else {
         Router::new()
     };
-    let router = Router::new()
-        .route(path, axum::routing::any(gateway::enter))
-        .route(&format!("{path}/"), axum::routing::any(gateway::enter))
+    // Clients don't come this way, see `realtime`: what is left are other methods.
+    let clients = Router::new()
+        .route(path, axum::routing::any(reply::no_client_method))
+        .route(
+            &format!("{path}/"),
+            axum::routing::any(reply::no_client_method),
+        );
+    let mut router = Router::new()
+        .merge(clients)
         .merge(api)
         .merge(page)
         .route("/healthz", get(health::healthz))
@@ -122,6 +139,10 @@ pub fn router(
         .fallback(reply::no_route)
         .method_not_allowed_fallback(reply::wrong_method)
         .layer(DefaultBodyLimit::max(max_message_size))
+        .layer(middleware::from_fn_with_state(
+            max_message_size,
+            limit::body_length,
+        ))
         .layer(compression::answers(options.compression_threshold))
         .layer(middleware::from_fn_with_state(
             (Arc::clone(&shared), options.body_timeout),
@@ -129,13 +150,43 @@ pub fn router(
         ))
         .layer(origin::cors(&origins))
         .layer(middleware::from_fn_with_state(
-            (origins, Arc::clone(&shared)),
+            (origins.clone(), Arc::clone(&shared)),
             origin::refuse_strangers,
         ))
-        .with_state(shared);
-    if options.trusted_proxies.is_empty() {
-        return router;
+        .with_state(Arc::clone(&shared));
+    let proxies =
+        (!options.trusted_proxies.is_empty()).then(|| Proxies(options.trusted_proxies.clone()));
+    let realtime = Arc::new(Realtime {
+        app: Arc::clone(&shared),
+        path: path.clone(),
+        origins,
+        proxies: proxies.clone(),
+        max_message_size,
+        body_timeout: options.body_timeout,
+        compression_threshold: options.compression_threshold,
+    });
+    if let Some(proxies) = proxies {
+        router = router.layer(middleware::from_fn_with_state(proxies, address::resolve));
     }
-    let proxies = Proxies::new(&options.trusted_proxies);
-    router.layer(middleware::from_fn_with_state(proxies, address::resolve))
+    // Around the router as a whole, since a route is found by what this makes of the path.
+    let checked = middleware::from_fn_with_state(shared, head::check).layer(router);
+    Site {
+        router: Router::new().fallback_service(checked),
+        realtime,
+    }
+}
+
+/// Whether operators and backends call the path, and not clients.
+pub fn is_for_operators(path: &str) -> bool {
+    path.starts_with("/api/") || matches!(path.trim_end_matches('/'), "/healthz" | "/readyz")
+}
+
+/// The answer to whoever asks for something else while the last descriptors are left.
+pub fn for_operators_only() -> Response {
+    let mut fault = Fault::new(
+        Code::ConnectionLimit,
+        "the server has no file descriptors left for this",
+    );
+    fault.retry_after = Some(Duration::from_secs(1));
+    Refusal(fault).into_response()
 }

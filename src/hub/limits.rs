@@ -79,6 +79,12 @@ impl From<IpAddr> for AddressKey {
     }
 }
 
+impl From<AddressKey> for IpAddr {
+    fn from(key: AddressKey) -> Self {
+        key.0
+    }
+}
+
 /// Places per remote address. An address is known only while it has a lease.
 #[derive(Debug, Clone)]
 pub struct AddressPlaces {

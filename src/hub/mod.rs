@@ -32,7 +32,7 @@ use crate::domain::event::Catalogue;
 use crate::domain::fault::CloseReason;
 use crate::domain::identity::ConnectionId;
 use crate::domain::time::UnixMillis;
-use acks::AckBooks;
+use acks::AckCollectors;
 use connection::{Connection, NewConnection};
 use expiry::Looks;
 use gate::{Gate, GateOptions};
@@ -65,7 +65,7 @@ pub struct Hub {
     catalogue: Catalogue,
     registry: Registry,
     pub gate: Gate,
-    acks: AckBooks,
+    acks: AckCollectors,
     pub stats: Stats,
     pub pulse: Pulse,
     /// Tells the lists of this server from those of one that ran before it.
@@ -85,7 +85,7 @@ impl Hub {
             catalogue,
             registry: Registry::default(),
             gate,
-            acks: AckBooks::default(),
+            acks: AckCollectors::default(),
             stats,
             pulse: Pulse::new(now),
             run: rand::random(),
@@ -170,7 +170,13 @@ impl Hub {
                 membership.identity.is_none() && !membership.closed
             };
             if is_anonymous {
-                self.close(&connection, CloseReason::AuthTimeout);
+                // Whoever was kept from it comes back and tries again.
+                let reason = if connection.was_rate_limited() {
+                    CloseReason::TryAgainLater
+                } else {
+                    CloseReason::AuthTimeout
+                };
+                self.close(&connection, reason);
             }
             pace.step().await;
         }

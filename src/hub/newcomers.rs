@@ -47,7 +47,7 @@ mod tests {
         for user in 0..10 {
             drop(connect(&hub));
             let pass = pass(&user.to_string(), "a");
-            members.push(connect(&hub).authenticate(pass).ok().unwrap());
+            members.push(connect(&hub).authenticate(pass, || {}).ok().unwrap());
         }
         assert_eq!(hub.newcomers.0.lock().len(), 1);
         let later = Instant::now() + Duration::from_hours(2);

@@ -34,10 +34,20 @@ pub enum Refused {
     Identity,
     /// A request without an API key that allows it.
     ApiKey,
+    /// A TCP connection came from an address that had all that it may have.
+    TcpAddressFull,
+    /// A TCP connection came when the last file descriptors were left.
+    Descriptors,
+    /// A connection that waited for its peer was closed for the sake of another.
+    GivenUp,
+    /// A request had too many headers, or too long ones.
+    HeadersTooLarge,
+    /// What came was no HTTP request.
+    MalformedRequest,
 }
 
 impl Refused {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 19] = [
         Self::Message,
         Self::Request,
         Self::Handshake,
@@ -52,6 +62,11 @@ impl Refused {
         Self::Origin,
         Self::Identity,
         Self::ApiKey,
+        Self::TcpAddressFull,
+        Self::Descriptors,
+        Self::GivenUp,
+        Self::HeadersTooLarge,
+        Self::MalformedRequest,
     ];
 
     /// The name under which it is counted.
@@ -71,14 +86,24 @@ impl Refused {
             Self::Origin => "origin",
             Self::Identity => "identity",
             Self::ApiKey => "api_key",
+            Self::TcpAddressFull => "tcp_address_full",
+            Self::Descriptors => "descriptors",
+            Self::GivenUp => "given_up",
+            Self::HeadersTooLarge => "headers_too_large",
+            Self::MalformedRequest => "malformed_request",
         }
     }
 
-    /// Whether an operator is told even if nobody asks. Peers that are gone or late are daily bread.
+    /// Whether an operator is told even if nobody asks. Peers that are gone or late, and those that
+    /// speak something else than HTTP, are daily bread.
     pub fn is_worth_a_warning(self) -> bool {
         !matches!(
             self,
-            Self::Closing | Self::HeaderTimeout | Self::BodyTimeout | Self::ResponseTimeout
+            Self::Closing
+                | Self::HeaderTimeout
+                | Self::BodyTimeout
+                | Self::ResponseTimeout
+                | Self::MalformedRequest
         )
     }
 }

@@ -68,6 +68,6 @@ pub fn pass(user: &str, organization: &str) -> Pass {
 }
 
 pub fn join(hub: &Arc<Hub>, pass: Pass) -> Member {
-    let joined = connect(hub).authenticate(pass);
+    let joined = connect(hub).authenticate(pass, || {});
     joined.map_err(|(_, fault)| fault).unwrap()
 }

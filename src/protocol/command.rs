@@ -5,11 +5,12 @@ use std::collections::HashSet;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use super::members::of_command;
 use crate::auth::claim::Claim;
 use crate::domain::event::MessageId;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::identity::OrganizationId;
-use crate::domain::json::{self, Members};
+use crate::domain::json::{Members, text};
 use crate::domain::room::Place;
 use crate::domain::spelling;
 use crate::domain::words::{self, CHANNELS, FILTERS, Word};
@@ -81,18 +82,6 @@ impl Verb {
             Self::Ack => Received::Ack,
             Self::Publish => Received::Publish,
         }
-    }
-}
-
-/// The members of the object that a command needs.
-pub fn members<'a>(data: Option<&'a RawValue>, event: &str) -> Result<Members<'a>, Fault> {
-    let needs =
-        |found: &str| Fault::invalid(format!("`{event}` needs an object as its data{found}"));
-    match data {
-        None => Err(needs("")),
-        Some(data) if data.get() == "null" => Err(needs("")),
-        Some(data) => Members::of("the data", data)
-            .map_err(|_| needs(&format!(", not {}", json::kind_of(data)))),
     }
 }
 
@@ -184,25 +173,25 @@ pub struct OwnEvent {
 }
 
 /// Reads `{event, data, target?}`; without a target it is for the client's own organization.
-pub fn publication(mut data: Members<'_>, own: &OrganizationId) -> Result<OwnEvent, Fault> {
-    const DATA: &str = "data";
-    let known = [Word(&["event"]), Word(&[DATA]), Word(&["target"])];
-    spelling::check_all(data.names(), "`publish`", &known)?;
-    let payload = data.take(DATA).unwrap_or(RawValue::NULL).to_owned();
-    let object = data.values(|_| true)?;
-    let event = object
-        .get("event")
-        .and_then(Value::as_str)
+pub fn publication(mut members: Members<'_>, own: &OrganizationId) -> Result<OwnEvent, Fault> {
+    let known = [Word(&["event"]), Word(&["data"]), Word(&["target"])];
+    spelling::check_all(members.names(), "`publish`", &known)?;
+    let event = members
+        .take("event")
         .ok_or_else(|| Fault::invalid("`publish` needs the name of an `event`"))?;
-    let place = match words::object(&object, Word(&["target"]))? {
+    let event = text("`event`", event)?;
+    let payload = members.take("data").unwrap_or(RawValue::NULL).to_owned();
+    let target = members.take("target");
+    let place = match target.filter(|target| target.get() != "null") {
         None => None,
         Some(target) => {
-            spelling::check_all(target.keys(), "a client's `target`", PLACE)?;
-            words::place(target, Some(own))?
+            let target = of_command(Some(target), "target")?;
+            spelling::check_all(target.names(), "a client's `target`", PLACE)?;
+            words::place(&target.values(|_| true)?, Some(own))?
         }
     };
     Ok(OwnEvent {
-        event: event.to_owned(),
+        event,
         payload,
         place: place.unwrap_or_else(|| Place::organization(own.clone())),
     })
@@ -210,8 +199,7 @@ pub fn publication(mut data: Members<'_>, own: &OrganizationId) -> Result<OwnEve
 
 /// The message that is acknowledged.
 pub fn acknowledged(data: &Members<'_>) -> Result<MessageId, Fault> {
-    let object = data.values(|name| name == "id")?;
-    object
+    data.values(|name| name == "id")?
         .get("id")
         .and_then(Value::as_str)
         .and_then(|id| MessageId::try_parse(id).ok())
@@ -227,7 +215,7 @@ mod tests {
     fn read(data: &Value) -> Result<(Vec<String>, Place), Fault> {
         let own = OrganizationId::new("own").unwrap();
         let data = serde_json::value::to_raw_value(data).unwrap();
-        subscription(&members(Some(&data), "subscribe")?, &own)
+        subscription(&of_command(Some(&data), "subscribe")?, &own)
     }
 
     #[test]

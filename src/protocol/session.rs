@@ -1,21 +1,25 @@
 //! One client's session: from a command to its reply, the same for both protocols.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use bytes::Bytes;
 use serde::Serialize;
-use serde_json::json;
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
-use super::command::{self, PingKind, Verb};
+use super::command::{self, OwnEvent, PingKind, Verb};
+use super::members::{MAX_MEMBERS, members, of_command};
 use crate::auth::Authenticator;
 use crate::auth::claim::Claim;
-use crate::domain::event::MessageId;
+use crate::domain::event::AckId;
 use crate::domain::fault::{CloseReason, Code, Fault};
 use crate::domain::grants::Pass;
 use crate::domain::json::Members;
 use crate::domain::room::{Channel, Place, RoomName};
 use crate::domain::time::UnixMillis;
+use crate::domain::words::Tenant;
 use crate::hub::connection::Connection;
 use crate::hub::rates::Attempts;
 use crate::hub::refused::Refused;
@@ -23,25 +27,23 @@ use crate::hub::stats::Received;
 use crate::hub::{Attachment, Hub, Member};
 
 /// The answer to one message.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum Reply {
     /// The command's event and the object it answers with.
     Done(&'static str, Box<RawValue>),
     Failed(Fault),
 }
 
-/// Everything that is answered has string keys, so this does not fail; `null` stands in a place that
-/// can't be reached.
-fn written(object: &impl Serialize) -> Box<RawValue> {
-    to_raw_value(object).unwrap_or_else(|_| RawValue::NULL.to_owned())
-}
-
 impl Reply {
+    fn done(event: &'static str, object: &impl Serialize) -> Self {
+        Self::Done(event, raw(object))
+    }
+
     /// The object of the acknowledgement.
-    pub fn object(&self) -> Box<RawValue> {
+    pub fn object(&self) -> Cow<'_, RawValue> {
         match self {
-            Self::Done(_, object) => object.clone(),
-            Self::Failed(fault) => written(&json!({ "success": false, "error": fault })),
+            Self::Done(_, object) => Cow::Borrowed(object),
+            Self::Failed(fault) => Cow::Owned(failure(fault)),
         }
     }
 
@@ -52,6 +54,26 @@ impl Reply {
             Self::Failed(_) => "error",
         }
     }
+}
+
+/// The object that tells an error.
+pub fn failure(fault: &Fault) -> Box<RawValue> {
+    raw(&json!({ "success": false, "error": fault }))
+}
+
+/// What is answered is always written: its keys are strings. `null` stands in a place that can't be
+/// reached.
+fn raw(object: &impl Serialize) -> Box<RawValue> {
+    serde_json::value::to_raw_value(object).unwrap_or_else(|_| RawValue::NULL.to_owned())
+}
+
+/// Something that a client says: an event's name, its data, and binary data that it has placeholders
+/// for.
+#[derive(Debug)]
+pub struct Said<'a> {
+    pub event: &'a str,
+    pub data: Option<&'a RawValue>,
+    pub attachments: Vec<Bytes>,
 }
 
 /// Who the client is so far.
@@ -85,19 +107,25 @@ impl Session {
         &self.connection
     }
 
-    /// The alias by which the client's token names its organization.
-    pub fn organization_alias(&self) -> Option<&'static str> {
-        self.member().ok()?.pass().organization_alias
+    /// Whether the client has authenticated.
+    pub fn is_authenticated(&self) -> bool {
+        matches!(self.state, Some(State::Member(_)))
     }
 
-    /// Handles one event with its data. That it is within the client's rate was seen before.
-    pub fn handle(&mut self, event: &str, data: Option<&RawValue>) -> Reply {
-        let verb = Verb::parse(event);
+    /// As which the client's token names its organization.
+    pub fn tenant(&self) -> Tenant {
+        let member = self.member();
+        member.map_or(Tenant::Other, |member| member.pass().tenant)
+    }
+
+    /// Handles what a client says. That it is within the client's rate was seen before.
+    pub fn handle(&mut self, said: Said<'_>) -> Reply {
+        let verb = Verb::parse(said.event);
         let counted = verb
             .as_ref()
             .map_or(Received::Unknown, |verb| verb.counted_as());
         self.hub.received(&self.connection, counted);
-        let outcome = verb.and_then(|verb| Ok((verb, self.run(verb, event, data)?)));
+        let outcome = verb.and_then(|verb| Ok((verb, self.run(verb, said)?)));
         match outcome {
             Ok((verb, object)) => Reply::Done(verb.reply(), object),
             Err(fault) => self.fail(fault),
@@ -115,11 +143,19 @@ impl Session {
         Reply::Failed(fault)
     }
 
-    /// Authenticates with what the handshake said. `None` if it said nothing.
-    pub fn authenticate_handshake(&mut self, claim: Option<Claim>) -> Result<Option<Reply>, Fault> {
-        let Some(claim) = claim else { return Ok(None) };
-        match self.authenticate(claim) {
-            Ok(object) => Ok(Some(Reply::Done(Verb::Authenticate.reply(), object))),
+    /// Authenticates with what the handshake said. `None` if it said nothing. `welcome` runs when it
+    /// can't fail any more, before the first event can come.
+    pub fn authenticate_handshake(
+        &mut self,
+        claim: Option<Claim>,
+        welcome: impl FnOnce(),
+    ) -> Result<Option<Reply>, Fault> {
+        let Some(claim) = claim else {
+            welcome();
+            return Ok(None);
+        };
+        match self.authenticate(claim, welcome) {
+            Ok(object) => Ok(Some(Reply::done(Verb::Authenticate.reply(), &object))),
             Err(fault) => {
                 self.hub.stats.count_error();
                 Err(fault)
@@ -127,29 +163,34 @@ impl Session {
         }
     }
 
-    /// Records an acknowledgement that came by other means than a message.
-    pub fn acknowledge(&self, message: MessageId) {
+    /// Records an acknowledgement by its number.
+    pub fn acknowledge(&self, id: AckId) {
         if let Ok(member) = self.member() {
             // One that comes too late is of no use to anybody.
-            let _ = member.acknowledge(message);
+            member.acknowledge_id(id);
         }
     }
 
-    fn run(
-        &mut self,
-        verb: Verb,
-        event: &str,
-        data: Option<&RawValue>,
-    ) -> Result<Box<RawValue>, Fault> {
+    fn run(&mut self, verb: Verb, said: Said<'_>) -> Result<Box<RawValue>, Fault> {
+        let Said {
+            event,
+            data,
+            attachments,
+        } = said;
+        if !attachments.is_empty() && verb != Verb::Publish {
+            return Err(Fault::invalid(format!(
+                "`{event}` takes no binary data; only the `data` of `publish` does"
+            )));
+        }
         let object = match verb {
             Verb::Authenticate => {
-                let claim = command::claim(&command::members(data, event)?)?.ok_or_else(|| {
+                let claim = command::claim(&of_command(data, event)?)?.ok_or_else(|| {
                     Fault::new(
                         Code::AuthFailed,
                         "send user_id and organization_id, or a token",
                     )
                 })?;
-                return self.authenticate(claim);
+                self.authenticate(claim, || {})?
             }
             Verb::Subscribe => {
                 let (channels, place) = self.subscription(event, data)?;
@@ -161,18 +202,23 @@ impl Session {
                 let rooms = self.member()?.unsubscribe(&channels, &place)?;
                 json!({ "success": true, "subscriptions": rooms })
             }
-            Verb::Ping(kind) => return Ok(pong(kind, data)),
+            // Who has not said who it is gets nothing back that it sent.
+            Verb::Ping(kind) => return pong(kind, data.filter(|_| self.is_authenticated())),
             Verb::Ack => {
-                let message = command::acknowledged(&command::members(data, event)?)?;
+                let message = command::acknowledged(&of_command(data, event)?)?;
                 self.member()?.acknowledge(message)?;
                 json!({ "success": true, "id": message })
             }
             Verb::Publish => {
                 let member = self.member()?;
                 let own = &member.pass().identity.organization;
-                let publication = command::publication(command::members(data, event)?, own)?;
-                let receipt =
-                    member.publish(&publication.event, publication.payload, &publication.place)?;
+                let publication = command::publication(members(data, event)?, own)?;
+                let OwnEvent {
+                    event,
+                    payload,
+                    place,
+                } = publication;
+                let receipt = member.publish(&event, payload, attachments, &place)?;
                 json!({
                     "success": true,
                     "message_id": receipt.message_id,
@@ -181,16 +227,16 @@ impl Session {
                 })
             }
         };
-        Ok(written(&object))
+        Ok(raw(&object))
     }
 
-    fn authenticate(&mut self, claim: Claim) -> Result<Box<RawValue>, Fault> {
+    fn authenticate(&mut self, claim: Claim, welcome: impl FnOnce()) -> Result<Value, Fault> {
         self.attempts
             .check(Instant::now())
             .map_err(Fault::rate_limited)?;
         let verified = self.authenticator.verify(claim, now());
         let pass = verified.inspect_err(|fault| self.count_refused(fault))?;
-        let ended = self.enter(pass)?;
+        let ended = self.enter(pass, welcome)?;
         let pass = self.member()?.pass();
         // Who was revoked between the check and the entry is found here, or by the revocation.
         if let Err(fault) = self.authenticator.recheck(pass, now()) {
@@ -208,7 +254,7 @@ impl Session {
         if !ended.is_empty() {
             object["ended_subscriptions"] = json!(ended);
         }
-        Ok(written(&object))
+        Ok(object)
     }
 
     /// The reason alone: what a token says of itself is nobody's to read in a log. Who is refused again
@@ -225,9 +271,9 @@ impl Session {
 
     /// Becomes a member, or stays the one it is with a fresh pass; answers the subscriptions that
     /// ended with the old one.
-    fn enter(&mut self, pass: Pass) -> Result<Vec<RoomName>, Fault> {
+    fn enter(&mut self, pass: Pass, welcome: impl FnOnce()) -> Result<Vec<RoomName>, Fault> {
         let (state, outcome) = match self.state.take() {
-            Some(State::Anonymous(attachment)) => match attachment.authenticate(pass) {
+            Some(State::Anonymous(attachment)) => match attachment.authenticate(pass, welcome) {
                 Ok(member) => (State::Member(member), Ok(Vec::new())),
                 Err((attachment, fault)) => (State::Anonymous(attachment), Err(fault)),
             },
@@ -254,7 +300,7 @@ impl Session {
         data: Option<&RawValue>,
     ) -> Result<(Vec<Channel>, Place), Fault> {
         let organization = &self.member()?.pass().identity.organization;
-        let data = command::members(data, event)?;
+        let data = of_command(data, event)?;
         let (names, place) = command::subscription(&data, organization)?;
         let channels = names
             .iter()
@@ -264,36 +310,37 @@ impl Session {
     }
 }
 
-/// What comes back is as it was written.
-fn pong(kind: PingKind, data: Option<&RawValue>) -> Box<RawValue> {
+/// What a ping brought goes back as it was written.
+fn pong(kind: PingKind, data: Option<&RawValue>) -> Result<Box<RawValue>, Fault> {
+    #[derive(Serialize)]
+    struct Pong<'a> {
+        server_time: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        data: Option<&'a RawValue>,
+    }
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Beat<'a> {
+        client_time: &'a RawValue,
+        server_time: u64,
+    }
     let now = now().0;
-    match kind {
+    Ok(match kind {
         PingKind::Heartbeat => {
-            let sent = data.and_then(|data| Members::of("the data", data).ok());
-            written(&HeartbeatAnswer {
-                client_time: sent.and_then(|mut sent| sent.take("clientTime")),
+            let client_time = match data.filter(|data| data.get().starts_with('{')) {
+                Some(data) => Members::read("data", data.get(), MAX_MEMBERS)?.take("clientTime"),
+                None => None,
+            };
+            raw(&Beat {
+                client_time: client_time.unwrap_or(RawValue::NULL),
                 server_time: now,
             })
         }
-        PingKind::Client | PingKind::Short => written(&Pong {
+        PingKind::Client | PingKind::Short => raw(&Pong {
             server_time: now,
             data,
         }),
-    }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct HeartbeatAnswer<'a> {
-    client_time: Option<&'a RawValue>,
-    server_time: u64,
-}
-
-#[derive(Serialize)]
-struct Pong<'a> {
-    server_time: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<&'a RawValue>,
+    })
 }
 
 fn now() -> UnixMillis {

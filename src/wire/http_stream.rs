@@ -1,18 +1,26 @@
 //! A connection under HTTP, with a limit to how long each of its states may last: the wait for a
-//! request, its headers, and the peer's taking of a response.
+//! request, its headers, the peer's taking of a response, and the end.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use super::connections::{Place, Waiting};
+pub use super::request_bounds::BodyLength;
+use super::request_bounds::RequestBounds;
 use super::transport::Transport;
+
+/// How long a connection that ends is still read from, for a peer that has not yet sent all of what
+/// nobody wants: a socket that is closed with unread bytes is reset, and the answer lost with it.
+const LINGER_TIME: Duration = Duration::from_secs(3);
+/// How much is read and thrown away in this time.
+const LINGER_BYTES: usize = 16 * 1024 * 1024;
 
 /// How long each state may last.
 #[derive(Debug, Clone, Copy)]
@@ -26,60 +34,104 @@ pub struct HttpTimeouts {
     pub write: Duration,
 }
 
-/// What took too long.
+/// Why a stream ended itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TimedOut {
+pub enum Ended {
+    /// The headers took too long.
     Header,
+    /// The next request did not come in time.
     KeepAlive,
+    /// The peer took nothing for too long.
     Write,
+    /// It was given up for another connection.
+    GivenUp,
 }
 
 /// What a connection does, as the service above and its stream tell each other.
-#[derive(Debug, Default)]
-pub struct Phase {
-    serving: AtomicUsize,
-    /// Requests that were ever begun to be served.
-    served: AtomicUsize,
-    timed_out: AtomicU8,
-    /// The task of the stream: between two requests HTTP does not read by itself, so the end of one
-    /// has it look at the time.
-    reader: AtomicWaker,
+#[derive(Debug)]
+pub struct Phase(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    serving: usize,
+    /// Requests that were begun to be served since the stream last looked, and the last one's body.
+    begun: usize,
+    last: BodyLength,
+    body: BodyState,
+    ended: Option<Ended>,
+    place: Place,
+}
+
+/// Of the last request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BodyState {
+    Read,
+    Coming,
+    /// Nobody wants what is still to come.
+    Unwanted,
 }
 
 /// A request is being served as long as this lives.
 pub struct Serving(Arc<Phase>);
 
 impl Phase {
-    pub fn serve(self: &Arc<Self>) -> Serving {
-        self.served.fetch_add(1, Ordering::Relaxed);
-        self.serving.fetch_add(1, Ordering::Relaxed);
+    pub fn new(place: Place) -> Self {
+        Self(Mutex::new(State {
+            serving: 0,
+            begun: 0,
+            last: BodyLength::NONE,
+            body: BodyState::Read,
+            ended: None,
+            place,
+        }))
+    }
+
+    pub fn serve(self: &Arc<Self>, body: BodyLength) -> Serving {
+        let mut state = self.0.lock();
+        state.serving += 1;
+        state.begun += 1;
+        state.last = body;
+        state.body = if body == BodyLength::NONE {
+            BodyState::Read
+        } else {
+            BodyState::Coming
+        };
+        state.place.work();
         Serving(Arc::clone(self))
     }
 
-    fn is_serving(&self) -> bool {
-        self.serving.load(Ordering::Acquire) > 0
+    /// The body of the request that is being served came to its end.
+    pub fn body_is_read(&self) {
+        let mut state = self.0.lock();
+        state.body = BodyState::Read;
+        if state.serving > 0 {
+            state.place.work();
+        }
     }
 
-    fn time_out(&self, what: TimedOut) -> io::Error {
-        self.timed_out.store(what as u8 + 1, Ordering::Relaxed);
+    /// The request is answered without the rest of its body, and the connection ends with it.
+    pub fn body_is_unwanted(&self) {
+        self.0.lock().body = BodyState::Unwanted;
+    }
+
+    fn end(&self, why: Ended) -> io::Error {
+        self.0.lock().ended = Some(why);
         io::ErrorKind::TimedOut.into()
     }
 
     /// Why the stream ended itself, if it did.
-    pub fn timed_out(&self) -> Option<TimedOut> {
-        match self.timed_out.load(Ordering::Relaxed) {
-            1 => Some(TimedOut::Header),
-            2 => Some(TimedOut::KeepAlive),
-            3 => Some(TimedOut::Write),
-            _ => None,
-        }
+    pub fn ended(&self) -> Option<Ended> {
+        self.0.lock().ended
     }
 }
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        self.0.serving.fetch_sub(1, Ordering::Release);
-        self.0.reader.wake();
+        let mut state = self.0.0.lock();
+        state.serving -= 1;
+        // Between two requests HTTP does not read by itself, so the end of one has the stream look at
+        // the time.
+        state.place.wake();
     }
 }
 
@@ -97,12 +149,13 @@ pub struct HttpStream {
     phase: Arc<Phase>,
     timeouts: HttpTimeouts,
     reading: Reading,
-    /// Of [`Phase::served`], what was seen here.
-    served: usize,
+    bounds: RequestBounds,
     /// The end of the state that reading is in.
     deadline: Pin<Box<Sleep>>,
     /// The end of a write that makes no progress.
     stalled: Option<Pin<Box<Sleep>>>,
+    /// Once this side is closed, how much may still be thrown away.
+    lingering: Option<usize>,
 }
 
 impl HttpStream {
@@ -112,9 +165,10 @@ impl HttpStream {
             phase,
             timeouts,
             reading: Reading::Headers,
-            served: 0,
+            bounds: RequestBounds::default(),
             deadline: Box::pin(tokio::time::sleep(timeouts.header)),
             stalled: None,
+            lingering: None,
         }
     }
 
@@ -122,9 +176,60 @@ impl HttpStream {
         self.transport
     }
 
-    fn limit(&mut self, reading: Reading, time: Duration) {
-        self.reading = reading;
+    fn limit(&mut self, time: Duration) {
         self.deadline.as_mut().reset(Instant::now() + time);
+        self.phase.0.lock().place.wait_anew(Waiting::Request);
+    }
+
+    fn begin(&mut self, reading: Reading) {
+        self.reading = reading;
+        self.limit(match reading {
+            Reading::Idle => self.timeouts.keep_alive,
+            Reading::Headers => self.timeouts.header,
+        });
+    }
+
+    /// Looks whether requests were served since it last looked, and nothing is served any more.
+    fn look_at_requests(&mut self) {
+        let (begun, last) = {
+            let mut state = self.phase.0.lock();
+            if state.serving > 0 || state.begun == 0 {
+                return;
+            }
+            (std::mem::take(&mut state.begun), state.last)
+        };
+        let is_more = self.bounds.served(begun, last);
+        self.begin(if is_more {
+            Reading::Headers
+        } else {
+            Reading::Idle
+        });
+    }
+
+    /// Fails once the connection is given up; else its task is woken when it is.
+    fn check_place(&self, cx: &Context<'_>) -> io::Result<()> {
+        let is_given_up = self.phase.0.lock().place.poll_given_up(cx.waker());
+        if is_given_up {
+            return Err(self.phase.end(Ended::GivenUp));
+        }
+        Ok(())
+    }
+
+    /// Whether a request is being served. If its body is waited for, then with the turn of those.
+    fn is_serving(&self, is_waiting: bool) -> bool {
+        let mut state = self.phase.0.lock();
+        let is_serving = state.serving > 0;
+        if is_serving && is_waiting && state.body == BodyState::Coming {
+            state.place.wait(Waiting::Body);
+        }
+        is_serving
+    }
+
+    /// Whether the peer may be sending what nobody reads any more.
+    fn must_linger(&mut self) -> bool {
+        self.look_at_requests();
+        let body = self.phase.0.lock().body;
+        body == BodyState::Unwanted || !self.bounds.is_at_start()
     }
 
     fn watch_write<T>(
@@ -141,7 +246,7 @@ impl HttpStream {
             .stalled
             .get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
         match stalled.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Err(self.phase.time_out(TimedOut::Write))),
+            Poll::Ready(()) => Poll::Ready(Err(self.phase.end(Ended::Write))),
             Poll::Pending => Poll::Pending,
         }
     }
@@ -154,30 +259,30 @@ impl AsyncRead for HttpStream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.phase.reader.register(cx.waker());
+        this.check_place(cx)?;
+        this.look_at_requests();
+        let before = buffer.filled().len();
         let read = Pin::new(&mut this.transport).poll_read(cx, buffer);
-        if this.phase.is_serving() {
-            return read;
+        if read.is_ready() {
+            this.bounds.pass(&mut buffer.filled_mut()[before..]);
         }
-        let served = this.phase.served.load(Ordering::Relaxed);
-        if served != this.served {
-            this.served = served;
-            this.limit(Reading::Idle, this.timeouts.keep_alive);
+        if this.is_serving(read.is_pending()) {
+            return read;
         }
         if read.is_ready() {
             if this.reading == Reading::Idle {
-                this.limit(Reading::Headers, this.timeouts.header);
+                this.begin(Reading::Headers);
             }
             return read;
         }
         match this.deadline.as_mut().poll(cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(()) => {
-                let what = match this.reading {
-                    Reading::Headers => TimedOut::Header,
-                    Reading::Idle => TimedOut::KeepAlive,
+                let why = match this.reading {
+                    Reading::Headers => Ended::Header,
+                    Reading::Idle => Ended::KeepAlive,
                 };
-                Poll::Ready(Err(this.phase.time_out(what)))
+                Poll::Ready(Err(this.phase.end(why)))
             }
         }
     }
@@ -214,7 +319,34 @@ impl AsyncWrite for HttpStream {
         this.watch_write(cx, flushed)
     }
 
+    /// Closes this side behind everything that was written. If the peer is still sending, that is
+    /// read and thrown away until it closes its side too, for a while.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().transport).poll_shutdown(cx)
+        let this = self.get_mut();
+        if this.lingering.is_none() {
+            ready!(Pin::new(&mut this.transport).poll_shutdown(cx))?;
+            if !this.must_linger() {
+                return Poll::Ready(Ok(()));
+            }
+            this.limit(LINGER_TIME);
+        }
+        let mut left = this.lingering.unwrap_or(LINGER_BYTES);
+        let mut scrap = [0; 4096];
+        while left > 0 && this.check_place(cx).is_ok() {
+            this.lingering = Some(left);
+            let mut buffer = ReadBuf::new(&mut scrap);
+            match Pin::new(&mut this.transport).poll_read(cx, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    left = left.saturating_sub(buffer.filled().len());
+                }
+                // It has closed its side, or is gone.
+                Poll::Ready(_) => break,
+                Poll::Pending => {
+                    ready!(this.deadline.as_mut().poll(cx));
+                    break;
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }

@@ -31,7 +31,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    fn parse(text: &str) -> Self {
+    pub fn parse(text: &str) -> Self {
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
         let status = head.split(' ').nth(1).unwrap_or_default();
         Self {
@@ -144,12 +144,17 @@ impl Ws {
         path: &str,
         headers: &str,
     ) -> io::Result<Result<Self, Answer>> {
-        let tcp = TcpStream::connect(address).await?;
+        Self::try_upgrade_over(TcpStream::connect(address).await?, path, headers).await
+    }
+
+    /// The upgrade on a connection of which nothing was used yet.
+    pub async fn try_upgrade_over(
+        tcp: TcpStream,
+        path: &str,
+        headers: &str,
+    ) -> io::Result<Result<Self, Answer>> {
         tcp.set_nodelay(true)?;
-        let mut ws = Self {
-            tcp,
-            buffer: Vec::new(),
-        };
+        let mut ws = Self::over(tcp);
         let text = format!("GET {path} HTTP/1.1\r\nHost: orgcast\r\n{UPGRADE}{headers}\r\n");
         ws.tcp.write_all(text.as_bytes()).await?;
         let end = loop {

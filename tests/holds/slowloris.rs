@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -70,7 +71,6 @@ async fn slow_peers_do_not_keep_a_healthy_client_out() {
     )
     .await;
     let address = server.address;
-    let start = Instant::now();
     for form in [Form::Headers, Form::Body, Form::Silence, Form::Idle] {
         let mut slow = JoinSet::new();
         for _ in 0..SLOW {
@@ -101,13 +101,11 @@ async fn slow_peers_do_not_keep_a_healthy_client_out() {
     })
     .await;
     let refused = &stats["refused_by_reason"];
-    for reason in ["header_timeout", "body_timeout", "accept_error"] {
+    for reason in ["header_timeout", "body_timeout", "given_up"] {
         assert!(refused[reason].as_u64() > Some(0), "{reason}: {refused}");
     }
-    // Each error is followed by a pause of 10 milliseconds at least.
-    let most = start.elapsed().as_millis() / 10;
-    let errors = u128::from(refused["accept_error"].as_u64().unwrap());
-    assert!(errors <= most, "{errors} errors, not {most}");
+    // Those that waited went before there was nothing left to accept with.
+    assert_eq!(refused["accept_error"], Value::Null, "{refused}");
 }
 
 #[tokio::test]

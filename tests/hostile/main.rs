@@ -1,6 +1,10 @@
 //! Attacks, a file a topic: each with the harm that it did, or would do, to others.
 
-#![expect(clippy::unwrap_used, reason = "a test that can't go on ends")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that can't go on ends"
+)]
 
 #[expect(dead_code, reason = "other tests use the rest")]
 #[path = "../holds/client.rs"]

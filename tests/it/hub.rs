@@ -105,7 +105,7 @@ fn join(hub: &Arc<Hub>, recorder: &Recorder, user: &str, org: &str) -> Member {
         organization: organization(org),
     };
     attachment
-        .authenticate(Pass::unlimited(identity))
+        .authenticate(Pass::unlimited(identity), || {})
         .map_err(|(_, fault)| fault)
         .unwrap()
 }
@@ -126,6 +126,7 @@ fn publication(event: &str, payload: &str, target: Target) -> Publication {
         channel: None,
         priority: Priority::Medium,
         requires_ack: false,
+        attachments: Vec::new(),
         cascade: false,
     }
 }
@@ -346,7 +347,7 @@ async fn limits_refuse_with_their_code_and_come_back() {
         user: UserId::new("w").unwrap(),
         organization: organization("a"),
     });
-    let (third, fault) = third.authenticate(pass.clone()).err().unwrap();
+    let (third, fault) = third.authenticate(pass.clone(), || {}).err().unwrap();
     assert_eq!(
         fault.code,
         Code::ConnectionLimit,
@@ -391,7 +392,7 @@ async fn limits_refuse_with_their_code_and_come_back() {
     let [first, second] = members;
     drop(first);
     let third = third
-        .authenticate(pass)
+        .authenticate(pass, || {})
         .map_err(|(_, fault)| fault)
         .unwrap();
     drop((second, third));
