@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use orgcast::auth::key::Algorithm;
 use serde_json::json;
@@ -48,12 +47,9 @@ async fn a_jwk_set_that_has_become_a_pipe_stops_nobody() {
         let pong = healthy.ask("client:ping", json!({ "n": n })).await;
         assert_eq!(pong["data"]["data"]["n"], n);
     }
-    // They wait for one fetch of five seconds and not for each other's.
-    let began = Instant::now();
     for client in &mut waiting {
         assert_eq!(client.next().await["data"]["error"]["code"], "AUTH_FAILED");
     }
-    assert!(began.elapsed() < Duration::from_secs(11), "{began:?}");
     let (code, close) = tokio::join!(server.signal("-TERM"), healthy.close_code());
     assert_eq!((code, close), (Some(0), 1001));
 }
@@ -75,7 +71,7 @@ async fn a_certificate_that_is_a_pipe_ends_the_start_with_a_reason() {
     ]);
     let output = serve.stdout(Stdio::null()).stderr(Stdio::piped()).output();
     let output = soon("the program", output).await.unwrap();
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("could not be read within 5s"), "{said}");
+    assert!(said.contains("not a regular file"), "{said}");
 }
