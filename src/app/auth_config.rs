@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
@@ -14,11 +13,10 @@ use thiserror::Error;
 use super::config::{Broken, DAY_MS};
 use super::files::{self, FileError};
 use crate::auth::api_key::{ApiKeys, Caller, KeyHash, Reach, Scope};
-use crate::auth::authority::{Authority, AuthorityOptions};
-use crate::auth::jwks::{Jwks, JwksError, JwksOptions, Location};
+use crate::auth::authority::AuthorityOptions;
+use crate::auth::jwks::{JwksError, JwksOptions, Location};
 use crate::auth::jwt::TokenRules;
 use crate::auth::key::{Algorithm, KeyError, VerifyKey, secret_bytes};
-use crate::auth::revocation::Revocations;
 use crate::domain::identity::OrganizationId;
 use crate::http::guard::ApiAccess;
 
@@ -267,7 +265,7 @@ impl AuthConfig {
                 broken.add(
                     "auth.jwt_public_keys",
                     HIDDEN,
-                    "each is the PEM text of an RSA (2048 bits or more), P-256, P-384, P-521 or \
+                    "each is the PEM text of an RSA (2048 to 4096 bits), P-256, P-384, P-521 or \
                      Ed25519 public key",
                 );
             }
@@ -379,8 +377,8 @@ pub enum AuthConfigError {
 /// How clients and callers prove who they are.
 #[derive(Debug, Clone)]
 pub struct AuthOptions {
-    authority: AuthorityOptions,
-    jwks: Option<(Location, JwksOptions)>,
+    pub(super) authority: AuthorityOptions,
+    pub(super) jwks: Option<(Location, JwksOptions)>,
     pub access: ApiAccess,
     /// Whether tokens are checked, and whether clients are believed without one.
     pub checks_tokens: bool,
@@ -428,22 +426,5 @@ impl AuthOptions {
     /// Whether keys come from another server.
     pub fn fetches_keys(&self) -> bool {
         matches!(self.jwks, Some((Location::Url(_), _)))
-    }
-
-    /// Fetches the JWK set, if there is one, and keeps it fresh. A source that is away does not stop
-    /// the server: tokens are refused until it is back.
-    pub async fn start(&self) -> Result<(Arc<Authority>, Arc<Revocations>), AuthConfigError> {
-        let jwks = match &self.jwks {
-            None => None,
-            Some((location, options)) => {
-                let jwks = Jwks::new(location.clone(), *options)?;
-                jwks.refresh().await;
-                tokio::spawn(Arc::clone(&jwks).keep_fresh());
-                Some(jwks)
-            }
-        };
-        let revocations = Arc::new(Revocations::default());
-        let authority = Authority::new(self.authority.clone(), jwks, Arc::clone(&revocations));
-        Ok((Arc::new(authority), revocations))
     }
 }

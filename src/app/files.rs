@@ -1,7 +1,6 @@
 //! The files that a configuration names: how they are read, and what is wrong with them.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -10,10 +9,8 @@ use super::auth_config::{AuthConfig, jwks_file};
 use super::config::Config;
 use super::problem::Problem;
 use super::tls::{TlsError, TlsPaths};
+use crate::auth::file;
 use crate::auth::key::{KeyError, VerifyKey, from_jwk_set};
-
-/// The most that any of them may hold: a slip is not read to its end.
-const MAX_BYTES: u64 = 1024 * 1024;
 
 /// Which of the files a configuration is checked with.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -41,29 +38,9 @@ pub enum FileError {
     NoKey,
 }
 
-/// The whole of a file. A pipe or device, which may have no end, is none.
-pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    let mut bytes = Vec::new();
-    File::open(path)?
-        .take(MAX_BYTES + 1)
-        .read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(io::Error::other("it holds more than 1 MiB"));
-    }
-    Ok(bytes)
-}
-
-fn read_text(path: &Path) -> Result<String, FileError> {
-    let not_text = |_| io::Error::other("it is not UTF-8");
-    Ok(String::from_utf8(read(path)?).map_err(not_text)?)
-}
-
 /// The HMAC secrets of a file, one a line; the errors of all lines.
 pub(super) fn secrets(path: &Path) -> Result<Vec<VerifyKey>, Vec<FileError>> {
-    let text = read_text(path).map_err(|error| vec![error])?;
+    let text = file::read_text(path).map_err(|error| vec![error.into()])?;
     let (mut keys, mut errors) = (Vec::new(), Vec::new());
     for (at, line) in text.lines().enumerate() {
         let line = line.trim();
@@ -87,7 +64,7 @@ pub(super) fn secrets(path: &Path) -> Result<Vec<VerifyKey>, Vec<FileError>> {
 
 /// The public keys of a file: one in PEM, or those of a JWK set.
 pub(super) fn keys(path: &Path) -> Result<Vec<VerifyKey>, FileError> {
-    let text = read_text(path)?;
+    let text = file::read_text(path)?;
     if !text.trim_start().starts_with('{') {
         return Ok(vec![VerifyKey::from_pem(&text)?]);
     }
@@ -128,7 +105,10 @@ fn of_tls(config: &Config, base: &Path, found: &mut Vec<Problem>) {
     for error in paths.errors() {
         let (key, file) = match error {
             TlsError::Certificate { .. } => ("tls.cert_file", &tls.cert_file),
-            TlsError::Key { .. } | TlsError::Unusable(_) => ("tls.key_file", &tls.key_file),
+            TlsError::Key { .. }
+            | TlsError::Unusable(_)
+            | TlsError::Timeout(_)
+            | TlsError::Reader(_) => ("tls.key_file", &tls.key_file),
         };
         found.push(problem(key, Some(file), &error));
     }

@@ -2,15 +2,18 @@
 
 mod accept;
 mod auth_config;
+mod auth_start;
 pub mod cli;
 pub mod config;
 pub mod demo;
 mod demo_feed;
 mod descriptors;
 pub mod files;
+mod housekeeping;
 mod keygen;
 pub mod keys;
 pub mod load;
+mod log;
 mod log_filter;
 pub mod options;
 pub mod problem;
@@ -18,21 +21,19 @@ mod rules;
 pub mod server;
 pub mod shutdown;
 mod signals;
+mod supervise;
 pub mod tls;
 mod unread;
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
-
 use cli::{CliError, Command};
-use config::{Config, LogFormat};
+use config::Config;
 use demo::DemoOptions;
 use load::Loaded;
+use log::Log;
 use options::Options;
 
 /// Does what the command line says. Exit codes: 0 done, 1 failed, 2 not understood.
@@ -83,17 +84,10 @@ fn serve(loaded: &Loaded) -> ExitCode {
         Ok(options) => options,
         Err(error) => return fail(&error, 2),
     };
-    // A configuration is valid only if this is a filter.
-    let filter = EnvFilter::new(&config.log);
-    let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(has_colours())
-        .with_writer(std::io::stderr);
-    let without_contents = log_filter::without_contents();
-    match config.log_format {
-        LogFormat::Text => logs.finish().with(without_contents).init(),
-        LogFormat::Json => logs.json().finish().with(without_contents).init(),
-    }
+    let log = match Log::start(config) {
+        Ok(log) => log,
+        Err(error) => return fail(&format!("failed to start the log: {error}"), 1),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -101,17 +95,19 @@ fn serve(loaded: &Loaded) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("failed to start the runtime: {error}"), 1),
     };
-    match runtime.block_on(server::run(options, &loaded.source())) {
+    let outcome = runtime.block_on(server::run(options, &loaded.source(), log.clone()));
+    // A file that is being read may never answer.
+    runtime.shutdown_background();
+    let code = match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error, 1),
-    }
-}
-
-/// Colours are for people: a file or a collector of logs would get their codes. `NO_COLOR` switches
-/// them off.
-fn has_colours() -> bool {
-    let is_unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    std::io::stderr().is_terminal() && !is_unwanted
+        Err(error) => {
+            // Not beside the log, which may be waiting for whoever reads standard error.
+            log.say(&format!("orgcast: {error}"));
+            ExitCode::from(1)
+        }
+    };
+    log.flush();
+    code
 }
 
 fn demo(options: &DemoOptions) -> ExitCode {

@@ -1,24 +1,25 @@
-//! The running server: what it is put together from, its clockwork, and how it ends.
+//! The running server: what it is put together from, and how it ends.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
 
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::MissedTickBehavior;
 
 use super::accept::{Door, accept, listen};
 use super::auth_config::AuthConfigError;
+use super::auth_start::Started;
+use super::housekeeping::keep_house;
+use super::log::Log;
 use super::options::Options;
 use super::shutdown::{DrainOptions, drain};
 use super::signals;
-use super::tls::{self, TlsError, TlsFiles};
+use super::supervise::supervise;
+use super::tls::{TlsError, TlsFiles};
 use crate::auth::Authenticator;
-use crate::domain::time::UnixMillis;
 use crate::http::guard::ApiAccess;
 use crate::http::router::router;
 use crate::hub::Hub;
@@ -28,19 +29,14 @@ use crate::protocol::plain::PlainGateway;
 use crate::protocol::socket_io::{SocketIo, SocketIoGateway};
 use crate::wire::send_queue::flusher::SendQueues;
 
-/// How often connections that have yet to authenticate are looked at.
-const DEADLINE_TICK: Duration = Duration::from_millis(100);
-/// How often it is logged what was refused.
-const REPORT_INTERVAL: Duration = Duration::from_secs(1);
-/// How often every connection is looked at; more often if pings are.
-const CONNECTION_TICK: Duration = Duration::from_secs(1);
-
 #[derive(Debug, Error)]
 pub enum ServerError {
     #[error("failed to listen on {0}: {1}")]
     Listen(SocketAddr, io::Error),
     #[error("failed to install signal handlers: {0}")]
     Signals(io::Error),
+    #[error("no connection was accepted any more, so the server was shut down")]
+    Accepting,
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error(transparent)]
@@ -57,18 +53,27 @@ pub struct Running {
     stop_accepting: watch::Sender<bool>,
     /// Ends when no connection is served by HTTP any more.
     alive: mpsc::Receiver<()>,
+    /// Ends when it is told to.
+    accepting: JoinHandle<()>,
     tasks: Vec<JoinHandle<()>>,
 }
 
 /// Starts a server in the runtime that this is called in; it accepts when this returns.
 pub async fn start(options: Options) -> Result<Running, ServerError> {
     let failed = |error| ServerError::Listen(options.address, error);
-    let tls = options.tls.map(TlsFiles::open).transpose()?.map(Arc::new);
+    let tls = match options.tls {
+        None => None,
+        Some(paths) => Some(Arc::new(TlsFiles::open(paths).await?)),
+    };
     let listener = listen(options.address).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
 
     let hub = Hub::new(options.hub, options.catalogue);
-    let (authority, revocations) = options.auth.start().await?;
+    let Started {
+        authority,
+        revocations,
+        mut tasks,
+    } = options.auth.start().await?;
     let authenticator: Arc<dyn Authenticator> = authority;
     let observer = Arc::new(DeliveryTimes(Arc::clone(&hub)));
     let queues = SendQueues::new(options.link, observer);
@@ -78,26 +83,31 @@ pub async fn start(options: Options) -> Result<Running, ServerError> {
         options.socket_io,
     );
     let socket_io = SocketIoGateway::new(socket_io, options.engine_io, Arc::clone(&queues));
-    let engine_time = socket_io.keep_time();
+    let socket_io = Arc::new(socket_io);
     let ping_interval = options.plain.ping_interval;
     let plain = PlainGateway::new(Arc::clone(&hub), authenticator, options.plain, queues);
     let service = router(
         Arc::clone(&hub),
-        Arc::new(socket_io),
+        Arc::clone(&socket_io),
         Arc::new(plain),
-        revocations,
+        Arc::clone(&revocations),
         &options.http,
     );
 
-    let tick = CONNECTION_TICK.min(ping_interval / 4).max(DEADLINE_TICK);
     let (stop_accepting, stopping) = watch::channel(false);
     let (holds, alive) = mpsc::channel(1);
-    let mut tasks = vec![
-        tokio::spawn(clockwork(Arc::clone(&hub), tick)),
-        tokio::spawn(engine_time),
-    ];
+    let of_house = Arc::clone(&hub);
+    tasks.push(supervise("housekeeping", move || {
+        keep_house(
+            Arc::clone(&of_house),
+            Arc::clone(&revocations),
+            ping_interval,
+        )
+    }));
+    tasks.push(supervise("Engine.IO time", move || socket_io.keep_time()));
     if let Some(files) = &tls {
-        tasks.push(tokio::spawn(watch_files(Arc::clone(files))));
+        let files = Arc::clone(files);
+        tasks.push(supervise("TLS files", move || Arc::clone(&files).watch()));
     }
     let door = Door {
         service,
@@ -107,13 +117,14 @@ pub async fn start(options: Options) -> Result<Running, ServerError> {
         stopping,
         alive: holds,
     };
-    tokio::spawn(accept(listener, door));
+    let accepting = tokio::spawn(accept(listener, door));
     Ok(Running {
         address,
         hub,
         drain: options.drain,
         stop_accepting,
         alive,
+        accepting,
         tasks,
     })
 }
@@ -130,37 +141,33 @@ impl Running {
 
 /// Serves until SIGTERM or SIGINT, then closes every connection and returns. A second one ends the
 /// process at once. `source` is where the configuration is from, for the operator.
-pub async fn run(options: Options, source: &str) -> Result<(), ServerError> {
+pub(super) async fn run(options: Options, source: &str, log: Log) -> Result<(), ServerError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(ServerError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ServerError::Signals)?;
     signals::ignore().map_err(ServerError::Signals)?;
     let greeting = Greeting::of(&options);
-    let running = start(options).await?;
+    let mut running = start(options).await?;
     greeting.say(running.address, source);
 
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    let outcome = tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+        _ = &mut running.accepting => {
+            tracing::error!("no connection is accepted any more: shutting down");
+            Err(ServerError::Accepting)
+        }
+    };
     tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
         tracing::warn!("second signal: exiting at once");
+        log.flush();
         std::process::exit(1);
     });
     running.stop().await;
-    Ok(())
-}
-
-async fn watch_files(files: Arc<TlsFiles>) {
-    let mut looks = tokio::time::interval(tls::LOOK_INTERVAL);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    loop {
-        looks.tick().await;
-        files.look();
-    }
+    outcome
 }
 
 /// What an operator is told at the start.
@@ -277,25 +284,6 @@ impl Greeting {
         }
         if matches!(&self.access, ApiAccess::Keys(keys) if keys.is_empty()) {
             tracing::warn!("no API key is configured: the HTTP API refuses every call");
-        }
-    }
-}
-
-async fn clockwork(hub: Arc<Hub>, tick: Duration) {
-    let mut deadlines = tokio::time::interval(DEADLINE_TICK);
-    let mut connections = tokio::time::interval(tick);
-    let mut reports = tokio::time::interval(REPORT_INTERVAL);
-    reports.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    deadlines.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    connections.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    loop {
-        tokio::select! {
-            _ = deadlines.tick() => {
-                hub.close_unauthenticated(Instant::now());
-                hub.end_expired(UnixMillis::from_system(SystemTime::now()));
-            }
-            _ = connections.tick() => hub.tick(Instant::now()),
-            _ = reports.tick() => hub.report(),
         }
     }
 }

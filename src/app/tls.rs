@@ -10,12 +10,17 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{InconsistentKeys, ServerConfig};
 use thiserror::Error;
+use tokio::task::spawn_blocking;
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use x509_parser::parse_x509_certificate;
 
-use super::files;
+use crate::auth::file;
 
 /// How often the files are looked at.
-pub(super) const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How long the files may take: a file system may never answer.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why no TLS can be spoken with the files.
 #[derive(Debug, Error)]
@@ -26,6 +31,10 @@ pub enum TlsError {
     Key { cause: PartError },
     #[error("{}", of_both(.0))]
     Unusable(#[from] rustls::Error),
+    #[error("the certificate {} and the key {} could not be read within {TIMEOUT:?}", .0.certificate.display(), .0.key.display())]
+    Timeout(TlsPaths),
+    #[error("failed to read the TLS files: {0}")]
+    Reader(#[from] tokio::task::JoinError),
 }
 
 /// What is wrong with one of them.
@@ -77,7 +86,7 @@ impl TlsPaths {
     }
 
     fn chain(&self) -> Result<Vec<CertificateDer<'static>>, PartError> {
-        let text = files::read(&self.certificate).map_err(PartError::Unreadable)?;
+        let text = file::read(&self.certificate).map_err(PartError::Unreadable)?;
         let chain: Vec<_> = CertificateDer::pem_slice_iter(&text)
             .collect::<Result<_, _>>()
             .map_err(PartError::Pem)?;
@@ -91,13 +100,14 @@ impl TlsPaths {
     }
 
     fn private_key(&self) -> Result<PrivateKeyDer<'static>, PartError> {
-        let text = files::read(&self.key).map_err(PartError::Unreadable)?;
+        let text = file::read(&self.key).map_err(PartError::Unreadable)?;
         PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
             pem::Error::NoItemsFound => PartError::NoKey,
             other => PartError::Pem(other),
         })
     }
 
+    /// Blocks for as long as the files like.
     fn read(&self) -> Result<Arc<ServerConfig>, TlsError> {
         let chain = self
             .chain()
@@ -153,13 +163,20 @@ impl TlsPaths {
     }
 }
 
+/// What a look at the files found: nothing new, or a configuration.
+type Look = (Versions, Option<Result<Arc<ServerConfig>, TlsError>>);
+
 impl TlsFiles {
-    pub fn open(paths: TlsPaths) -> Result<Self, TlsError> {
-        let versions = paths.versions();
-        let config = paths.read()?;
+    pub async fn open(paths: TlsPaths) -> Result<Self, TlsError> {
+        let of_reader = paths.clone();
+        let read = spawn_blocking(move || (of_reader.versions(), of_reader.read()));
+        let (versions, config) = match timeout(TIMEOUT, read).await {
+            Ok(read) => read?,
+            Err(_) => return Err(TlsError::Timeout(paths)),
+        };
         Ok(Self {
             paths,
-            state: Mutex::new((versions, config)),
+            state: Mutex::new((versions, config?)),
         })
     }
 
@@ -168,14 +185,31 @@ impl TlsFiles {
         Arc::clone(&self.state.lock().1)
     }
 
-    /// Reads the files again if they were written since. If they can't be used, which they can't
-    /// between the writing of one and of the other, what was read before stays.
-    pub fn look(&self) {
-        let versions = self.paths.versions();
-        if self.state.lock().0 == versions {
-            return;
+    /// Reads the files again when they were written since, for as long as it is polled. If they can't
+    /// be used, which they can't between the writing of one and of the other, what was read before
+    /// stays.
+    pub async fn watch(self: Arc<Self>) {
+        let mut looks = interval(LOOK_INTERVAL);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            looks.tick().await;
+            let (paths, known) = (self.paths.clone(), self.state.lock().0);
+            let mut look = spawn_blocking(move || look(&paths, known));
+            // Another look would only have to wait as well.
+            let looked = if let Ok(looked) = timeout(TIMEOUT, &mut look).await {
+                looked
+            } else {
+                tracing::warn!("the TLS files can't be read; the old ones stay");
+                look.await
+            };
+            if let Ok((versions, Some(config))) = looked {
+                self.take(versions, config);
+            }
         }
-        match self.paths.read() {
+    }
+
+    fn take(&self, versions: Versions, config: Result<Arc<ServerConfig>, TlsError>) {
+        match config {
             Ok(config) => {
                 *self.state.lock() = (versions, config);
                 tracing::info!("new TLS certificate in use");
@@ -185,5 +219,58 @@ impl TlsFiles {
                 tracing::warn!(%error, "the TLS files changed and can't be used; the old ones stay");
             }
         }
+    }
+}
+
+fn look(paths: &TlsPaths, known: Versions) -> Look {
+    let versions = paths.versions();
+    (versions, (versions != known).then(|| paths.read()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::sync::mpsc;
+
+    use rcgen::{CertifiedKey, generate_simple_self_signed};
+
+    use super::*;
+
+    #[test]
+    fn files_that_never_answer_hold_up_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = TlsPaths {
+            certificate: folder.path().join("cert.pem"),
+            key: folder.path().join("key.pem"),
+        };
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        std::fs::write(&paths.certificate, cert.pem()).unwrap();
+        std::fs::write(&paths.key, signing_key.serialize_pem()).unwrap();
+        let pipe = paths.certificate.clone();
+        let (went_on, goes_on) = mpsc::channel();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let files = Arc::new(TlsFiles::open(paths.clone()).await.unwrap());
+                std::fs::remove_file(&paths.certificate).unwrap();
+                let made = Command::new("mkfifo").arg(&paths.certificate).status();
+                assert!(made.unwrap().success());
+                let watch = tokio::spawn(Arc::clone(&files).watch());
+                // It looks at once.
+                for _ in 0..10 {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                assert!(!watch.is_finished());
+                let _ = went_on.send(());
+            });
+            runtime.shutdown_background();
+        });
+        let went_on = goes_on.recv_timeout(Duration::from_secs(20));
+        assert!(went_on.is_ok(), "the runtime's only thread reads the pipe");
+        assert!(pipe.exists());
     }
 }

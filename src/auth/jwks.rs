@@ -3,6 +3,7 @@
 //! They are fetched again from time to time and when a token names a key that is not among them.
 //! While the source is away or answers nonsense, the keys of the last good answer stay.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,18 +11,20 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Empty, Limited};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use thiserror::Error;
-use tokio::sync::Mutex;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::file;
 use super::https::{HttpClient, client};
 use super::key::{KeyError, VerifyKey, from_jwk_set};
 
 /// How long a fetch may take, from name resolution to the last byte.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest set in bytes.
-const MAX_SET_BYTES: usize = 1024 * 1024;
+const MAX_SET_BYTES: usize = file::MAX_FILE_BYTES;
 
 /// Where a set is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +46,7 @@ pub struct JwksOptions {
 #[derive(Debug, Error)]
 pub enum JwksError {
     #[error("failed to read the file: {0}")]
-    File(std::io::Error),
+    File(io::Error),
     #[error("failed to reach it: {0}")]
     Http(hyper_util::client::legacy::Error),
     #[error("it answered {0}")]
@@ -53,14 +56,40 @@ pub enum JwksError {
     #[error("it did not answer within five seconds")]
     Timeout,
     #[error("failed to load the system's certificates: {0}")]
-    Certificates(std::io::Error),
+    Certificates(io::Error),
     #[error("it is not a JWK set: {0}")]
     Set(#[from] KeyError),
 }
 
 enum Source {
-    File(PathBuf),
+    File(FileSource),
     Url(Uri, Box<HttpClient<Empty<Bytes>>>),
+}
+
+/// A file, which is read by one thread at a time: one that never answers must not take all there are.
+struct FileSource {
+    path: PathBuf,
+    reading: tokio::sync::Mutex<Option<JoinHandle<io::Result<String>>>>,
+}
+
+impl FileSource {
+    /// What is in the file, or what was in it when it was last asked for and did not answer in time.
+    async fn read(&self) -> io::Result<String> {
+        let mut reading = self.reading.lock().await;
+        let path = self.path.clone();
+        let task = reading
+            .get_or_insert_with(|| tokio::task::spawn_blocking(move || file::read_text(&path)));
+        let outcome = task.await;
+        *reading = None;
+        outcome?
+    }
+}
+
+/// When the set was tried, and whether it is being tried.
+#[derive(Default)]
+struct Tries {
+    last: Option<Instant>,
+    is_running: bool,
 }
 
 /// The keys of one set, as of its last good answer.
@@ -68,8 +97,19 @@ pub struct Jwks {
     source: Source,
     options: JwksOptions,
     keys: RwLock<Arc<[VerifyKey]>>,
-    /// When it was last tried; held while it is tried.
-    tried_at: Mutex<Option<Instant>>,
+    tries: Mutex<Tries>,
+    /// Tells those who wait that a try has ended.
+    ended: watch::Sender<()>,
+}
+
+/// A fetch under way, however it ends.
+struct Running(Arc<Jwks>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.tries.lock().is_running = false;
+        self.0.ended.send_replace(());
+    }
 }
 
 impl std::fmt::Debug for Jwks {
@@ -84,7 +124,10 @@ impl Jwks {
     /// A set that was not fetched yet.
     pub fn new(location: Location, options: JwksOptions) -> Result<Arc<Self>, JwksError> {
         let source = match location {
-            Location::File(path) => Source::File(path),
+            Location::File(path) => Source::File(FileSource {
+                path,
+                reading: tokio::sync::Mutex::default(),
+            }),
             Location::Url(uri) => {
                 let client = client(&uri).map_err(JwksError::Certificates)?;
                 Source::Url(uri, Box::new(client))
@@ -94,7 +137,8 @@ impl Jwks {
             source,
             options,
             keys: RwLock::new(Arc::from([])),
-            tried_at: Mutex::default(),
+            tries: Mutex::default(),
+            ended: watch::Sender::new(()),
         }))
     }
 
@@ -114,18 +158,47 @@ impl Jwks {
             })
     }
 
-    /// Fetches the set, unless it was tried a moment ago. Several who ask at once wait for one fetch.
-    pub async fn refresh(&self) {
-        let mut tried_at = self.tried_at.lock().await;
-        if tried_at.is_some_and(|at| at.elapsed() < self.options.min_interval) {
-            return;
+    /// Fetches the set, unless it was tried a moment ago. All who ask while it is being fetched wait
+    /// for that one fetch, so that nobody waits longer than a fetch may take.
+    pub async fn refresh(self: &Arc<Self>) {
+        let mut ended = self.ended.subscribe();
+        if self.is_fetching() {
+            // It fails only when there is nothing to wait for any more.
+            let _ = ended.changed().await;
         }
-        // The task that asks may be dropped while it waits: what was begun counts as tried.
-        *tried_at = Some(Instant::now());
-        if let Err(error) = self.fetch_now().await {
-            let kept = self.keys().len();
-            tracing::warn!(%error, kept, "failed to fetch the JWK set; the keys of before stay");
+    }
+
+    /// As [`Self::refresh`], without waiting. Outside a runtime it does nothing.
+    pub fn refresh_soon(self: &Arc<Self>) {
+        if tokio::runtime::Handle::try_current().is_ok() {
+            self.is_fetching();
         }
+    }
+
+    /// Whether the set is being fetched, which this begins if it may.
+    fn is_fetching(self: &Arc<Self>) -> bool {
+        let mut tries = self.tries.lock();
+        if tries.is_running {
+            return true;
+        }
+        let min_interval = self.options.min_interval;
+        if tries.last.is_some_and(|last| last.elapsed() < min_interval) {
+            return false;
+        }
+        *tries = Tries {
+            last: Some(Instant::now()),
+            is_running: true,
+        };
+        // In a task of its own: whoever asked first may hang up, and others wait with it.
+        let running = Running(Arc::clone(self));
+        tokio::spawn(async move {
+            let jwks = &running.0;
+            if let Err(error) = jwks.fetch_now().await {
+                let kept = jwks.keys().len();
+                tracing::warn!(%error, kept, "failed to fetch the JWK set; the keys of before stay");
+            }
+        });
+        true
     }
 
     /// Fetches the set and puts its keys in the place of those of before.
@@ -149,14 +222,6 @@ impl Jwks {
         Ok(count)
     }
 
-    /// As [`Self::refresh`], without waiting. Outside a runtime it does nothing.
-    pub fn refresh_soon(self: &Arc<Self>) {
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let jwks = Arc::clone(self);
-            runtime.spawn(async move { jwks.refresh().await });
-        }
-    }
-
     /// Fetches the set again and again, for as long as the future is polled.
     pub async fn keep_fresh(self: Arc<Self>) {
         loop {
@@ -172,9 +237,7 @@ impl Jwks {
 
     async fn fetch(&self) -> Result<String, JwksError> {
         let (uri, client) = match &self.source {
-            Source::File(path) => {
-                return std::fs::read_to_string(path).map_err(JwksError::File);
-            }
+            Source::File(file) => return file.read().await.map_err(JwksError::File),
             Source::Url(uri, client) => (uri, client),
         };
         let mut request = Request::new(Empty::new());

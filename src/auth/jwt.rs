@@ -12,7 +12,7 @@ use crate::domain::fault::{Code, Fault, reason};
 use crate::domain::grants::{Pass, TokenId};
 use crate::domain::identity::{Identity, OrganizationId, UserId};
 use crate::domain::time::UnixMillis;
-use crate::domain::words::{self, ORGANIZATION, USER, Word};
+use crate::domain::words::{self, ORGANIZATION, Tenant, USER, Word};
 
 /// Longest token in bytes.
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
@@ -204,7 +204,9 @@ fn read_claims(
     }
     let issued_at = time(claims, "iat")?;
     let soonest = now.0.saturating_add(rules.leeway_ms);
-    if time(claims, "nbf")?.is_some_and(|start| start.0 > soonest) {
+    // Before it was issued a token is not valid either: it would outlive a revocation in between.
+    let starts = time(claims, "nbf")?.max(issued_at);
+    if starts.is_some_and(|start| start.0 > soonest) {
         return Err(refused(
             reason::TOKEN_NOT_YET_VALID,
             "the token is not valid yet",
@@ -225,7 +227,18 @@ fn read_claims(
         expires_at,
         issued_at,
         token_id: token_id(claims)?,
+        tenant: tenant(claims, &rules.organization_claims),
     })
+}
+
+/// How the token spells the organization; of a path, its last part.
+fn tenant(claims: &Map<String, Value>, names: &[String]) -> Tenant {
+    if names.is_empty() {
+        return Tenant::of_names(claims.keys().map(String::as_str));
+    }
+    let first = names.iter().find(|name| find(claims, name).is_some());
+    let last = first.and_then(|name| name.rsplit('.').next());
+    last.map_or(Tenant::Other, Tenant::of_alias)
 }
 
 fn invalid(message: impl Into<std::borrow::Cow<'static, str>>) -> Fault {

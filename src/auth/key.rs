@@ -10,13 +10,14 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm as Library, DecodingKey, crypto};
 use p521::ecdsa::signature::Verifier;
 use p521::pkcs8::DecodePublicKey;
+use rsa::{BigUint, RsaPublicKey};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
 /// Shortest HMAC secret in bytes: RFC 7518, section 3.2, asks for the size of the hash.
 pub const MIN_SECRET_BYTES: usize = 32;
-/// Shortest RSA modulus in bytes: RFC 7518, section 3.3, asks for 2048 bits.
-const MIN_RSA_BYTES: usize = 256;
+/// Shortest RSA modulus in bits (RFC 7518, section 3.3).
+const MIN_RSA_BITS: usize = 2048;
 
 /// The signature algorithms of RFC 7518 and RFC 8037. `none` is not one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,8 +115,12 @@ pub enum KeyError {
     SecretIsPem,
     #[error("this is a private key: give its public key")]
     Private,
-    #[error("an RSA key of less than 2048 bits is not accepted")]
-    ShortRsa,
+    #[error("an RSA key has at least {MIN_RSA_BITS} bits, and this one {0}")]
+    ShortRsa(usize),
+    #[error("an RSA key of more than 4096 bits is not supported")]
+    LongRsa,
+    #[error("its RSA exponent is not an odd number from 3 to 2^33")]
+    RsaExponent,
     #[error("it is not the PEM text of an RSA, P-256, P-384, P-521 or Ed25519 public key")]
     Pem,
     #[error("`{0}` is missing or not what it should be")]
@@ -194,15 +199,10 @@ impl VerifyKey {
         }
         let pem = text.trim().as_bytes();
         if let Ok(key) = DecodingKey::from_rsa_pem(pem) {
-            // The key's DER is the modulus and a few bytes.
-            let long = key
-                .try_get_as_bytes()
-                .is_ok_and(|der| der.len() >= MIN_RSA_BYTES);
-            return if long {
-                Ok(Self::of(Kind::Rsa, key))
-            } else {
-                Err(KeyError::ShortRsa)
-            };
+            let der = key.try_get_as_bytes().map_err(|_| KeyError::Pem)?;
+            let public = rsa::pkcs1::RsaPublicKey::try_from(der).map_err(|_| KeyError::Pem)?;
+            check_rsa(public.modulus.as_bytes(), public.public_exponent.as_bytes())?;
+            return Ok(Self::of(Kind::Rsa, key));
         }
         if let Ok(key) = p521::PublicKey::from_public_key_pem(text.trim()) {
             return p521::ecdsa::VerifyingKey::from_affine(*key.as_affine())
@@ -251,10 +251,7 @@ impl VerifyKey {
             ("RSA", _) => {
                 let modulus = bytes(text("n")?, "n")?;
                 let exponent = bytes(text("e")?, "e")?;
-                let leading = modulus.iter().take_while(|byte| **byte == 0).count();
-                if modulus.len() - leading < MIN_RSA_BYTES {
-                    return Err(KeyError::ShortRsa);
-                }
+                check_rsa(&modulus, &exponent)?;
                 let key = DecodingKey::from_rsa_raw_components(&modulus, &exponent);
                 Self::of(Kind::Rsa, key)
             }
@@ -325,6 +322,26 @@ impl VerifyKey {
     }
 }
 
+/// Whether signatures of this key are worth something, and can be checked.
+fn check_rsa(modulus: &[u8], exponent: &[u8]) -> Result<(), KeyError> {
+    let (modulus, exponent) = (
+        BigUint::from_bytes_be(modulus),
+        BigUint::from_bytes_be(exponent),
+    );
+    if modulus.bits() < MIN_RSA_BITS {
+        return Err(KeyError::ShortRsa(modulus.bits()));
+    }
+    let is_odd = exponent
+        .to_bytes_le()
+        .first()
+        .is_some_and(|byte| byte % 2 == 1);
+    match RsaPublicKey::new(modulus, exponent) {
+        Ok(_) if is_odd => Ok(()),
+        Err(rsa::Error::ModulusTooLarge) => Err(KeyError::LongRsa),
+        _ => Err(KeyError::RsaExponent),
+    }
+}
+
 fn bytes(text: &str, name: &'static str) -> Result<Vec<u8>, KeyError> {
     URL_SAFE_NO_PAD
         .decode(text)
@@ -370,6 +387,9 @@ pub fn from_jwk_set(text: &str) -> Result<(Vec<VerifyKey>, usize), KeyError> {
 
 #[cfg(test)]
 mod tests {
+    use rsa::pkcs1::EncodeRsaPublicKey;
+    use rsa::pkcs8::EncodePublicKey;
+    use rsa::traits::PublicKeyParts;
     use serde_json::json;
 
     use super::*;
@@ -431,5 +451,32 @@ mod tests {
         assert_eq!((keys.len(), others), (1, 2));
         assert!(from_jwk_set("[]").is_err());
         assert!(from_jwk_set("<html>").is_err());
+    }
+
+    #[test]
+    fn an_rsa_key_has_from_2048_to_4096_bits_and_an_exponent_that_is_one() {
+        let pem = |bits: usize, exponent: u32| {
+            let modulus = (BigUint::from(1_u8) << (bits - 1)) + BigUint::from(1_u8);
+            let key = RsaPublicKey::new_unchecked(modulus, exponent.into());
+            let pkcs8 = key.to_public_key_pem(rsa::pkcs8::LineEnding::LF).unwrap();
+            let pkcs1 = key.to_pkcs1_pem(rsa::pkcs8::LineEnding::LF).unwrap();
+            let by_pkcs1 = VerifyKey::from_pem(&pkcs1).map(drop);
+            assert_eq!(by_pkcs1, VerifyKey::from_pem(&pkcs8).map(drop));
+            let encode = |number: &BigUint| URL_SAFE_NO_PAD.encode(number.to_bytes_be());
+            let (n, e) = (encode(key.n()), encode(key.e()));
+            let by_jwk = jwk(json!({"kty": "RSA", "n": n, "e": e})).map(drop);
+            assert_eq!(by_jwk, by_pkcs1);
+            by_jwk
+        };
+        for bits in [1024, 1952, 2041, 2047] {
+            assert_eq!(pem(bits, 65_537), Err(KeyError::ShortRsa(bits)));
+        }
+        for bits in [2048, 3072, 4096] {
+            assert_eq!(pem(bits, 3), Ok(()));
+        }
+        assert_eq!(pem(4097, 65_537), Err(KeyError::LongRsa));
+        for exponent in [1, 2, 65_536] {
+            assert_eq!(pem(2048, exponent), Err(KeyError::RsaExponent));
+        }
     }
 }

@@ -3,6 +3,7 @@
 pub mod api_key;
 pub mod authority;
 pub mod claim;
+pub mod file;
 pub mod grants;
 pub mod https;
 pub mod jwks;

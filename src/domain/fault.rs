@@ -185,6 +185,8 @@ pub enum CloseReason {
     TokenExpired,
     /// Its token or its user was revoked.
     Revoked,
+    /// A backend or an operator sent the user away.
+    Disconnected,
     MessageTooLarge,
     /// A connection limit was reached.
     ConnectionLimit,
@@ -199,7 +201,7 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::GoingAway,
         Self::InvalidUtf8,
         Self::InvalidCompression,
@@ -208,6 +210,7 @@ impl CloseReason {
         Self::AuthTimeout,
         Self::TokenExpired,
         Self::Revoked,
+        Self::Disconnected,
         Self::MessageTooLarge,
         Self::ConnectionLimit,
         Self::TooSlow,
@@ -227,6 +230,7 @@ impl CloseReason {
             Self::AuthTimeout => (1008, "Unauthorized: not authenticated in time", false),
             Self::TokenExpired => (1008, "Unauthorized: the token has expired", false),
             Self::Revoked => (1008, "Unauthorized: revoked", false),
+            Self::Disconnected => (1008, "Disconnected by the server", false),
             Self::MessageTooLarge => (1009, "Message too large", false),
             Self::ConnectionLimit => (1013, "Connection limit reached", true),
             Self::TooSlow => (1013, "Too slow", true),
@@ -270,6 +274,7 @@ impl CloseReason {
             Self::AuthTimeout => "auth_timeout",
             Self::TokenExpired => reason::TOKEN_EXPIRED,
             Self::Revoked => reason::TOKEN_REVOKED,
+            Self::Disconnected => "disconnected",
             Self::MessageTooLarge => "message_too_large",
             Self::ConnectionLimit => "connection_limit",
             Self::TooSlow => "too_slow",

@@ -10,6 +10,7 @@ use super::fault::Fault;
 use super::identity::{DepartmentId, Identity, OrganizationId, QueueName};
 use super::room::{Channel, Place, Room};
 use super::time::UnixMillis;
+use super::words::Tenant;
 
 /// Part of an organization's tree and of its channels. The default is all of it, and no event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -82,6 +83,8 @@ pub struct Pass {
     /// When its token was issued, if that is known.
     pub issued_at: Option<UnixMillis>,
     pub token_id: Option<TokenId>,
+    /// As which its token names the organization.
+    pub tenant: Tenant,
 }
 
 /// The right to join one room, made by a [`Pass`] alone.
@@ -107,6 +110,7 @@ impl Pass {
             expires_at: None,
             issued_at: None,
             token_id: None,
+            tenant: Tenant::Other,
         }
     }
 

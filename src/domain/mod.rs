@@ -4,6 +4,7 @@ pub mod event;
 pub mod fault;
 pub mod grants;
 pub mod identity;
+pub mod json;
 pub mod room;
 pub mod spelling;
 pub mod time;

@@ -107,6 +107,40 @@ pub enum Room {
     Subscription(Channel, Place),
 }
 
+/// Where in the tree a room is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    Organization,
+    Department,
+    Queue,
+    User,
+}
+
+impl Level {
+    pub const ALL: [Self; 4] = [
+        Self::Organization,
+        Self::Department,
+        Self::Queue,
+        Self::User,
+    ];
+
+    /// As operators read it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Organization => "org",
+            Self::Department => "dept",
+            Self::Queue => "queue",
+            Self::User => "user",
+        }
+    }
+}
+
+impl Serialize for Level {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
 /// The name of a room, as operators and acknowledgements show it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
@@ -139,13 +173,12 @@ impl Room {
         }
     }
 
-    /// Where in the tree the room is: `org`, `dept`, `queue` or `user`.
-    pub fn level(&self) -> &'static str {
+    pub fn level(&self) -> Level {
         match self {
-            Self::User(..) => "user",
-            Self::Subscription(_, place) if place.queue.is_some() => "queue",
-            Self::Subscription(_, place) if place.department.is_some() => "dept",
-            Self::Organization(_) | Self::Subscription(..) => "org",
+            Self::User(..) => Level::User,
+            Self::Subscription(_, place) if place.queue.is_some() => Level::Queue,
+            Self::Subscription(_, place) if place.department.is_some() => Level::Department,
+            Self::Organization(_) | Self::Subscription(..) => Level::Organization,
         }
     }
 

@@ -37,6 +37,37 @@ pub const CONNECTIONS: Word = Word(&[
 pub const CHANNELS: Word = Word(&["channels", "channel"]);
 pub const FILTERS: Word = Word(&["filters", "filter"]);
 
+/// How somebody names their tenant, which tells systems apart that are written to in the same envelope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Tenant {
+    #[default]
+    Other,
+    /// `storeId`
+    Store,
+    /// `tenant_id`
+    Tenant,
+}
+
+impl Tenant {
+    /// From the spelling that an object uses for the organization: the first of the word's names.
+    pub fn of_names<'a>(names: impl Iterator<Item = &'a str>) -> Self {
+        let names: Vec<&str> = names.collect();
+        let first = ORGANIZATION.0.iter().find(|name| names.contains(*name));
+        first.map_or(Self::Other, |name| Self::of_alias(name))
+    }
+
+    /// From one spelling of the organization.
+    pub fn of_alias(name: &str) -> Self {
+        if name.starts_with("store") {
+            Self::Store
+        } else if name.starts_with("tenant") {
+            Self::Tenant
+        } else {
+            Self::Other
+        }
+    }
+}
+
 impl Word {
     pub fn name(self) -> &'static str {
         self.0[0]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{ConnectInfo, RawQuery, State};
+use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
@@ -18,6 +19,7 @@ use super::target::{read_target, user_ids};
 use crate::domain::event::Priority;
 use crate::domain::fault::Fault;
 use crate::domain::identity::OrganizationId;
+use crate::domain::json::{self, Members};
 use crate::domain::spelling;
 use crate::domain::words::{self, Word};
 use crate::hub::publish::{Publication, Target};
@@ -45,12 +47,12 @@ pub(super) async fn broadcast(
     query: RawQuery,
     body: Body,
 ) -> Answer {
-    let read = inputs(&app, query, body).and_then(|(options, body)| {
-        let mut publication = Request::read(&body)?.publication(permit.wall())?;
+    publish(&app, &permit, remote, query, body, |body| {
+        let mut publication = Request::read(body)?.publication(permit.wall())?;
         publication.target = behind_the_wall(publication.target, &permit)?;
-        options.apply(publication)
-    });
-    publish(&app, remote, read).await
+        Ok(publication)
+    })
+    .await
 }
 
 /// The target as far as the caller reaches: an organization's key is refused every other
@@ -120,9 +122,8 @@ async fn shortcut(
     query: RawQuery,
     body: Body,
 ) -> Answer {
-    let read = inputs(&app, query, body)
-        .and_then(|(options, body)| options.apply(shortcut_publication(event, permit, &body)?));
-    publish(&app, remote, read).await
+    let read = |body: &[u8]| shortcut_publication(event, permit, body);
+    publish(&app, permit, remote, query, body, read).await
 }
 
 /// The body is the payload, and its ids are the target.
@@ -131,14 +132,14 @@ fn shortcut_publication(
     permit: &Permit<Broadcast>,
     body: &[u8],
 ) -> Result<Publication, Fault> {
-    let object = body::object(body)?;
-    let payload: Box<RawValue> =
-        serde_json::from_slice(body).map_err(|error| words::not_json("the body", &error))?;
-    let place = words::place(&object, permit.wall())?
+    const PLACE: [Word; 3] = [words::ORGANIZATION, words::DEPARTMENT, words::QUEUE];
+    let members = body::members(body)?;
+    let ids = members.values(|name| PLACE.iter().any(|word| word.0.contains(&name)))?;
+    let place = words::place(&ids, permit.wall())?
         .ok_or_else(|| Fault::invalid("`organization_id` is missing: it says whom this is for"))?;
     Ok(Publication {
         event: event.to_owned(),
-        payload,
+        payload: json::parse("the body", body)?.to_owned(),
         target: behind_the_wall(Target::Place(place), permit)?,
         channel: None,
         priority: Priority::default(),
@@ -189,17 +190,36 @@ fn parse_priority(text: &str) -> Result<Priority, Fault> {
     })
 }
 
-/// Publishes, unless there were too many requests. One that can't be read counts as well.
+/// So many bytes of a body count as one request.
+const BYTES_OF_A_REQUEST: usize = 16 * 1024;
+
+/// Publishes what `read` makes of the body, unless there were too many requests. They are counted
+/// before it is read, and one that can't be read counts as well.
 async fn publish(
     app: &App,
+    permit: &Permit<Broadcast>,
     ConnectInfo(remote): Remote,
-    read: Result<(Publication, Option<u64>), Fault>,
+    query: RawQuery,
+    body: Body,
+    read: impl FnOnce(&[u8]) -> Result<Publication, Fault>,
 ) -> Answer {
-    let organization = read
-        .as_ref()
-        .ok()
-        .and_then(|(publication, _)| publication.target.organization());
-    app.hub.gate.request(organization, remote.ip())?;
+    let (gate, address, own) = (&app.hub.gate, remote.ip(), permit.wall());
+    let inputs = inputs(app, query, body);
+    let length = inputs.as_ref().map_or(0, |(_, body)| body.len());
+    let cost = u32::try_from(length.div_ceil(BYTES_OF_A_REQUEST)).unwrap_or(u32::MAX);
+    // Which organization an operator's request is about is known once it was read.
+    let known_before = if own.is_some() {
+        cost.max(1)
+    } else {
+        cost.saturating_sub(1)
+    };
+    gate.requests(own, address, known_before)?;
+    let read = inputs.and_then(|(options, body)| options.apply(read(&body)?));
+    if own.is_none() {
+        let publication = read.as_ref().ok().map(|(publication, _)| publication);
+        let organization = publication.and_then(|publication| publication.target.organization());
+        gate.requests(organization, address, 1)?;
+    }
     let (publication, wait_ms) = read?;
     let event = publication.event.clone();
     let receipt = app.hub.publish(publication).await?;
@@ -244,14 +264,14 @@ struct Request {
     requires_ack: bool,
     cascade: bool,
 
-    title: Option<String>,
-    body: Option<String>,
+    title: Option<Box<RawValue>>,
+    body: Option<Box<RawValue>>,
     exclude_user_ids: Option<Vec<String>>,
 }
 
 impl Request {
     fn read(body: &[u8]) -> Result<Self, Fault> {
-        let (members, data) = body::members(body, DATA.name())?;
+        let mut members = body::members(body)?;
         let known = [
             EVENT,
             DATA,
@@ -264,12 +284,19 @@ impl Request {
             BODY,
             EXCLUDED,
         ];
-        spelling::check_all(members.keys(), "the body", &known)?;
+        spelling::check_all(members.names(), "the body", &known)?;
+        // These are passed on as they were written.
+        let data = members.take_once(DATA.name())?;
+        let (title, body) = (
+            written_text(&mut members, TITLE)?,
+            written_text(&mut members, BODY)?,
+        );
+        let members = members.values(|_| true)?;
         let text = |word| words::text(&members, word).map(|text| text.map(str::to_owned));
         let flag = |word| words::flag(&members, word).map(Option::unwrap_or_default);
         Ok(Self {
             event: text(EVENT)?,
-            data,
+            data: data.map(RawValue::to_owned),
             target: words::object(&members, TARGET)?.cloned(),
             channel: text(CHANNEL)?,
             priority: words::text(&members, PRIORITY)?
@@ -277,8 +304,8 @@ impl Request {
                 .transpose()?,
             requires_ack: flag(REQUIRES_ACK)?,
             cascade: flag(CASCADE)?,
-            title: text(TITLE)?,
-            body: text(BODY)?,
+            title,
+            body,
             exclude_user_ids: words::texts(&members, EXCLUDED)?,
         })
     }
@@ -329,7 +356,10 @@ impl Request {
             .body
             .ok_or_else(|| Fault::invalid("`body` is missing beside `title`"))?;
         let except = user_ids(&self.exclude_user_ids.unwrap_or_default(), "excludeUserIds")?;
-        let payload = json!({ "title": self.title, "body": body });
+        let payload = Notification {
+            title: self.title,
+            body,
+        };
         Ok(Publication {
             event: NOTIFICATION.to_owned(),
             payload: serde_json::value::to_raw_value(&payload)
@@ -344,5 +374,27 @@ impl Request {
             attachments: Vec::new(),
             cascade: false,
         })
+    }
+}
+
+/// The payload of a notification.
+#[derive(Serialize)]
+struct Notification {
+    title: Option<Box<RawValue>>,
+    body: Box<RawValue>,
+}
+
+/// A text as it was written.
+fn written_text(members: &mut Members<'_>, word: Word) -> Result<Option<Box<RawValue>>, Fault> {
+    let name = word.name();
+    match members.take_once(name)? {
+        Some(text) if text.get().starts_with('"') => Ok(Some(text.to_owned())),
+        Some(other) => {
+            let kind = json::kind_of(other);
+            Err(Fault::invalid(format!(
+                "`{name}` must be a string, not {kind}"
+            )))
+        }
+        None => Ok(None),
     }
 }

@@ -1,4 +1,4 @@
-//! What operators read: statistics, connections, rooms, health.
+//! What operators read: statistics, connections, rooms.
 
 use std::time::{Instant, SystemTime};
 
@@ -6,10 +6,11 @@ use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 
 use super::guard::{Permit, Read};
+use super::list::{self, CURSOR, LIMIT, MAX_PAGE, PAGE};
 use super::query;
 use super::reply::{Refusal, not_found};
 use super::router::App;
@@ -17,10 +18,7 @@ use crate::domain::fault::Fault;
 use crate::domain::identity::{ConnectionId, OrganizationId, UserId};
 use crate::domain::time::UnixMillis;
 use crate::domain::words::{self, ORGANIZATION, Word, shown};
-
-/// A page that asks for nothing else has this size.
-const PAGE: u64 = 1000;
-const MAX_PAGE: u64 = 10_000;
+use crate::hub::lists::{Begin, Page};
 
 fn now() -> UnixMillis {
     UnixMillis::from_system(SystemTime::now())
@@ -32,76 +30,109 @@ pub(super) async fn stats(
     permit: Permit<Read>,
     State(app): State<App>,
     RawQuery(query): RawQuery,
-) -> Result<Json<Value>, Refusal> {
+) -> Result<Response, Refusal> {
     let parameters = query::parameters(query.as_deref(), &[ORGANIZATION])?;
+    let hub = &app.hub;
     if let Some(organization) = permit.within(words::organization(&parameters)?)? {
-        let (stats, totals) = app.hub.organization_stats(&organization, Instant::now());
-        return Ok(Json(json!({
-            "success": true,
-            "stats": stats,
-            "totalConnections": totals.connections,
-            "uniqueUsers": totals.unique_users,
-            "queueStats": { "pendingMessages": totals.queues.pending_messages },
-            "timestamp": now().0,
-        })));
+        let stats = hub.organization_stats(&organization, Instant::now()).await;
+        return Ok(Json(StatsAnswer {
+            success: true,
+            total_connections: stats.active_connections,
+            unique_users: stats.users,
+            tcp_connections: None,
+            queue_stats: json!({ "pendingMessages": stats.pending_messages }),
+            timestamp: now().0,
+            stats,
+        })
+        .into_response());
     }
-    let totals = app.hub.totals();
-    Ok(Json(json!({
-        "success": true,
-        "stats": app.hub.stats_view(Instant::now()),
-        "totalConnections": totals.connections,
-        "uniqueUsers": totals.unique_users,
-        "tcpConnections": app.connections.count(),
-        "queueStats": totals.queues,
-        "timestamp": now().0,
-    })))
+    let queue_stats = hub.queue_stats().await;
+    let stats = hub.stats_view(Instant::now()).await;
+    Ok(Json(StatsAnswer {
+        success: true,
+        total_connections: stats.active_connections,
+        unique_users: hub.user_count(),
+        tcp_connections: Some(app.connections.count()),
+        queue_stats,
+        timestamp: now().0,
+        stats,
+    })
+    .into_response())
 }
 
-const LIMIT: Word = Word(&["limit"]);
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StatsAnswer<S, Q> {
+    success: bool,
+    stats: S,
+    total_connections: usize,
+    unique_users: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tcp_connections: Option<usize>,
+    queue_stats: Q,
+    timestamp: u64,
+}
+
 const OFFSET: Word = Word(&["offset"]);
 
 /// What a list is asked for.
-struct Page {
+struct Wanted {
     organization: Option<OrganizationId>,
     limit: usize,
-    offset: usize,
+    begin: Begin,
 }
 
-impl Page {
+impl Wanted {
     fn read(query: Option<&str>, permit: &Permit<Read>) -> Result<Self, Fault> {
-        let parameters = query::parameters(query, &[ORGANIZATION, LIMIT, OFFSET])?;
+        let parameters = query::parameters(query, &[ORGANIZATION, LIMIT, OFFSET, CURSOR])?;
         let organization = words::organization(&parameters)?;
         let limit = query::number(&parameters, LIMIT.name(), 1..=MAX_PAGE)?;
         let offset = query::number(&parameters, OFFSET.name(), 0..=u64::MAX)?;
         let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        let begin = match (offset, query::text(&parameters, CURSOR.name())) {
+            (Some(_), Some(_)) => {
+                return Err(Fault::invalid(
+                    "a page begins at an `offset` or behind a `cursor`, not both",
+                ));
+            }
+            (offset, None) => Begin::Offset(size(offset.unwrap_or(0))),
+            (None, Some(cursor)) => Begin::Cursor(cursor.to_owned()),
+        };
         Ok(Self {
             organization: permit.within(organization)?,
             limit: size(limit.unwrap_or(PAGE)),
-            offset: size(offset.unwrap_or(0)),
+            begin,
         })
     }
+}
+
+async fn answer<T: Serialize>(
+    name: &str,
+    page: &Page<T>,
+    wanted: &Wanted,
+) -> Result<Response, Refusal> {
+    let mut rest = json!({
+        "total_count": page.total,
+        "limit": wanted.limit,
+        "next_cursor": page.next,
+    });
+    if let Begin::Offset(offset) = wanted.begin {
+        rest["offset"] = offset.into();
+    }
+    list::answer(name, &page.items, &rest).await
 }
 
 pub(super) async fn connections(
     permit: Permit<Read>,
     State(app): State<App>,
     RawQuery(query): RawQuery,
-) -> Result<Json<Value>, Refusal> {
-    let Page {
-        organization,
-        limit,
-        offset,
-    } = Page::read(query.as_deref(), &permit)?;
-    let (page, total) = app
+) -> Result<Response, Refusal> {
+    let wanted = Wanted::read(query.as_deref(), &permit)?;
+    let page = app
         .hub
-        .connections_view(organization.as_ref(), offset, limit);
-    Ok(Json(json!({
-        "success": true,
-        "connections": page,
-        "total_count": total,
-        "limit": limit,
-        "offset": offset,
-    })))
+        .connections_page(wanted.organization.as_ref(), &wanted.begin, wanted.limit)
+        .await?;
+    answer("connections", &page, &wanted).await
 }
 
 /// By connection id one connection, by user id all of the user's.
@@ -123,85 +154,26 @@ pub(super) async fn connection(
     if let Some(connection) = found {
         return Ok(Json(json!({ "success": true, "connection": connection })).into_response());
     }
-    let connections = app.hub.user_view(&user, wall);
+    let connections = app.hub.user_view(&user, wall).await;
     if connections.is_empty() {
         return Ok(not_found(&format!(
             "`{}` is no connection's id and no user's that is connected",
             shown(&id)
         )));
     }
-    Ok(Json(json!({
-        "success": true,
-        "userId": id,
-        "connections": connections,
-        "timestamp": now().0,
-    }))
-    .into_response())
+    let rest = json!({ "userId": id, "timestamp": now().0 });
+    list::answer("connections", &connections, &rest).await
 }
 
 pub(super) async fn rooms(
     permit: Permit<Read>,
     State(app): State<App>,
     RawQuery(query): RawQuery,
-) -> Result<Json<Value>, Refusal> {
-    let Page {
-        organization,
-        limit,
-        offset,
-    } = Page::read(query.as_deref(), &permit)?;
-    let rooms = app.hub.rooms_view(organization.as_ref());
-    let total = rooms.len();
-    let page: Vec<_> = rooms.into_iter().skip(offset).take(limit).collect();
-    Ok(Json(json!({
-        "success": true,
-        "rooms": page,
-        "total_count": total,
-        "limit": limit,
-        "offset": offset,
-    })))
-}
-
-/// How the server is, in a few numbers; 503 while it shuts down.
-pub(super) async fn health(State(app): State<App>) -> Response {
-    let is_draining = app.hub.is_draining();
-    let stats = app.hub.stats_view(Instant::now());
-    let body = json!({
-        "success": !is_draining,
-        "status": if is_draining { "draining" } else { "healthy" },
-        "healthy": !is_draining,
-        "active_connections": stats.active_connections,
-        "active_rooms": stats.active_rooms,
-        "tcp_connections": app.connections.count(),
-        "uptime_seconds": stats.uptime_seconds,
-        "version": env!("CARGO_PKG_VERSION"),
-        "timestamp": now(),
-    });
-    if is_draining {
-        return (
-            StatusCode::SERVICE_UNAVAILABLE,
-            [("retry-after", "1")],
-            Json(body),
-        )
-            .into_response();
-    }
-    Json(body).into_response()
-}
-
-/// The process runs.
-pub(super) async fn healthz() -> Json<Value> {
-    Json(json!({ "status": "ok" }))
-}
-
-/// The process takes new clients.
-pub(super) async fn readyz(State(app): State<App>) -> Response {
-    if app.hub.is_draining() {
-        let body = Json(json!({ "status": "draining" }));
-        return (
-            StatusCode::SERVICE_UNAVAILABLE,
-            [("retry-after", "1")],
-            body,
-        )
-            .into_response();
-    }
-    Json(json!({ "status": "ready" })).into_response()
+) -> Result<Response, Refusal> {
+    let wanted = Wanted::read(query.as_deref(), &permit)?;
+    let page = app
+        .hub
+        .rooms_page(wanted.organization.as_ref(), &wanted.begin, wanted.limit)
+        .await?;
+    answer("rooms", &page, &wanted).await
 }

@@ -323,7 +323,11 @@ pub(super) fn cors(origins: &Origins) -> CorsLayer {
             },
         ))
         .allow_credentials(true)
-        .allow_methods(AllowMethods::list([Method::GET, Method::POST]))
+        .allow_methods(AllowMethods::list([
+            Method::GET,
+            Method::POST,
+            Method::DELETE,
+        ]))
         .allow_headers(AllowHeaders::mirror_request())
         .max_age(Duration::from_mins(10))
 }

@@ -1,28 +1,96 @@
-//! Revoking users and tokens (`POST /api/ws/revoke`).
+//! Sending users away (`POST /api/ws/disconnect/{userId}`), and revoking users and tokens (`POST
+//! /api/ws/revoke`, `GET` and `DELETE /api/ws/revocations`).
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, State};
+use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::body::{self, Body};
 use super::guard::{Admin, Permit};
-use super::reply::Refusal;
+use super::list::{self, CURSOR, LIMIT, MAX_PAGE, PAGE};
+use super::query;
+use super::reply::{Refusal, not_found};
 use super::router::App;
-use crate::domain::fault::Fault;
+use crate::auth::revocation::{Listed, Reach, Revocation, Subject};
+use crate::domain::fault::{CloseReason, Code, Fault};
 use crate::domain::grants::TokenId;
-use crate::domain::identity::Identity;
+use crate::domain::identity::{OrganizationId, UserId};
 use crate::domain::spelling;
 use crate::domain::time::UnixMillis;
-use crate::domain::words::{self, Word};
+use crate::domain::words::{self, ORGANIZATION, USER, Word, shown};
+use crate::hub::lists::not_a_cursor;
+use crate::hub::revoke::Closed;
 
 const TOKEN_ID: Word = Word(&["jti", "token_id", "tokenId"]);
 const EXPIRES_AT: Word = Word(&["expires_at", "expiresAt", "exp"]);
 
 /// Longest `jti` in bytes.
 const MAX_TOKEN_ID_BYTES: usize = 256;
+
+/// Longest body in bytes: it names one user or token.
+const MAX_BODY_BYTES: usize = 16 * 1024;
+
+fn now() -> UnixMillis {
+    UnixMillis::from_system(SystemTime::now())
+}
+
+/// Does all of it, even if whoever asked for it hangs up meanwhile.
+async fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<T, Fault> {
+    tokio::spawn(work)
+        .await
+        .map_err(|_| Fault::new(Code::InternalError, "closing the connections failed"))
+}
+
+/// Closes every connection of a user, who may come back at once. Without an organization it is that
+/// of the caller's key; for an operator, every one.
+pub(super) async fn disconnect(
+    permit: Permit<Admin>,
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Json<Value>, Refusal> {
+    let parameters = query::parameters(query.as_deref(), &[ORGANIZATION])?;
+    let organization = permit.within(words::organization(&parameters)?)?;
+    let Path(id) = id.map_err(|_| Fault::invalid("the id in the path is not UTF-8"))?;
+    let user = UserId::new(&id)
+        .map_err(|problem| Fault::invalid(format!("`{}` is not an id: {problem}", shown(&id))))?;
+    let hub = Arc::clone(&app.hub);
+    let closed = to_the_end(async move {
+        hub.close_user(organization.as_ref(), &user, CloseReason::Disconnected)
+            .await
+    });
+    Ok(Json(json!({
+        "success": true,
+        "userId": id,
+        "closed_connections": closed.await?.connections,
+        "timestamp": now().0,
+    })))
+}
+
+/// Who is to be revoked or accepted again, and where.
+fn named(object: &Map<String, Value>, permit: &Permit<Admin>) -> Result<(Reach, Subject), Fault> {
+    let organization = permit.within(words::organization(object)?)?;
+    match (words::user(object)?, token_id(object)?) {
+        (Some(user), None) if organization.is_some() => Ok((organization, Subject::User(user))),
+        (Some(_), None) => Err(Fault::invalid(
+            "`organization_id` is missing beside the user",
+        )),
+        (None, Some(token_id)) => Ok((organization, Subject::Token(token_id))),
+        _ => Err(Fault::invalid(
+            "name a `user_id` with its `organization_id`, or a `jti`",
+        )),
+    }
+}
 
 /// Closes every connection of a user (`{user_id, organization_id}`) or of a token (`{jti}`), and
 /// refuses it until `expires_at`.
@@ -31,43 +99,154 @@ pub(super) async fn revoke(
     State(app): State<App>,
     body: Body,
 ) -> Result<Json<Value>, Refusal> {
-    let object = body::object(&body::bytes(body, app.max_message_size)?)?;
-    let known = [words::USER, words::ORGANIZATION, TOKEN_ID, EXPIRES_AT];
-    spelling::check_all(object.keys(), "the body", &known)?;
-    let now = UnixMillis::from_system(SystemTime::now());
+    let bytes = body::bytes(body, MAX_BODY_BYTES)?;
+    let members = body::members(&bytes)?;
+    let known = [USER, ORGANIZATION, TOKEN_ID, EXPIRES_AT];
+    spelling::check_all(members.names(), "the body", &known)?;
+    let object = members.values(|_| true)?;
+    let now = now();
     let until = expires_at(&object, now)?;
-    let organization = permit.within(words::organization(&object)?)?;
-    let closed = match (words::user(&object)?, token_id(&object)?) {
-        (Some(user), None) => {
-            let organization = organization
-                .ok_or_else(|| Fault::invalid("`organization_id` is missing beside the user"))?;
-            let identity = Identity { user, organization };
-            // First the refusal, then the close: whoever comes between the two is refused.
-            app.revocations.revoke_user(identity.clone(), now, until)?;
-            app.hub.close_user(&identity.organization, &identity.user)
-        }
-        (None, Some(token_id)) => {
-            app.revocations.revoke_token(
-                organization.clone(),
-                Arc::clone(&token_id),
-                now,
-                until,
-            )?;
-            app.hub.close_token(organization.as_ref(), &token_id)
-        }
-        _ => {
-            return Err(Fault::invalid(
-                "the body needs a `user_id` with its `organization_id`, or a `jti`",
-            )
-            .into());
-        }
-    };
+    let (reach, subject) = named(&object, &permit)?;
+    // First the refusal, then the close: whoever comes between the two is refused.
+    let refused = app
+        .revocations
+        .revoke(&reach, subject.clone(), Revocation { at: now, until });
+    let closed = close(&app, &reach, &subject).await?;
+    refused.map_err(|mut fault| {
+        // Whoever is connected is gone, come what may.
+        let (count, reason) = (closed.connections, &fault.message);
+        fault.message = format!(
+            "{count} connections were closed, and can come back: {reason}; take some back with \
+             DELETE /api/ws/revocations, and name an `expires_at` with each"
+        )
+        .into();
+        fault
+    })?;
     Ok(Json(json!({
         "success": true,
-        "closed_connections": closed,
+        "closed_connections": closed.connections,
         "refused_until": until,
         "timestamp": now,
     })))
+}
+
+async fn close(app: &App, reach: &Reach, subject: &Subject) -> Result<Closed, Fault> {
+    let (app, reach, subject) = (Arc::clone(app), reach.clone(), subject.clone());
+    to_the_end(async move {
+        let organization = reach.as_ref();
+        match &subject {
+            Subject::User(user) => {
+                let reason = CloseReason::Revoked;
+                let closed = app.hub.close_user(organization, user, reason).await;
+                if let Some(issued_at) = closed.issued_at {
+                    app.revocations.extend(&reach, &subject, issued_at);
+                }
+                closed
+            }
+            Subject::Token(id) => app.hub.close_token(organization, id).await,
+        }
+    })
+    .await
+}
+
+/// What is revoked.
+pub(super) async fn revocations(
+    permit: Permit<Admin>,
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refusal> {
+    let parameters = query::parameters(query.as_deref(), &[ORGANIZATION, LIMIT, CURSOR])?;
+    let organization = permit.within(words::organization(&parameters)?)?;
+    let limit = query::number(&parameters, LIMIT.name(), 1..=MAX_PAGE)?.unwrap_or(PAGE);
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let after = match query::text(&parameters, CURSOR.name()) {
+        None => None,
+        Some(cursor) => Some(
+            read_cursor(cursor)
+                .filter(|(reach, _)| organization.is_none() || *reach == organization)
+                .ok_or_else(not_a_cursor)?,
+        ),
+    };
+    let after = after.as_ref().map(|(reach, subject)| (reach, subject));
+    let own = organization.as_ref();
+    let mut found = app.revocations.list(own, after, limit + 1, now());
+    let has_next = found.len() > limit;
+    found.truncate(limit);
+    let next = found.last().filter(|_| has_next).map(write_cursor);
+    let items: Vec<Item<'_>> = found.iter().map(Item::of).collect();
+    let rest = json!({
+        "total_count": app.revocations.count(own),
+        "limit": limit,
+        "next_cursor": next,
+    });
+    list::answer("revocations", &items, &rest).await
+}
+
+#[derive(Serialize)]
+struct Item<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<&'a UserId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jti: Option<&'a TokenId>,
+    organization_id: Option<&'a OrganizationId>,
+    revoked_at: UnixMillis,
+    refused_until: Option<UnixMillis>,
+}
+
+impl<'a> Item<'a> {
+    fn of(listed: &'a Listed) -> Self {
+        let (user_id, jti) = match &listed.subject {
+            Subject::User(id) => (Some(id), None),
+            Subject::Token(id) => (None, Some(id)),
+        };
+        Self {
+            user_id,
+            jti,
+            organization_id: listed.reach.as_ref(),
+            revoked_at: listed.revocation.at,
+            refused_until: listed.revocation.until,
+        }
+    }
+}
+
+type CursorText = (Option<String>, Option<String>, Option<String>);
+
+/// Organization, user, token.
+fn write_cursor(last: &Listed) -> String {
+    let (user, token) = match &last.subject {
+        Subject::User(id) => (Some(id), None),
+        Subject::Token(id) => (None, Some(id)),
+    };
+    URL_SAFE_NO_PAD.encode(json!([last.reach, user, token]).to_string())
+}
+
+fn read_cursor(cursor: &str) -> Option<(Reach, Subject)> {
+    let text = URL_SAFE_NO_PAD.decode(cursor).ok()?;
+    let (reach, user, token): CursorText = serde_json::from_slice(&text).ok()?;
+    let reach = match reach {
+        None => None,
+        Some(id) => Some(OrganizationId::new(&id).ok()?),
+    };
+    let subject = match (user, token) {
+        (Some(id), None) => Subject::User(UserId::new(&id).ok()?),
+        (None, Some(id)) => Subject::Token(id.into()),
+        _ => return None,
+    };
+    Some((reach, subject))
+}
+
+/// Accepts a user or a token again.
+pub(super) async fn take_back(
+    permit: Permit<Admin>,
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+) -> Result<Result<Json<Value>, Response>, Refusal> {
+    let parameters = query::parameters(query.as_deref(), &[USER, ORGANIZATION, TOKEN_ID])?;
+    let (reach, subject) = named(&parameters, &permit)?;
+    if !app.revocations.take_back(&reach, &subject, now()) {
+        return Ok(Err(not_found("this user or token is not revoked here")));
+    }
+    Ok(Ok(Json(json!({ "success": true, "timestamp": now() }))))
 }
 
 fn token_id(object: &Map<String, Value>) -> Result<Option<TokenId>, Fault> {

@@ -17,7 +17,9 @@ use super::origin::{Origins, OwnNames};
 use super::origin_pattern::{HostPattern, OriginPattern};
 use super::realtime::{Realtime, Site};
 use super::reply::Refusal;
-use super::{address, broadcast, compression, dashboard, head, info, limit, origin, reply, revoke};
+use super::{
+    address, broadcast, compression, dashboard, head, health, info, limit, origin, reply, revoke,
+};
 use crate::auth::revocation::Revocations;
 use crate::domain::fault::{Code, Fault};
 use crate::hub::Hub;
@@ -94,7 +96,12 @@ pub fn router(
         .route("/api/ws/connections", get(info::connections))
         .route("/api/ws/connections/{id}", get(info::connection))
         .route("/api/ws/rooms", get(info::rooms))
+        .route("/api/ws/disconnect/{user_id}", post(revoke::disconnect))
         .route("/api/ws/revoke", post(revoke::revoke))
+        .route(
+            "/api/ws/revocations",
+            get(revoke::revocations).delete(revoke::take_back),
+        )
         .route_layer(counted_by_address.clone());
     let api = Router::new()
         .route("/api/ws/broadcast", post(broadcast::broadcast))
@@ -103,7 +110,7 @@ pub fn router(
         .route("/api/ws/broadcast/attendance", post(broadcast::attendance))
         .route("/api/ws/broadcast/alert", post(broadcast::alert))
         .merge(others)
-        .route("/api/ws/health", get(info::health))
+        .route("/api/ws/health", get(health::health))
         .layer(middleware::map_response(reply::no_store))
         .layer(middleware::from_fn_with_state(
             Readable {
@@ -128,8 +135,8 @@ pub fn router(
         .merge(clients)
         .merge(api)
         .merge(page)
-        .route("/healthz", get(info::healthz))
-        .route("/readyz", get(info::readyz))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
         .fallback(reply::no_route)
         .method_not_allowed_fallback(reply::wrong_method)
         .layer(DefaultBodyLimit::max(max_message_size))

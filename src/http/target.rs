@@ -1,6 +1,7 @@
 //! Whom a broadcast names.
 
 use std::collections::HashSet;
+use std::hash::Hash;
 
 use serde_json::{Map, Value};
 
@@ -10,15 +11,32 @@ use crate::domain::spelling;
 use crate::domain::words::{self, CONNECTIONS, USERS, Word};
 use crate::hub::publish::Target;
 
-pub(super) fn user_ids(ids: &[String], name: &str) -> Result<Vec<UserId>, Fault> {
-    ids.iter()
-        .map(|id| {
-            UserId::new(id).map_err(|problem| {
-                let id = words::shown(id);
-                Fault::invalid(format!("`{name}`: `{id}` is not an id: {problem}"))
-            })
+/// Most ids that one broadcast may name.
+pub(super) const MAX_IDS: usize = 10_000;
+
+/// The users with these ids, each once.
+pub(super) fn user_ids(ids: &[String], name: &str) -> Result<HashSet<UserId>, Fault> {
+    each_once(ids, name, |id| {
+        UserId::new(id).map_err(|problem| {
+            let id = words::shown(id);
+            Fault::invalid(format!("`{name}`: `{id}` is not an id: {problem}"))
         })
-        .collect()
+    })
+}
+
+/// What the ids stand for, each once, unless there are too many: nothing is looked up for those.
+fn each_once<T: Eq + Hash>(
+    ids: &[String],
+    name: &str,
+    read: impl Fn(&str) -> Result<T, Fault>,
+) -> Result<HashSet<T>, Fault> {
+    if ids.len() > MAX_IDS {
+        let count = ids.len();
+        return Err(Fault::invalid(format!(
+            "`{name}` has {count} ids; {MAX_IDS} are allowed in one broadcast"
+        )));
+    }
+    ids.iter().map(|id| read(id)).collect()
 }
 
 /// The members of a target beside the ids of a place.
@@ -63,7 +81,7 @@ pub(super) fn read_target(target: &Map<String, Value>) -> Result<Target, Fault> 
             ))
         }
         (false, true, None, _) => match organization {
-            Some(organization) => Ok(Target::Users(organization, users)),
+            Some(organization) => Ok(Target::Users(organization, Vec::from_iter(users))),
             None => Err(Fault::invalid(
                 "`organization_id` is missing beside the users",
             )),
@@ -85,14 +103,13 @@ fn target_has_connections(target: &Map<String, Value>) -> bool {
 }
 
 fn connection_ids(ids: &[String]) -> Result<Vec<ConnectionId>, Fault> {
-    ids.iter()
-        .map(|id| {
-            ConnectionId::parse(id).ok_or_else(|| {
-                let id = words::shown(id);
-                Fault::invalid(format!("`{id}` is not a connection id"))
-            })
+    let read = |id: &str| {
+        ConnectionId::parse(id).ok_or_else(|| {
+            let id = words::shown(id);
+            Fault::invalid(format!("`{id}` is not a connection id"))
         })
-        .collect()
+    };
+    each_once(ids, CONNECTIONS.name(), read).map(Vec::from_iter)
 }
 
 #[cfg(test)]
@@ -126,6 +143,29 @@ mod tests {
             target(json!({"socket_ids": [id]})),
             Ok(Target::Connections(None, _))
         ));
+    }
+
+    #[test]
+    fn ids_count_once_and_are_bounded() {
+        let id = ConnectionId::from_random(7).to_string();
+        for (ids, count) in [(vec!["u"; MAX_IDS], 1), (vec!["u", "v", "u"], 2)] {
+            let users = target(json!({"org_id": "a", "user_ids": ids})).unwrap();
+            assert!(matches!(users, Target::Users(_, users) if users.len() == count));
+        }
+        let same = target(json!({"socket_ids": vec![&id; MAX_IDS]})).unwrap();
+        assert!(matches!(same, Target::Connections(None, ids) if ids.len() == 1));
+        let many = MAX_IDS + 1;
+        for (bad, name) in [
+            (
+                json!({"org_id": "a", "userIds": vec!["u"; many]}),
+                "user_ids",
+            ),
+            (json!({"socket_ids": vec![&id; many]}), "socket_ids"),
+        ] {
+            let fault = target(bad).unwrap_err();
+            let said = format!("`{name}` has {many} ids; {MAX_IDS} are allowed in one broadcast");
+            assert_eq!(fault.message, said);
+        }
     }
 
     #[test]

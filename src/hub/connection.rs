@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
 
 use parking_lot::Mutex;
 
@@ -14,7 +13,7 @@ use super::ports::Deliver;
 use super::registry::RoomEntry;
 use crate::domain::event::{AckId, MessageId};
 use crate::domain::fault::CloseReason;
-use crate::domain::grants::TokenId;
+use crate::domain::grants::{Pass, TokenId};
 use crate::domain::identity::{ConnectionId, Identity};
 use crate::domain::time::UnixMillis;
 
@@ -30,10 +29,11 @@ pub enum Protocol {
 /// dropped.
 pub struct Connection {
     pub id: ConnectionId,
+    /// The how many-th of this server it is, from 0 on.
+    pub(super) number: u64,
     pub protocol: Protocol,
     pub remote_address: IpAddr,
     pub connected_at: UnixMillis,
-    pub(super) opened: Instant,
     last_activity: AtomicU64,
     /// Its place among all connections, and its rate.
     pub(super) ticket: Arc<Ticket>,
@@ -54,6 +54,8 @@ pub(super) struct Membership {
     pub identity: Option<Arc<Identity>>,
     /// The token that it came with, or was last extended by.
     pub token_id: Option<TokenId>,
+    /// The latest time at which one of its tokens was issued, as they say.
+    pub issued_at: Option<UnixMillis>,
     pub life: Life,
     /// Its place among the organization's connections.
     pub place: Option<Lease>,
@@ -62,6 +64,14 @@ pub(super) struct Membership {
     pub closed: bool,
     /// Why the server closes it, if it does.
     pub ended_by: Option<CloseReason>,
+}
+
+impl Membership {
+    /// Notes the token that the connection came with, or is extended by.
+    pub fn hold(&mut self, pass: &Pass) {
+        self.token_id.clone_from(&pass.token_id);
+        self.issued_at = self.issued_at.max(pass.issued_at);
+    }
 }
 
 /// What it takes to make a connection.
@@ -76,15 +86,15 @@ impl Connection {
     pub(super) fn new(
         new: NewConnection,
         id: ConnectionId,
+        number: u64,
         connected_at: UnixMillis,
-        opened: Instant,
     ) -> Self {
         Self {
             id,
+            number,
             protocol: new.protocol,
             remote_address: new.remote_address,
             connected_at,
-            opened,
             last_activity: AtomicU64::new(connected_at.0),
             ticket: new.ticket,
             deliver: new.deliver,

@@ -1,14 +1,14 @@
 //! The end of tokens: a warning some time before it, and then the end of the connection.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::sync::{Arc, Weak};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use super::Hub;
 use super::connection::Connection;
+use super::ordered::Pace;
 use super::outbound::Outbound;
 use crate::domain::event::Event;
 use crate::domain::fault::CloseReason;
@@ -20,7 +20,7 @@ pub(super) struct Life {
     ends: Option<UnixMillis>,
     /// The client knows that this end is near.
     warned: bool,
-    /// When it will be looked at. At most one look is planned, unless an earlier one is needed.
+    /// When it will be looked at. At most one look is planned.
     planned: Option<UnixMillis>,
 }
 
@@ -33,7 +33,8 @@ enum Found {
 }
 
 impl Life {
-    /// A token with this end came. Answers when to look, if no look is planned that is early enough.
+    /// A token with this end came. Answers when to look, if no look is planned that is early enough;
+    /// it takes the place of the one that is.
     fn renew(&mut self, ends: Option<UnixMillis>, warning: Duration) -> Option<UnixMillis> {
         self.ends = ends;
         self.warned = false;
@@ -75,50 +76,28 @@ fn before(ends: UnixMillis, warning: Duration) -> UnixMillis {
     UnixMillis(ends.0.saturating_sub(millis))
 }
 
-/// Planned looks, the earliest first.
+/// Planned looks, the earliest first: at most one for each connection that is in the hub.
 #[derive(Default)]
-pub(super) struct Looks(Mutex<BinaryHeap<Reverse<Look>>>);
-
-struct Look {
-    due: UnixMillis,
-    connection: Weak<Connection>,
-}
-
-impl PartialEq for Look {
-    fn eq(&self, other: &Self) -> bool {
-        self.due == other.due
-    }
-}
-
-impl Eq for Look {}
-
-impl PartialOrd for Look {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Look {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.due.cmp(&other.due)
-    }
-}
+pub(super) struct Looks(Mutex<BTreeMap<(UnixMillis, u64), Arc<Connection>>>);
 
 impl Looks {
-    fn add(&self, due: UnixMillis, connection: &Arc<Connection>) {
-        let connection = Arc::downgrade(connection);
-        self.0.lock().push(Reverse(Look { due, connection }));
+    /// Plans a look in place of the one that was planned before, if there was one.
+    fn plan(&self, before: Option<UnixMillis>, due: UnixMillis, connection: &Arc<Connection>) {
+        let mut looks = self.0.lock();
+        if let Some(before) = before {
+            looks.remove(&(before, connection.number));
+        }
+        looks.insert((due, connection.number), Arc::clone(connection));
     }
 
-    fn next(&self, now: UnixMillis) -> Option<Look> {
+    fn next(&self, now: UnixMillis) -> Option<Arc<Connection>> {
         let mut looks = self.0.lock();
-        let is_due = looks
-            .peek()
-            .is_some_and(|Reverse(look)| look.due <= now || look.connection.strong_count() == 0);
-        if !is_due {
-            return None;
-        }
-        looks.pop().map(|Reverse(look)| look)
+        let first = looks.first_entry()?;
+        (first.key().0 <= now).then(|| first.remove())
+    }
+
+    fn forget(&self, due: UnixMillis, connection: &Connection) {
+        self.0.lock().remove(&(due, connection.number));
     }
 }
 
@@ -130,19 +109,25 @@ impl Hub {
         life: &mut Life,
         ends: Option<UnixMillis>,
     ) {
+        let before = life.planned;
         if let Some(due) = life.renew(ends, self.options.expiry_warning) {
-            self.looks.add(due, connection);
+            self.looks.plan(before, due, connection);
+        }
+    }
+
+    /// The connection leaves; it holds its membership's lock.
+    pub(super) fn forget_end(&self, connection: &Connection, life: &mut Life) {
+        if let Some(due) = life.planned.take() {
+            self.looks.forget(due, connection);
         }
     }
 
     /// Warns those whose token is about to end, and closes those whose token has ended. To be called
     /// several times a second. A token that comes at the same moment either extends the connection
     /// or finds it closed.
-    pub fn end_expired(&self, now: UnixMillis) {
-        while let Some(look) = self.looks.next(now) {
-            let Some(connection) = look.connection.upgrade() else {
-                continue;
-            };
+    pub async fn end_expired(&self, now: UnixMillis) {
+        let mut pace = Pace::default();
+        while let Some(connection) = self.looks.next(now) {
             let (found, organization) = {
                 let mut membership = connection.membership.lock();
                 if membership.closed {
@@ -153,7 +138,7 @@ impl Hub {
                 if found != Found::Over
                     && let Some(due) = membership.life.plan(self.options.expiry_warning)
                 {
-                    self.looks.add(due, &connection);
+                    self.looks.plan(None, due, &connection);
                 }
                 let identity = membership.identity.clone();
                 (
@@ -171,6 +156,8 @@ impl Hub {
                 }
                 _ => {}
             }
+            drop(connection);
+            pace.step().await;
         }
     }
 }
@@ -178,6 +165,8 @@ impl Hub {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::grants::Pass;
+    use crate::hub::testing::{hub, join, pass};
 
     const WARNING: Duration = Duration::from_secs(10);
 
@@ -217,5 +206,29 @@ mod tests {
         let mut life = Life::default();
         life.renew(Some(seconds(100)), WARNING);
         assert_eq!(life.renew(Some(seconds(50)), WARNING), Some(seconds(40)));
+    }
+
+    #[tokio::test]
+    async fn gone_connections_are_not_kept_until_the_end_of_their_tokens() {
+        let hub = hub();
+        let until = |end: u64| Pass {
+            expires_at: Some(seconds(end)),
+            ..pass("u", "a")
+        };
+        let planned = || hub.looks.0.lock().len();
+        let mut member = join(&hub, until(100));
+        for _ in 0..10 {
+            drop(join(&hub, until(1000)));
+        }
+        assert_eq!(planned(), 1);
+        // Each fresh token ends earlier, so the look moves.
+        for end in (50..90).rev() {
+            member.renew(until(end)).unwrap();
+        }
+        assert_eq!(planned(), 1);
+        hub.end_expired(seconds(49)).await;
+        assert_eq!((hub.connection_count(), planned()), (1, 1));
+        hub.end_expired(seconds(50)).await;
+        assert_eq!((hub.connection_count(), planned()), (0, 0));
     }
 }

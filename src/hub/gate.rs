@@ -143,11 +143,23 @@ impl Gate {
         organization: Option<&OrganizationId>,
         address: IpAddr,
     ) -> Result<(), Fault> {
+        self.requests(organization, address, 1)
+    }
+
+    /// As [`Self::request`], of one that is as much work as so many.
+    pub fn requests(
+        &self,
+        organization: Option<&OrganizationId>,
+        address: IpAddr,
+        count: u32,
+    ) -> Result<(), Fault> {
         let checked = match organization {
-            None => self.requests_by_address.check(&address.into()),
+            None => self
+                .requests_by_address
+                .check_several(&address.into(), count),
             Some(organization) => match self.requests_of_some.get(organization) {
-                Some(rates) => rates.check(&()),
-                None => self.requests.check(organization),
+                Some(rates) => rates.check_several(&(), count),
+                None => self.requests.check_several(organization, count),
             },
         };
         checked.map_err(|wait| {

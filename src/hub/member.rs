@@ -64,9 +64,14 @@ impl Attachment {
                     membership.rooms.push(entry);
                 }
             }
+            let connection = Arc::clone(&self.connection);
+            organization
+                .connections
+                .insert(connection.number, connection);
             membership.identity = Some(Arc::new(pass.identity.clone()));
-            membership.token_id.clone_from(&pass.token_id);
+            membership.hold(&pass);
             membership.place = Some(place);
+            self.hub.newcomers.forget(&self.connection);
             self.hub
                 .plan_end(&self.connection, &mut membership.life, pass.expires_at);
         }
@@ -136,7 +141,7 @@ impl Member {
             }
             stays
         });
-        membership.token_id.clone_from(&pass.token_id);
+        membership.hold(&pass);
         self.attachment
             .hub
             .plan_end(connection, &mut membership.life, pass.expires_at);
@@ -256,22 +261,23 @@ impl Member {
         event: &str,
         payload: Box<RawValue>,
         attachments: Vec<Bytes>,
-        place: Place,
+        place: &Place,
     ) -> Result<Receipt, Fault> {
-        self.pass.check_publication(event, &place)?;
+        self.pass.check_publication(event, place)?;
         if self.connection().membership.lock().closed {
             return Err(gone());
         }
-        self.attachment.hub.publish_at_once(Publication {
+        let publication = Publication {
             event: event.to_owned(),
             payload,
-            target: Target::Place(place),
+            target: Target::Place(place.clone()),
             channel: None,
             priority: Priority::default(),
             requires_ack: false,
             attachments,
             cascade: false,
-        })
+        };
+        self.attachment.hub.publish_at_once(publication, place)
     }
 
     /// It exists while this member holds its place.

@@ -2,27 +2,31 @@
 //! publish, disconnect.
 
 mod acks;
+mod audience;
 pub mod connection;
 mod expiry;
 pub mod gate;
 pub mod limits;
+pub mod lists;
 mod member;
+mod newcomers;
+mod ordered;
 pub mod outbound;
 pub mod ports;
 pub mod publish;
+pub mod pulse;
 pub mod rates;
 pub mod refused;
 mod registry;
-mod revoke;
+pub mod revoke;
 pub mod stats;
+#[cfg(test)]
+mod testing;
 pub mod view;
 
-use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
-
-use parking_lot::Mutex;
 
 use crate::domain::event::Catalogue;
 use crate::domain::fault::CloseReason;
@@ -33,6 +37,9 @@ use connection::{Connection, NewConnection};
 use expiry::Looks;
 use gate::{Gate, GateOptions};
 pub use member::{Attachment, Member};
+use newcomers::Newcomers;
+use ordered::Pace;
+use pulse::Pulse;
 use refused::Refusal;
 use registry::Registry;
 use stats::{Received, Stats};
@@ -60,8 +67,10 @@ pub struct Hub {
     pub gate: Gate,
     acks: AckCollectors,
     pub stats: Stats,
-    /// Connections that have yet to authenticate, the oldest first: all have the same time for it.
-    newcomers: Mutex<VecDeque<(Instant, Weak<Connection>)>>,
+    pub pulse: Pulse,
+    /// Tells the lists of this server from those of one that ran before it.
+    run: u32,
+    newcomers: Newcomers,
     looks: Looks,
     draining: AtomicBool,
 }
@@ -69,7 +78,8 @@ pub struct Hub {
 impl Hub {
     pub fn new(options: HubOptions, catalogue: Catalogue) -> Arc<Self> {
         let gate = Gate::new(options.gate.clone());
-        let stats = Stats::new(catalogue.events().len(), Instant::now());
+        let now = Instant::now();
+        let stats = Stats::new(catalogue.events().len(), now);
         Arc::new(Self {
             options,
             catalogue,
@@ -77,7 +87,9 @@ impl Hub {
             gate,
             acks: AckCollectors::default(),
             stats,
-            newcomers: Mutex::default(),
+            pulse: Pulse::new(now),
+            run: rand::random(),
+            newcomers: Newcomers::default(),
             looks: Looks::default(),
             draining: AtomicBool::new(false),
         })
@@ -89,16 +101,21 @@ impl Hub {
 
     /// Takes in a connection that has its ticket; it stays until the attachment is dropped.
     pub fn connect(self: &Arc<Self>, new: NewConnection) -> Attachment {
-        let now = Instant::now();
+        let number = self
+            .stats
+            .connections_opened
+            .fetch_add(1, Ordering::Relaxed);
         let connection = Arc::new(Connection::new(
             new,
             ConnectionId::from_random(rand::random()),
+            number,
             unix_now(),
-            now,
         ));
-        self.stats
-            .connections_opened
-            .fetch_add(1, Ordering::Relaxed);
+        // Before anybody can find it, and take it out again.
+        if self.options.auth_required {
+            let deadline = Instant::now() + self.options.auth_timeout;
+            self.newcomers.add(&connection, deadline);
+        }
         self.registry.insert(Arc::clone(&connection));
         tracing::debug!(
             connection = %connection.id,
@@ -106,12 +123,6 @@ impl Hub {
             remote = %connection.remote_address,
             "connected"
         );
-        if self.options.auth_required {
-            let deadline = now + self.options.auth_timeout;
-            self.newcomers
-                .lock()
-                .push_back((deadline, Arc::downgrade(&connection)));
-        }
         Attachment::new(Arc::clone(self), connection)
     }
 
@@ -130,15 +141,18 @@ impl Hub {
                 let reason = membership.ended_by.map_or("left", CloseReason::label);
                 tracing::debug!(connection = %connection.id, reason, "disconnected");
             }
+            self.newcomers.forget(connection);
+            self.forget_end(connection, &mut membership.life);
             (
                 membership.identity.clone(),
                 std::mem::take(&mut membership.rooms),
                 membership.place.take(),
             )
         };
-        self.registry.remove(connection.id);
+        self.registry.remove(connection);
         let Some(identity) = identity else { return };
         if let Some(organization) = self.registry.organization(&identity.organization) {
+            organization.connections.remove(&connection.number);
             for room in &rooms {
                 organization.leave(room, connection);
             }
@@ -148,55 +162,35 @@ impl Hub {
     }
 
     /// Closes connections whose time to authenticate is over. To be called several times a second.
-    pub fn close_unauthenticated(&self, now: Instant) {
-        loop {
-            let connection = {
-                let mut newcomers = self.newcomers.lock();
-                match newcomers.front() {
-                    // Those that left or authenticated need not be kept until their time.
-                    Some((deadline, connection)) if *deadline > now => {
-                        let waits = connection.upgrade().is_some_and(|connection| {
-                            connection.membership.lock().identity.is_none()
-                        });
-                        if waits {
-                            return;
-                        }
-                    }
-                    Some(_) => {}
-                    None => return,
-                }
-                newcomers
-                    .pop_front()
-                    .and_then(|(_, connection)| connection.upgrade())
-            };
-            let Some(connection) = connection else {
-                continue;
-            };
-            let anonymous = {
+    pub async fn close_unauthenticated(&self, now: Instant) {
+        let mut pace = Pace::default();
+        while let Some(connection) = self.newcomers.next(now) {
+            let is_anonymous = {
                 let membership = connection.membership.lock();
                 membership.identity.is_none() && !membership.closed
             };
-            if anonymous {
+            if is_anonymous {
                 // Whoever was kept from it comes back and tries again.
                 let reason = if connection.was_rate_limited() {
                     CloseReason::TryAgainLater
                 } else {
                     CloseReason::AuthTimeout
                 };
-                self.closes(&connection, reason);
-                connection.deliver.close(reason);
+                self.close(&connection, reason);
             }
+            pace.step().await;
         }
     }
 
     /// Heartbeats, and the end of connections that do not move. To be called once a second.
-    pub fn tick(&self, now: Instant) {
-        for connection in self.registry.connections() {
+    pub async fn tick(&self, now: Instant) {
+        let tick = |_: &u64, connection: &Arc<Connection>| {
             if let Some(reason) = connection.deliver.tick(now) {
-                self.closes(&connection, reason);
-                self.disconnect(&connection);
+                self.closes(connection, reason);
+                self.disconnect(connection);
             }
-        }
+        };
+        self.registry.connections.each(tick).await;
         self.acks.expire(now, self.options.ack_timeout);
         self.gate.tick();
     }
@@ -212,7 +206,11 @@ impl Hub {
 
     /// Everybody who is connected at this moment.
     pub fn connections(&self) -> Vec<Arc<Connection>> {
-        self.registry.connections()
+        let connections = self.registry.connections.piece(None, usize::MAX);
+        connections
+            .into_iter()
+            .map(|(_, connection)| connection)
+            .collect()
     }
 
     /// Counts that the server closes a connection, whose log then says why. The first reason counts:
@@ -254,7 +252,7 @@ impl Hub {
 
     /// How many connections there are, whatever their state.
     pub fn connection_count(&self) -> usize {
-        self.registry.connection_count()
+        self.registry.connections.len()
     }
 }
 

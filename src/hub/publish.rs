@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
+use super::audience::Audience;
 use super::connection::Connection;
 use super::outbound::Outbound;
 use super::ports::Delivery;
-use super::registry::Members;
 use super::{Hub, unix_now};
 use crate::domain::event::{Entry, Event, MessageId, Priority};
 use crate::domain::fault::{CloseReason, Code, Fault};
 use crate::domain::identity::{ConnectionId, OrganizationId, UserId};
-use crate::domain::room::{Channel, Place, Room, audience};
+use crate::domain::room::{Channel, Place};
 use crate::domain::time::UnixMillis;
 
 /// Whom a broadcast is for.
@@ -108,11 +108,14 @@ impl Hub {
     /// each once. Events published one after the other arrive in that order. A caller that is
     /// dropped while it waits does not stop a broadcast half-way.
     pub async fn publish(self: &Arc<Self>, publication: Publication) -> Result<Receipt, Fault> {
+        let entry = self.entry(&publication.event)?;
+        let channel = self.channel(entry, &publication)?;
+        let recipients = self.recipients(channel.as_ref(), &publication).await?;
         let Prepared {
             outbound,
             recipients,
             receipt,
-        } = self.prepare(publication)?;
+        } = self.prepare(publication, entry, channel, recipients);
         let payload = outbound.event.payload.get().len();
         let at_once = (BYTES_AT_ONCE / payload.max(1)).clamp(1, DELIVERIES_AT_ONCE);
         let tally = if recipients.len() <= at_once {
@@ -135,23 +138,34 @@ impl Hub {
     }
 
     /// As [`Self::publish`], without letting others run between deliveries: for a client's own event,
-    /// whose recipients are of one organization.
-    pub(super) fn publish_at_once(&self, publication: Publication) -> Result<Receipt, Fault> {
-        let prepared = self.prepare(publication)?;
+    /// which is for a place alone.
+    pub(super) fn publish_at_once(
+        &self,
+        publication: Publication,
+        place: &Place,
+    ) -> Result<Receipt, Fault> {
+        let entry = self.entry(&publication.event)?;
+        let channel = self.channel(entry, &publication)?;
+        let mut audience = Audience::default();
+        self.members_at(channel.as_ref(), place, &mut audience)?;
+        let prepared = self.prepare(publication, entry, channel, audience.list);
         let tally = self.deliver(&prepared.outbound, &prepared.recipients);
         Ok(prepared.receipt.with(&tally))
     }
 
-    fn prepare(&self, publication: Publication) -> Result<Prepared, Fault> {
-        let entry = self.entry(&publication.event)?.clone();
-        let channel = self.channel(&entry, &publication)?;
-        let recipients = self.recipients(channel.as_ref(), &publication)?;
+    fn prepare(
+        &self,
+        publication: Publication,
+        entry: &Entry,
+        channel: Option<Channel>,
+        recipients: Vec<Arc<Connection>>,
+    ) -> Prepared {
         let accepted_at = Instant::now();
-        self.stats.count_published(&entry, accepted_at);
+        self.stats.count_published(entry, accepted_at);
         let organization = publication.target.organization().cloned();
         let event = Event {
             id: MessageId::now_v7(),
-            name: entry.name,
+            name: entry.name.clone(),
             channel,
             priority: publication.priority,
             ack_id: publication.requires_ack.then(|| self.acks.next_id()),
@@ -169,11 +183,11 @@ impl Hub {
         if event.ack_id.is_some() {
             self.acks.open(event.id, accepted_at);
         }
-        Ok(Prepared {
+        Prepared {
             outbound: Arc::new(Outbound::new(event, accepted_at)),
             recipients,
             receipt,
-        })
+        }
     }
 
     /// Waits until all recipients have acknowledged, at most `time`; says how many did.
@@ -212,104 +226,6 @@ impl Hub {
                 format!("no channel `{name}`; there are: {}", known.join(", ")),
             )
         })
-    }
-
-    fn recipients(
-        &self,
-        channel: Option<&Channel>,
-        publication: &Publication,
-    ) -> Result<Vec<Arc<Connection>>, Fault> {
-        let mut groups: Vec<Members> = Vec::new();
-        match &publication.target {
-            Target::Place(place) => {
-                self.members_at(channel, place, publication.cascade, &mut groups)?;
-            }
-            Target::Users(organization, users) => {
-                let organization_id = organization;
-                if let Some(organization) = self.registry.organization(organization_id) {
-                    for user in users {
-                        let room = Room::User(organization_id.clone(), user.clone()).name();
-                        groups.extend(organization.room(&room).map(|room| room.members()));
-                    }
-                }
-            }
-            Target::Connections(organization, ids) => {
-                return Ok(self.single_connections(organization.as_ref(), ids));
-            }
-            Target::Everyone { within, except } => {
-                return Ok(self.everyone(within.as_ref(), except));
-            }
-        }
-        Ok(each_once(&groups))
-    }
-
-    fn members_at(
-        &self,
-        channel: Option<&Channel>,
-        place: &Place,
-        cascade: bool,
-        groups: &mut Vec<Members>,
-    ) -> Result<(), Fault> {
-        if channel.is_none() && place.is_narrow() {
-            return Err(Fault::invalid(
-                "the event has no channel of its own: name a `channel` for a department or queue",
-            ));
-        }
-        let Some(organization) = self.registry.organization(&place.organization) else {
-            return Ok(());
-        };
-        let Some(channel) = channel else {
-            let room = Room::Organization(place.organization.clone()).name();
-            groups.extend(organization.room(&room).map(|room| room.members()));
-            return Ok(());
-        };
-        for room in audience(channel, place) {
-            groups.extend(organization.room(&room).map(|room| room.members()));
-        }
-        if cascade {
-            let all = Channel::all();
-            for entry in organization.rooms() {
-                if let Room::Subscription(subscribed, at) = &entry.room
-                    && (subscribed == channel || *subscribed == all)
-                    && at.is_beneath(place)
-                {
-                    groups.push(entry.members());
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn single_connections(
-        &self,
-        organization: Option<&OrganizationId>,
-        ids: &[ConnectionId],
-    ) -> Vec<Arc<Connection>> {
-        let mut seen = HashSet::new();
-        ids.iter()
-            .filter(|id| seen.insert(**id))
-            .filter_map(|id| self.registry.connection(*id))
-            .filter(|connection| {
-                connection.identity().is_some_and(|identity| {
-                    organization.is_none_or(|organization| identity.organization == *organization)
-                })
-            })
-            .collect()
-    }
-
-    fn everyone(
-        &self,
-        within: Option<&OrganizationId>,
-        except: &HashSet<UserId>,
-    ) -> Vec<Arc<Connection>> {
-        let mut connections = self.registry.connections();
-        connections.retain(|connection| {
-            connection.identity().is_some_and(|identity| {
-                within.is_none_or(|within| *within == identity.organization)
-                    && !except.contains(&identity.user)
-            })
-        });
-        connections
     }
 
     fn deliver(&self, outbound: &Arc<Outbound>, recipients: &[Arc<Connection>]) -> Tally {
@@ -376,18 +292,4 @@ impl Tally {
         self.accepted += other.accepted;
         self.dropped += other.dropped;
     }
-}
-
-/// The members of all groups, each once.
-fn each_once(groups: &[Members]) -> Vec<Arc<Connection>> {
-    if let [only] = groups {
-        return only.to_vec();
-    }
-    let mut seen = HashSet::with_capacity(groups.iter().map(|group| group.len()).sum());
-    groups
-        .iter()
-        .flat_map(|group| group.iter())
-        .filter(|connection| seen.insert(connection.id))
-        .cloned()
-        .collect()
 }

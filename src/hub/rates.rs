@@ -182,6 +182,42 @@ impl Rate {
     }
 }
 
+/// How often one connection may say who it is. To check a token can take milliseconds, far more than
+/// any other message does.
+#[derive(Debug, Default)]
+pub struct Attempts {
+    /// Until when those that were made would have kept to the pace.
+    paid_until: Option<Instant>,
+    refused: u32,
+}
+
+impl Attempts {
+    /// Attempts at once; they come back one by one.
+    const AT_ONCE: u32 = 10;
+    const EACH: Duration = Duration::from_secs(1);
+    /// Refused ones, in all, after which the connection is closed.
+    const MAX_REFUSED: u32 = 10;
+
+    /// Counts an attempt; if it is one too many, says when the next one is allowed.
+    pub fn check(&mut self, now: Instant) -> Result<(), Duration> {
+        let paid_until = self.paid_until.map_or(now, |until| until.max(now)) + Self::EACH;
+        let ahead = paid_until.saturating_duration_since(now);
+        let wait = ahead.saturating_sub(Self::EACH * Self::AT_ONCE);
+        if wait.is_zero() {
+            self.paid_until = Some(paid_until);
+            Ok(())
+        } else {
+            Err(wait)
+        }
+    }
+
+    /// Counts a refused one; says whether it was one too many.
+    pub fn refuse(&mut self) -> bool {
+        self.refused += 1;
+        self.refused >= Self::MAX_REFUSED
+    }
+}
+
 fn wait_of(
     checked: Result<(), governor::NotUntil<<DefaultClock as Clock>::Instant>>,
 ) -> Option<Duration> {
@@ -201,6 +237,7 @@ pub struct KeyedRates<K: Hash + Eq + Clone>(Option<Keyed<K>>);
 struct Keyed<K: Hash + Eq + Clone> {
     limiter: DefaultKeyedRateLimiter<K>,
     others: DefaultDirectRateLimiter,
+    burst: NonZeroU32,
     max_keys: usize,
 }
 
@@ -214,21 +251,30 @@ impl<K: Hash + Eq + Clone> KeyedRates<K> {
         Self(NonZeroU32::new(per_second).map(|per_second| Keyed {
             limiter: RateLimiter::keyed(Quota::per_second(per_second)),
             others: RateLimiter::direct(Quota::per_second(per_second)),
+            burst: per_second,
             max_keys,
         }))
     }
 
     /// Counts one use; if it is one too many, says when the next one is allowed.
     pub fn check(&self, key: &K) -> Result<(), Duration> {
-        let Some(keyed) = &self.0 else {
+        self.check_several(key, 1)
+    }
+
+    /// Counts so many uses, all or none. More than are ever allowed at once count as so many.
+    pub fn check_several(&self, key: &K, count: u32) -> Result<(), Duration> {
+        let (Some(keyed), Some(count)) = (&self.0, NonZeroU32::new(count)) else {
             return Ok(());
         };
+        let count = count.min(keyed.burst);
         // A known key is not told from a new one: when there are too many, all share.
         let checked = if keyed.limiter.len() < keyed.max_keys {
-            keyed.limiter.check_key(key)
+            keyed.limiter.check_key_n(key, count)
         } else {
-            keyed.others.check()
+            keyed.others.check_n(count)
         };
+        // It fails for more than the burst, which is never asked for.
+        let checked = checked.unwrap_or(Ok(()));
         wait_of(checked).map_or(Ok(()), Err)
     }
 
@@ -325,6 +371,34 @@ mod tests {
         let first = Run::with(None, at(0), wait);
         assert_eq!(Run::with(Some(first), at(1), wait).began, at(0));
         assert_eq!(Run::with(Some(first), at(2), wait).began, at(2));
+    }
+
+    #[test]
+    fn ten_attempts_are_allowed_at_once_and_then_one_a_second() {
+        let mut attempts = Attempts::default();
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        assert!((0..10).all(|_| attempts.check(at(0)).is_ok()));
+        assert_eq!(attempts.check(at(0)), Err(Duration::from_secs(1)));
+        assert_eq!(attempts.check(at(900)), Err(Duration::from_millis(100)));
+        assert_eq!(attempts.check(at(1000)), Ok(()));
+        assert_eq!(attempts.check(at(1000)), Err(Duration::from_secs(1)));
+        assert!((0..10).all(|_| attempts.check(at(60_000)).is_ok()));
+        assert!(attempts.check(at(60_000)).is_err());
+        assert!((1..10).all(|_| !attempts.refuse()));
+        assert!(attempts.refuse());
+    }
+
+    #[test]
+    fn several_uses_count_at_once_and_more_than_there_can_be_count_as_all() {
+        let rates = KeyedRates::new(5);
+        assert!(rates.check_several(&"a", 3).is_ok());
+        let wait = rates.check_several(&"a", 3).unwrap_err();
+        assert!(wait <= Duration::from_millis(200), "{wait:?}");
+        assert!(rates.check_several(&"a", 0).is_ok());
+        assert!(rates.check_several(&"a", 2).is_ok());
+        assert!(rates.check_several(&"b", 1000).is_ok());
+        assert!(rates.check(&"b").is_err());
     }
 
     #[test]

@@ -4,19 +4,22 @@
 //! publisher takes a room's members as a shared snapshot and writes to sockets with no lock held.
 //!
 //! Locks are taken in this order: a connection's membership, an organization's rooms, one room's
-//! members. No two of the same kind are held at once.
+//! members, and the lists in order, which are locked for one step at a time, last. No two of the same
+//! kind are held at once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dashmap::DashMap;
 use parking_lot::{Mutex, RwLock};
 
 use super::connection::Connection;
 use super::limits::{Lease, Places};
+use super::ordered::Ordered;
 use crate::domain::grants::Admission;
 use crate::domain::identity::{ConnectionId, OrganizationId};
-use crate::domain::room::{Room, RoomName};
+use crate::domain::room::{Level, Room, RoomName};
 
 pub(super) type Members = Arc<[Arc<Connection>]>;
 
@@ -54,26 +57,55 @@ impl RoomEntry {
 /// The room has as many members as it may.
 pub(super) struct Full;
 
+/// How many rooms there are at each level.
+#[derive(Default)]
+pub(super) struct RoomCounts([AtomicUsize; Level::ALL.len()]);
+
+impl RoomCounts {
+    fn add(&self, level: Level) {
+        self.0[level as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn subtract(&self, level: Level) {
+        self.0[level as usize].fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub fn at(&self, level: Level) -> usize {
+        self.0[level as usize].load(Ordering::Relaxed)
+    }
+
+    pub fn all(&self) -> usize {
+        Level::ALL.into_iter().map(|level| self.at(level)).sum()
+    }
+}
+
 /// One organization with connections.
 pub(super) struct Organization {
     pub places: Places,
-    rooms: RwLock<HashMap<RoomName, Arc<RoomEntry>>>,
+    /// Its connections in the order in which they came.
+    pub connections: Ordered<u64, Arc<Connection>>,
+    /// Its rooms in the order of their names.
+    pub rooms: Ordered<RoomName, Arc<RoomEntry>>,
+    rooms_by_name: RwLock<HashMap<RoomName, Arc<RoomEntry>>>,
+    pub room_counts: RoomCounts,
+    /// Those of all organizations.
+    all_room_counts: Arc<RoomCounts>,
 }
 
 impl Organization {
-    fn new(limit: usize) -> Self {
+    fn new(limit: usize, all_room_counts: Arc<RoomCounts>) -> Self {
         Self {
             places: Places::new(limit),
-            rooms: RwLock::default(),
+            connections: Ordered::default(),
+            rooms: Ordered::default(),
+            rooms_by_name: RwLock::default(),
+            room_counts: RoomCounts::default(),
+            all_room_counts,
         }
     }
 
     pub fn room(&self, name: &RoomName) -> Option<Arc<RoomEntry>> {
-        self.rooms.read().get(name).cloned()
-    }
-
-    pub fn rooms(&self) -> Vec<Arc<RoomEntry>> {
-        self.rooms.read().values().cloned().collect()
+        self.rooms_by_name.read().get(name).cloned()
     }
 
     /// Adds a connection that is not in the room. `limit` 0 is no limit.
@@ -85,13 +117,18 @@ impl Organization {
     ) -> Result<Arc<RoomEntry>, Full> {
         let room = admission.into_room();
         let name = room.name();
-        let mut rooms = self.rooms.write();
-        let entry = rooms.entry(name.clone()).or_insert_with(|| {
-            Arc::new(RoomEntry {
+        let mut rooms = self.rooms_by_name.write();
+        let entry = rooms.entry(name).or_insert_with_key(|name| {
+            let level = room.level();
+            let entry = Arc::new(RoomEntry {
                 room,
-                name,
+                name: name.clone(),
                 members: Mutex::default(),
-            })
+            });
+            self.rooms.insert(name.clone(), Arc::clone(&entry));
+            self.room_counts.add(level);
+            self.all_room_counts.add(level);
+            entry
         });
         let mut members = entry.members.lock();
         if limit != 0 && members.list.len() >= limit {
@@ -105,7 +142,7 @@ impl Organization {
 
     /// Removes a connection; the room goes with its last member.
     pub fn leave(&self, entry: &Arc<RoomEntry>, connection: &Arc<Connection>) {
-        let mut rooms = self.rooms.write();
+        let mut rooms = self.rooms_by_name.write();
         let mut members = entry.members.lock();
         if let Some(at) = members
             .list
@@ -115,8 +152,11 @@ impl Organization {
             members.list.swap_remove(at);
             members.snapshot = None;
         }
-        if members.list.is_empty() {
-            rooms.remove(&entry.name);
+        if members.list.is_empty() && rooms.remove(&entry.name).is_some() {
+            self.rooms.remove(&entry.name);
+            let level = entry.room.level();
+            self.room_counts.subtract(level);
+            self.all_room_counts.subtract(level);
         }
     }
 }
@@ -124,63 +164,62 @@ impl Organization {
 /// Everything that is connected.
 #[derive(Default)]
 pub(super) struct Registry {
-    connections: DashMap<ConnectionId, Arc<Connection>>,
-    organizations: DashMap<OrganizationId, Arc<Organization>>,
+    by_id: DashMap<ConnectionId, Arc<Connection>>,
+    /// The same in the order in which they came.
+    pub connections: Ordered<u64, Arc<Connection>>,
+    organizations_by_id: DashMap<OrganizationId, Arc<Organization>>,
+    /// The same in the order of their ids.
+    pub organizations: Ordered<OrganizationId, Arc<Organization>>,
+    pub room_counts: Arc<RoomCounts>,
 }
 
 impl Registry {
     pub fn insert(&self, connection: Arc<Connection>) {
-        self.connections.insert(connection.id, connection);
+        self.connections
+            .insert(connection.number, Arc::clone(&connection));
+        self.by_id.insert(connection.id, connection);
     }
 
-    pub fn remove(&self, id: ConnectionId) {
-        self.connections.remove(&id);
+    pub fn remove(&self, connection: &Connection) {
+        self.by_id.remove(&connection.id);
+        self.connections.remove(&connection.number);
     }
 
     pub fn connection(&self, id: ConnectionId) -> Option<Arc<Connection>> {
-        self.connections
-            .get(&id)
-            .map(|entry| Arc::clone(entry.value()))
-    }
-
-    pub fn connections(&self) -> Vec<Arc<Connection>> {
-        self.connections
-            .iter()
-            .map(|entry| Arc::clone(entry.value()))
-            .collect()
-    }
-
-    pub fn connection_count(&self) -> usize {
-        self.connections.len()
+        self.by_id.get(&id).map(|entry| Arc::clone(entry.value()))
     }
 
     pub fn organization(&self, id: &OrganizationId) -> Option<Arc<Organization>> {
-        self.organizations
+        self.organizations_by_id
             .get(id)
             .map(|entry| Arc::clone(entry.value()))
-    }
-
-    pub fn organizations(&self) -> Vec<(OrganizationId, Arc<Organization>)> {
-        self.organizations
-            .iter()
-            .map(|entry| (entry.key().clone(), Arc::clone(entry.value())))
-            .collect()
     }
 
     /// Takes a place in the organization, which comes to be with its first connection. The place
     /// is taken under the map's lock, so that [`Self::sweep_organization`] can't remove it between.
     pub fn enter(&self, id: &OrganizationId, limit: usize) -> Option<(Arc<Organization>, Lease)> {
         let entry = self
-            .organizations
+            .organizations_by_id
             .entry(id.clone())
-            .or_insert_with(|| Arc::new(Organization::new(limit)));
+            .or_insert_with(|| {
+                let counts = Arc::clone(&self.room_counts);
+                let organization = Arc::new(Organization::new(limit, counts));
+                self.organizations
+                    .insert(id.clone(), Arc::clone(&organization));
+                organization
+            });
         let lease = entry.places.take()?;
         Some((Arc::clone(entry.value()), lease))
     }
 
     /// Forgets the organization if nobody is in it.
     pub fn sweep_organization(&self, id: &OrganizationId) {
-        self.organizations
-            .remove_if(id, |_, organization| organization.places.taken() == 0);
+        self.organizations_by_id.remove_if(id, |_, organization| {
+            let is_empty = organization.places.taken() == 0;
+            if is_empty {
+                self.organizations.remove(id);
+            }
+            is_empty
+        });
     }
 }

@@ -1,6 +1,6 @@
 //! What operators see of the hub.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -9,11 +9,11 @@ use serde::Serialize;
 
 use super::Hub;
 use super::connection::{Connection, Protocol};
-use super::registry::RoomEntry;
+use super::registry::{Organization, RoomCounts, RoomEntry};
 use super::stats::{LatencySummary, Received};
 use crate::domain::fault::CloseReason;
 use crate::domain::identity::{ConnectionId, OrganizationId, UserId};
-use crate::domain::room::{Room, RoomName};
+use crate::domain::room::{Level, Room, RoomName};
 use crate::domain::time::UnixMillis;
 
 /// One connection.
@@ -32,7 +32,7 @@ pub struct ConnectionView {
 }
 
 impl ConnectionView {
-    fn of(connection: &Connection) -> Self {
+    pub(super) fn of(connection: &Connection) -> Self {
         let membership = connection.membership.lock();
         let identity = membership.identity.as_deref();
         let mut subscriptions: Vec<RoomName> = membership
@@ -64,9 +64,8 @@ impl ConnectionView {
 #[derive(Debug, Serialize)]
 pub struct RoomView {
     pub room: RoomName,
-    /// `org`, `dept`, `queue` or `user`.
     #[serde(rename = "type")]
-    pub level: &'static str,
+    pub level: Level,
     pub channel: Option<String>,
     pub organization_id: OrganizationId,
     pub department_id: Option<String>,
@@ -78,7 +77,7 @@ pub struct RoomView {
 }
 
 impl RoomView {
-    fn of(entry: &RoomEntry) -> Self {
+    pub(super) fn of(entry: &RoomEntry) -> Self {
         let (channel, place, user_id) = match &entry.room {
             Room::Organization(_) => (None, None, None),
             Room::User(_, user) => (None, None, Some(user.clone())),
@@ -102,6 +101,13 @@ impl RoomView {
             member_count: entry.len(),
         }
     }
+}
+
+fn by_type(counts: &RoomCounts) -> BTreeMap<&'static str, usize> {
+    let levels = Level::ALL.into_iter();
+    levels
+        .map(|level| (level.name(), counts.at(level)))
+        .collect()
 }
 
 /// Messages between the backends and the clients.
@@ -157,29 +163,49 @@ pub struct OrganizationStatsView {
     pub active_rooms: usize,
     pub rooms_by_type: BTreeMap<&'static str, usize>,
     pub uptime_seconds: u64,
-}
-
-/// The totals of all connections.
-#[derive(Debug, Clone, Copy)]
-pub struct Totals {
-    pub connections: usize,
-    pub authenticated: usize,
-    pub unique_users: usize,
-    pub queues: QueueStats,
+    #[serde(skip)]
+    pub users: usize,
+    #[serde(skip)]
+    pub pending_messages: usize,
 }
 
 impl Hub {
-    pub fn stats_view(&self, now: Instant) -> StatsView {
-        let organizations = self.registry.organizations();
-        let mut rooms_by_type =
-            BTreeMap::from([("org", 0), ("dept", 0), ("queue", 0), ("user", 0)]);
-        let mut active_rooms = 0;
-        for (_, organization) in &organizations {
-            for entry in organization.rooms() {
-                active_rooms += 1;
-                *rooms_by_type.entry(entry.room.level()).or_default() += 1;
-            }
+    /// How many rooms there are.
+    pub fn room_count(&self) -> usize {
+        self.registry.room_counts.all()
+    }
+
+    /// How many users are connected, each counted once in each organization.
+    pub fn user_count(&self) -> usize {
+        self.registry.room_counts.at(Level::User)
+    }
+
+    pub fn uptime_seconds(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.stats.started_at)
+            .as_secs()
+    }
+
+    /// Messages that wait and that have gone. Looks at every connection; others run meanwhile.
+    pub async fn queue_stats(&self) -> QueueStats {
+        let mut pending_messages = 0;
+        let look = |_: &u64, connection: &Arc<Connection>| {
+            pending_messages += connection.deliver.waiting();
+        };
+        self.registry.connections.each(look).await;
+        QueueStats {
+            pending_messages,
+            delivered_messages: self.stats.delivered.load(Ordering::Relaxed),
+            expired_messages: self.stats.dropped.load(Ordering::Relaxed),
         }
+    }
+
+    /// The counters. Looks at every organization; others run meanwhile.
+    pub async fn stats_view(&self, now: Instant) -> StatsView {
+        let mut connections_by_org = BTreeMap::new();
+        let look = |id: &OrganizationId, organization: &Arc<Organization>| {
+            connections_by_org.insert(id.clone(), organization.places.taken());
+        };
+        self.registry.organizations.each(look).await;
         let mut messages_by_event: BTreeMap<String, u64> = BTreeMap::new();
         for entry in self.catalogue.events() {
             messages_by_event.insert(entry.name.to_string(), self.stats.published(entry));
@@ -191,12 +217,9 @@ impl Hub {
         let publish = self.stats.publish_to_socket.summary();
         StatsView {
             active_connections: self.connection_count(),
-            connections_by_org: organizations
-                .iter()
-                .map(|(id, organization)| (id.clone(), organization.places.taken()))
-                .collect(),
-            active_rooms,
-            rooms_by_type,
+            connections_by_org,
+            active_rooms: self.room_count(),
+            rooms_by_type: by_type(&self.registry.room_counts),
             total_messages: messages_by_event.values().sum(),
             messages_per_second: self.stats.messages_per_second(now),
             messages_by_event,
@@ -207,9 +230,7 @@ impl Hub {
                 ping_round_trip: self.stats.ping_round_trip.summary(),
             },
             error_count: self.stats.errors.load(Ordering::Relaxed),
-            uptime_seconds: now
-                .saturating_duration_since(self.stats.started_at)
-                .as_secs(),
+            uptime_seconds: self.uptime_seconds(now),
             deliveries: self.stats.delivered.load(Ordering::Relaxed),
             dropped_messages: self.stats.dropped.load(Ordering::Relaxed),
             connections_opened: self.stats.connections_opened.load(Ordering::Relaxed),
@@ -224,131 +245,35 @@ impl Hub {
         }
     }
 
-    /// What the members of one organization make up, and nothing of anybody else's.
-    pub fn organization_stats(
+    /// What the members of one organization make up, and nothing of anybody else's. Looks at its
+    /// connections; others run meanwhile.
+    pub async fn organization_stats(
         &self,
         id: &OrganizationId,
         now: Instant,
-    ) -> (OrganizationStatsView, Totals) {
-        let mut rooms_by_type =
-            BTreeMap::from([("org", 0), ("dept", 0), ("queue", 0), ("user", 0)]);
-        let rooms = self.rooms_view(Some(id));
-        for room in &rooms {
-            *rooms_by_type.entry(room.level).or_default() += 1;
-        }
-        let totals = self.totals_where(|connection| {
-            connection
-                .identity()
-                .is_some_and(|identity| identity.organization == *id)
-        });
-        let view = OrganizationStatsView {
-            active_connections: totals.connections,
-            connections_by_org: [(id.clone(), totals.connections)].into(),
-            active_rooms: rooms.len(),
-            rooms_by_type,
-            uptime_seconds: now
-                .saturating_duration_since(self.stats.started_at)
-                .as_secs(),
+    ) -> OrganizationStatsView {
+        let mut view = OrganizationStatsView {
+            active_connections: 0,
+            connections_by_org: [(id.clone(), 0)].into(),
+            active_rooms: 0,
+            rooms_by_type: by_type(&RoomCounts::default()),
+            uptime_seconds: self.uptime_seconds(now),
+            users: 0,
+            pending_messages: 0,
         };
-        (view, totals)
-    }
-
-    /// Costs a look at every connection.
-    pub fn totals(&self) -> Totals {
-        self.totals_where(|_| true)
-    }
-
-    fn totals_where(&self, keep: impl Fn(&Connection) -> bool) -> Totals {
-        let mut connections = self.registry.connections();
-        connections.retain(|connection| keep(connection));
-        let mut users = HashSet::new();
-        let mut authenticated = 0;
-        let mut pending_messages = 0;
-        for connection in &connections {
-            pending_messages += connection.deliver.waiting();
-            if let Some(identity) = connection.identity() {
-                authenticated += 1;
-                users.insert(identity);
-            }
-        }
-        Totals {
-            connections: connections.len(),
-            authenticated,
-            unique_users: users.len(),
-            queues: QueueStats {
-                pending_messages,
-                delivered_messages: self.stats.delivered.load(Ordering::Relaxed),
-                expired_messages: self.stats.dropped.load(Ordering::Relaxed),
-            },
-        }
-    }
-
-    /// Connections that `keep` wants, the oldest first: a page of them, and how many there are.
-    fn page(
-        &self,
-        offset: usize,
-        limit: usize,
-        keep: impl Fn(&Connection) -> bool,
-    ) -> (Vec<ConnectionView>, usize) {
-        let mut connections = self.registry.connections();
-        connections.retain(|connection| keep(connection));
-        connections.sort_by_key(|connection| (connection.opened, connection.id));
-        let page = connections
-            .iter()
-            .skip(offset)
-            .take(limit)
-            .map(|connection| ConnectionView::of(connection))
-            .collect();
-        (page, connections.len())
-    }
-
-    pub fn connections_view(
-        &self,
-        organization: Option<&OrganizationId>,
-        offset: usize,
-        limit: usize,
-    ) -> (Vec<ConnectionView>, usize) {
-        self.page(offset, limit, |connection| {
-            organization.is_none_or(|organization| {
-                connection
-                    .identity()
-                    .is_some_and(|identity| identity.organization == *organization)
-            })
-        })
-    }
-
-    pub fn connection_view(&self, id: ConnectionId) -> Option<ConnectionView> {
-        self.registry
-            .connection(id)
-            .map(|connection| ConnectionView::of(&connection))
-    }
-
-    /// All connections of the users with this id, of this organization if one is named.
-    pub fn user_view(
-        &self,
-        user: &UserId,
-        organization: Option<&OrganizationId>,
-    ) -> Vec<ConnectionView> {
-        self.page(0, usize::MAX, |connection| {
-            connection.identity().is_some_and(|identity| {
-                identity.user == *user
-                    && organization.is_none_or(|wanted| identity.organization == *wanted)
-            })
-        })
-        .0
-    }
-
-    /// All rooms, by name.
-    pub fn rooms_view(&self, organization: Option<&OrganizationId>) -> Vec<RoomView> {
-        let mut rooms: Vec<RoomView> = self
-            .registry
-            .organizations()
-            .iter()
-            .filter(|(id, _)| organization.is_none_or(|wanted| wanted == id))
-            .flat_map(|(_, organization)| organization.rooms())
-            .map(|entry: Arc<RoomEntry>| RoomView::of(&entry))
-            .collect();
-        rooms.sort_by(|a, b| a.room.cmp(&b.room));
-        rooms
+        let Some(organization) = self.registry.organization(id) else {
+            return view;
+        };
+        let look = |_: &u64, connection: &Arc<Connection>| {
+            view.pending_messages += connection.deliver.waiting();
+        };
+        organization.connections.each(look).await;
+        let connections = organization.connections.len();
+        view.active_connections = connections;
+        view.connections_by_org.insert(id.clone(), connections);
+        view.active_rooms = organization.room_counts.all();
+        view.rooms_by_type = by_type(&organization.room_counts);
+        view.users = organization.room_counts.at(Level::User);
+        view
     }
 }

@@ -5,10 +5,12 @@ use std::collections::HashSet;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::members::{Members, object};
+use super::members::of_command;
+use crate::auth::claim::Claim;
 use crate::domain::event::MessageId;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::identity::OrganizationId;
+use crate::domain::json::{Members, text};
 use crate::domain::room::Place;
 use crate::domain::spelling;
 use crate::domain::words::{self, CHANNELS, FILTERS, Word};
@@ -83,11 +85,19 @@ impl Verb {
     }
 }
 
+/// Who somebody says to be, out of the data of `authenticate`.
+pub fn claim(data: &Members<'_>) -> Result<Option<Claim>, Fault> {
+    let wanted = [words::USER, words::ORGANIZATION, Word(&["token"])];
+    let object = data.values(|name| wanted.iter().any(|word| word.0.contains(&name)))?;
+    Claim::from_object(&object)
+}
+
 /// Which channels a subscription names, and where.
 pub fn subscription(
-    object: Map<String, Value>,
+    data: &Members<'_>,
     own: &OrganizationId,
 ) -> Result<(Vec<String>, Place), Fault> {
+    let object = data.known(&SUBSCRIPTION)?;
     let channels = channels(&object)?;
     let place = words::place(&filter(object)?, Some(own))?;
     Ok((
@@ -165,22 +175,19 @@ pub struct OwnEvent {
 /// Reads `{event, data, target?}`; without a target it is for the client's own organization.
 pub fn publication(mut members: Members<'_>, own: &OrganizationId) -> Result<OwnEvent, Fault> {
     let known = [Word(&["event"]), Word(&["data"]), Word(&["target"])];
-    let names: Vec<String> = members.names().map(str::to_owned).collect();
-    spelling::check_all(names.iter(), "`publish`", &known)?;
-    let event: String = members
+    spelling::check_all(members.names(), "`publish`", &known)?;
+    let event = members
         .take("event")
-        .and_then(|event| serde_json::from_str(event.get()).ok())
         .ok_or_else(|| Fault::invalid("`publish` needs the name of an `event`"))?;
+    let event = text("`event`", event)?;
     let payload = members.take("data").unwrap_or(RawValue::NULL).to_owned();
-    let place = match members
-        .take("target")
-        .filter(|target| target.get() != "null")
-    {
+    let target = members.take("target");
+    let place = match target.filter(|target| target.get() != "null") {
         None => None,
         Some(target) => {
-            let target = object(Some(target), "target")?;
-            spelling::check_all(target.keys(), "a client's `target`", PLACE)?;
-            words::place(&target, Some(own))?
+            let target = of_command(Some(target), "target")?;
+            spelling::check_all(target.names(), "a client's `target`", PLACE)?;
+            words::place(&target.values(|_| true)?, Some(own))?
         }
     };
     Ok(OwnEvent {
@@ -191,8 +198,8 @@ pub fn publication(mut members: Members<'_>, own: &OrganizationId) -> Result<Own
 }
 
 /// The message that is acknowledged.
-pub fn acknowledged(object: &Map<String, Value>) -> Result<MessageId, Fault> {
-    object
+pub fn acknowledged(data: &Members<'_>) -> Result<MessageId, Fault> {
+    data.values(|name| name == "id")?
         .get("id")
         .and_then(Value::as_str)
         .and_then(|id| MessageId::try_parse(id).ok())
@@ -208,7 +215,7 @@ mod tests {
     fn read(data: &Value) -> Result<(Vec<String>, Place), Fault> {
         let own = OrganizationId::new("own").unwrap();
         let data = serde_json::value::to_raw_value(data).unwrap();
-        subscription(object(Some(&data), "subscribe")?, &own)
+        subscription(&of_command(Some(&data), "subscribe")?, &own)
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! How a plain client speaks, which its first messages show (protocol, section 4).
 
-use super::envelope::{Envelope, Inbound, Tenant, encoding};
+use super::envelope::{Envelope, Inbound, encoding};
+use crate::domain::words::Tenant;
 use crate::hub::outbound::Encoding;
 
 /// The form in which a client reads, as far as it is known.
@@ -14,6 +15,13 @@ pub(super) struct Dialect {
 impl Dialect {
     pub fn encoding(self) -> Encoding {
         encoding(self.envelope, self.tenant)
+    }
+
+    /// The spelling in a token counts where the client itself uses none that tells.
+    pub fn know(&mut self, tenant: Tenant) {
+        if self.tenant == Tenant::Other {
+            self.tenant = tenant;
+        }
     }
 
     /// The first message that shows an envelope decides.

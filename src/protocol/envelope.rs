@@ -10,13 +10,14 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::members::Members;
+use super::members::MAX_MEMBERS;
 use crate::domain::event::{Event, MessageId, Priority};
 use crate::domain::fault::Fault;
 use crate::domain::identity::OrganizationId;
+use crate::domain::json::{self, Members};
 use crate::domain::room::Channel;
 use crate::domain::time::UnixMillis;
-use crate::domain::words::{self, ORGANIZATION};
+use crate::domain::words::Tenant;
 use crate::hub::outbound::Encoding;
 use crate::wire::websocket::frame::{Opcode, server_frame};
 
@@ -38,29 +39,6 @@ impl Envelope {
             "type_data" => Some(Self::TypeData),
             "type_payload" => Some(Self::TypePayload),
             _ => None,
-        }
-    }
-}
-
-/// How a client names its tenant, which tells two systems with the same envelope apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Tenant {
-    #[default]
-    Other,
-    /// `storeId`: timestamps are texts, the tenant is `storeId`.
-    Store,
-    /// `tenant_id`: timestamps are texts, the tenant is `tenant_id`.
-    Tenant,
-}
-
-impl Tenant {
-    /// From the spelling that an object uses for the organization: the first of the word's names.
-    pub fn of_names<'a>(names: impl Iterator<Item = &'a str>) -> Self {
-        let names: Vec<&str> = names.collect();
-        match ORGANIZATION.0.iter().find(|name| names.contains(*name)) {
-            Some(name) if name.starts_with("store") => Self::Store,
-            Some(name) if name.starts_with("tenant") => Self::Tenant,
-            _ => Self::Other,
         }
     }
 }
@@ -253,37 +231,30 @@ pub struct Inbound {
 
 /// Reads one message. The id, if it could be read, comes with an error too.
 pub fn read(text: &str) -> Result<Inbound, (Fault, Option<Value>)> {
-    let mut members = Members::read("message", text).map_err(|fault| (fault, None))?;
+    let mut members = Members::read("message", text, MAX_MEMBERS).map_err(|fault| (fault, None))?;
     let id = read_id(members.take("id")).map_err(|fault| (fault, None))?;
     read_members(members, id.as_ref()).map_err(|fault| (fault, id.clone()))
 }
 
 fn read_id(id: Option<&RawValue>) -> Result<Option<Value>, Fault> {
     const LONGEST: usize = 128;
-    let Some(id) = id.map(RawValue::get).filter(|id| *id != "null") else {
+    let Some(id) = id.filter(|id| id.get() != "null") else {
         return Ok(None);
     };
-    let is_text = id.starts_with('"');
-    if !is_text && !id.starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
-        let kind = match id.bytes().next() {
-            Some(b'{') => "an object",
-            Some(b'[') => "an array",
-            _ => "a boolean",
-        };
+    let kind = json::kind_of(id);
+    if !matches!(kind, "a string" | "a number") {
         return Err(Fault::invalid(format!(
             "`id` must be a string or a number, not {kind}"
         )));
     }
+    let too_long = || Fault::invalid(format!("`id` is longer than {LONGEST} bytes"));
     // A number of any length would be kept, too.
-    let is_long = id.len() > 6 * LONGEST + 2;
-    let value = (!is_long).then(|| serde_json::from_str(id));
-    match value {
-        None => Err(Fault::invalid("`id` is longer than 128 bytes")),
-        Some(Ok(Value::String(text))) if text.len() > LONGEST => {
-            Err(Fault::invalid("`id` is longer than 128 bytes"))
-        }
-        Some(Ok(value)) => Ok(Some(value)),
-        Some(Err(error)) => Err(words::not_json("`id`", &error)),
+    if id.get().len() > 6 * LONGEST + 2 {
+        return Err(too_long());
+    }
+    match json::value("`id`", id)? {
+        Value::String(text) if text.len() > LONGEST => Err(too_long()),
+        value => Ok(Some(value)),
     }
 }
 
@@ -301,14 +272,7 @@ fn read_members(mut members: Members<'_>, id: Option<&Value>) -> Result<Inbound,
         }
     };
     let is_event = member == "event";
-    if !name.get().starts_with('"') {
-        let kind = serde_json::from_str(name.get()).map_or("JSON", |name| words::kind_of(&name));
-        return Err(Fault::invalid(format!(
-            "`{member}` must be a string, not {kind}"
-        )));
-    }
-    let event: String = serde_json::from_str(name.get())
-        .map_err(|error| words::not_json(&format!("`{member}`"), &error))?;
+    let event = json::text(&format!("`{member}`"), name)?;
     let (data, payload) = (members.take("data"), members.take("payload"));
     let envelope = match (is_event, &data, &payload) {
         (true, ..) => Some(Envelope::Event),
@@ -324,7 +288,7 @@ fn read_members(mut members: Members<'_>, id: Option<&Value>) -> Result<Inbound,
         }
         (Some(data), None) | (None, Some(data)) => Some(data.to_owned()),
         // Written by hand, the fields often stand beside the name.
-        (None, None) if !members.is_empty() => Some(members.to_raw()),
+        (None, None) if !members.is_empty() => Some(members.to_raw()?),
         // An acknowledgement names the message by the id itself.
         (None, None) if event == "ack" => {
             id.and_then(|id| serde_json::value::to_raw_value(&serde_json::json!({ "id": id })).ok())
@@ -334,7 +298,7 @@ fn read_members(mut members: Members<'_>, id: Option<&Value>) -> Result<Inbound,
     let tenant = data
         .as_ref()
         .filter(|data| data.get().starts_with('{'))
-        .and_then(|data| Members::read("data", data.get()).ok())
+        .and_then(|data| Members::read("data", data.get(), MAX_MEMBERS).ok())
         .map_or(Tenant::Other, |data| Tenant::of_names(data.names()));
     Ok(Inbound {
         event,
@@ -466,6 +430,28 @@ mod tests {
                 (inbound.id, inbound.envelope),
                 (Some(json!(1)), envelope),
                 "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn data_stays_as_it_was_written_and_a_name_or_an_id_must_be_text() {
+        let data = r#"{ "b": 1.0e0, "a": "\ud83d", "n\ud83d": [1e999] }"#;
+        for member in ["data", "payload"] {
+            let message = format!(r#"{{"type":"publish","{member}":{data} }}"#);
+            assert_eq!(read(&message).unwrap().data.unwrap().get(), data);
+        }
+        let beside = read(r#"{"type":"ping","x":"\ude00" ,"y":1.0}"#).unwrap();
+        assert_eq!(beside.data.unwrap().get(), r#"{"x":"\ude00","y":1.0}"#);
+        for message in [
+            r#"{"event":"\ud83d","data":1}"#,
+            r#"{"event":"ping","id":"\ud83d"}"#,
+            r#"{"type":"ping","\ud83d":1}"#,
+        ] {
+            let (fault, _) = read(message).unwrap_err();
+            assert!(
+                fault.message.contains("half of a character"),
+                "{message}: {fault}"
             );
         }
     }

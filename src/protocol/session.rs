@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -10,15 +10,18 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::command::{self, OwnEvent, PingKind, Verb};
-use super::members::{Members, members, object};
+use super::members::{MAX_MEMBERS, members, of_command};
 use crate::auth::Authenticator;
 use crate::auth::claim::Claim;
 use crate::domain::event::AckId;
-use crate::domain::fault::{Code, Fault};
+use crate::domain::fault::{CloseReason, Code, Fault};
 use crate::domain::grants::Pass;
+use crate::domain::json::Members;
 use crate::domain::room::{Channel, Place, RoomName};
 use crate::domain::time::UnixMillis;
+use crate::domain::words::Tenant;
 use crate::hub::connection::Connection;
+use crate::hub::rates::Attempts;
 use crate::hub::refused::Refused;
 use crate::hub::stats::Received;
 use crate::hub::{Attachment, Hub, Member};
@@ -84,6 +87,7 @@ pub struct Session {
     hub: Arc<Hub>,
     authenticator: Arc<dyn Authenticator>,
     connection: Arc<Connection>,
+    attempts: Attempts,
     /// `None` only inside [`Session::enter`].
     state: Option<State>,
 }
@@ -94,6 +98,7 @@ impl Session {
             hub: Arc::clone(attachment.hub()),
             connection: Arc::clone(attachment.connection()),
             authenticator,
+            attempts: Attempts::default(),
             state: Some(State::Anonymous(attachment)),
         }
     }
@@ -105,6 +110,12 @@ impl Session {
     /// Whether the client has authenticated.
     pub fn is_authenticated(&self) -> bool {
         matches!(self.state, Some(State::Member(_)))
+    }
+
+    /// As which the client's token names its organization.
+    pub fn tenant(&self) -> Tenant {
+        let member = self.member();
+        member.map_or(Tenant::Other, |member| member.pass().tenant)
     }
 
     /// Handles what a client says. That it is within the client's rate was seen before.
@@ -173,8 +184,7 @@ impl Session {
         }
         let object = match verb {
             Verb::Authenticate => {
-                let object = object(data, event)?;
-                let claim = Claim::from_object(&object)?.ok_or_else(|| {
+                let claim = command::claim(&of_command(data, event)?)?.ok_or_else(|| {
                     Fault::new(
                         Code::AuthFailed,
                         "send user_id and organization_id, or a token",
@@ -195,7 +205,7 @@ impl Session {
             // Who has not said who it is gets nothing back that it sent.
             Verb::Ping(kind) => return pong(kind, data.filter(|_| self.is_authenticated())),
             Verb::Ack => {
-                let message = command::acknowledged(&object(data, event)?)?;
+                let message = command::acknowledged(&of_command(data, event)?)?;
                 self.member()?.acknowledge(message)?;
                 json!({ "success": true, "id": message })
             }
@@ -208,7 +218,7 @@ impl Session {
                     payload,
                     place,
                 } = publication;
-                let receipt = member.publish(&event, payload, attachments, place)?;
+                let receipt = member.publish(&event, payload, attachments, &place)?;
                 json!({
                     "success": true,
                     "message_id": receipt.message_id,
@@ -221,10 +231,11 @@ impl Session {
     }
 
     fn authenticate(&mut self, claim: Claim, welcome: impl FnOnce()) -> Result<Value, Fault> {
-        let pass = self
-            .authenticator
-            .verify(claim, now())
-            .inspect_err(|fault| self.count_refused(fault))?;
+        self.attempts
+            .check(Instant::now())
+            .map_err(Fault::rate_limited)?;
+        let verified = self.authenticator.verify(claim, now());
+        let pass = verified.inspect_err(|fault| self.count_refused(fault))?;
         let ended = self.enter(pass, welcome)?;
         let pass = self.member()?.pass();
         // Who was revoked between the check and the entry is found here, or by the revocation.
@@ -246,12 +257,16 @@ impl Session {
         Ok(object)
     }
 
-    /// The reason alone: what a token says of itself is nobody's to read in a log.
-    fn count_refused(&self, fault: &Fault) {
+    /// The reason alone: what a token says of itself is nobody's to read in a log. Who is refused again
+    /// and again is closed, but not for a key that is on its way.
+    fn count_refused(&mut self, fault: &Fault) {
         let remote = self.connection.remote_address;
         let reason = fault.reason.unwrap_or(fault.code.as_str());
         let refused = &self.hub.gate.refused;
         refused.count(Refused::Identity, format_args!("{remote}: {reason}"));
+        if fault.retry_after.is_none() && self.attempts.refuse() {
+            self.hub.close(&self.connection, CloseReason::Unauthorized);
+        }
     }
 
     /// Becomes a member, or stays the one it is with a fresh pass; answers the subscriptions that
@@ -285,8 +300,8 @@ impl Session {
         data: Option<&RawValue>,
     ) -> Result<(Vec<Channel>, Place), Fault> {
         let organization = &self.member()?.pass().identity.organization;
-        let object = object(data, event)?;
-        let (names, place) = command::subscription(object, organization)?;
+        let data = of_command(data, event)?;
+        let (names, place) = command::subscription(&data, organization)?;
         let channels = names
             .iter()
             .map(|name| self.hub.known_channel(name, Code::SubscriptionFailed))
@@ -313,7 +328,7 @@ fn pong(kind: PingKind, data: Option<&RawValue>) -> Result<Box<RawValue>, Fault>
     Ok(match kind {
         PingKind::Heartbeat => {
             let client_time = match data.filter(|data| data.get().starts_with('{')) {
-                Some(data) => Members::read("data", data.get())?.take("clientTime"),
+                Some(data) => Members::read("data", data.get(), MAX_MEMBERS)?.take("clientTime"),
                 None => None,
             };
             raw(&Beat {

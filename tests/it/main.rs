@@ -6,6 +6,7 @@ mod compression;
 mod dashboard;
 mod demo;
 mod docs;
+mod envelopes;
 mod hub;
 mod logs;
 mod program;

@@ -69,8 +69,19 @@ impl Server {
     }
 
     pub async fn send(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+        self.send_with("", method, path, body).await
+    }
+
+    /// As [`Self::send`], with more headers, which are whole lines.
+    pub async fn send_with(
+        &self,
+        headers: &str,
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> (u16, Value) {
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n{headers}\
              content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             self.address,
             body.len()

@@ -141,7 +141,7 @@ impl<A: Application> EngineIo<A> {
     }
 
     /// Heartbeats and deadlines. Runs for ever; without it no session ends by itself.
-    pub fn keep_time(&self) -> impl Future<Output = ()> + Send + 'static {
+    pub fn keep_time(&self) -> impl Future<Output = ()> + Send + use<A> {
         let shared = Arc::clone(&self.0);
         async move { shared.wheel.run().await }
     }

@@ -168,6 +168,7 @@ impl PlainConnection {
                     data: inbound.data.as_deref(),
                     attachments: Vec::new(),
                 });
+                self.sender.know(self.session.tenant());
                 self.sender.reply(&reply, inbound.id.as_ref());
                 // It passes by itself, so the client is to come back.
                 let Reply::Failed(fault) = &reply else {

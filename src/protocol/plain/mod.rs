@@ -16,12 +16,12 @@ use sender::PlainSender;
 
 use super::dialect::Dialect;
 use super::enter;
-use super::envelope::{Envelope, Tenant};
+use super::envelope::Envelope;
 use super::session::{Reply, Session};
 use crate::auth::Authenticator;
 use crate::auth::claim::{Claim, query_object};
 use crate::domain::fault::{CloseReason, Code, Fault};
-use crate::domain::words::ORGANIZATION;
+use crate::domain::words::{ORGANIZATION, Tenant};
 use crate::hub::Hub;
 use crate::hub::connection::{NewConnection, Protocol};
 use crate::hub::limits::{Lease, Ticket};
@@ -152,6 +152,7 @@ impl PlainGateway {
         match opened {
             Ok((session, rate, reply)) => {
                 if let Some(reply) = reply {
+                    sender.know(session.tenant());
                     sender.reply(&reply, None);
                 }
                 let connection = PlainConnection {

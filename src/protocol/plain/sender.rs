@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::PlainOptions;
 use crate::domain::fault::CloseReason;
 use crate::domain::time::UnixMillis;
+use crate::domain::words::Tenant;
 use crate::hub::outbound::{Encoding, Outbound};
 use crate::hub::ports::{Deliver, Delivery};
 use crate::protocol::dialect::Dialect;
@@ -75,6 +76,13 @@ impl PlainSender {
     pub fn learn(&self, inbound: &Inbound) {
         let mut state = self.state.lock();
         state.dialect.learn(inbound);
+        state.encoding = state.dialect.encoding();
+    }
+
+    /// Learns from what it authenticated with how the client speaks.
+    pub fn know(&self, tenant: Tenant) {
+        let mut state = self.state.lock();
+        state.dialect.know(tenant);
         state.encoding = state.dialect.encoding();
     }
 

@@ -4,16 +4,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde::Serialize;
-use serde_json::Value;
 
 use super::client::{Client, answer};
 use super::{ClientSession, REFUSED_GRACE, SocketIo, packet};
 use crate::auth::claim::Claim;
 use crate::domain::fault::{CloseReason, Code, Fault};
-use crate::domain::words;
+use crate::domain::json::{self, Members};
 use crate::hub::connection::{NewConnection, Protocol};
 use crate::hub::ports::Deliver;
-use crate::protocol::session;
+use crate::protocol::{command, session};
 use crate::wire::send_queue::DropPolicy;
 
 impl SocketIo {
@@ -100,21 +99,26 @@ impl SocketIo {
 
 /// `auth` counts before the query and the headers.
 fn claim(client: &Client, auth: Option<&str>) -> Result<Option<Claim>, Fault> {
-    let auth = match auth.map(serde_json::from_str) {
-        None | Some(Ok(Value::Null)) => None,
-        Some(Ok(Value::Object(auth))) => Claim::from_object(&auth)?,
-        Some(Ok(other)) => {
-            let kind = words::kind_of(&other);
-            return Err(Fault::invalid(format!(
-                "`auth` must be an object, not {kind}"
-            )));
-        }
-        Some(Err(error)) => return Err(words::not_json("`auth`", &error)),
+    let auth = match auth {
+        None => None,
+        Some(auth) => claim_of_auth(auth)?,
     };
     match (auth, &client.claim) {
         (Some(auth), _) => Ok(Some(auth)),
         (None, Ok(claim)) => Ok(claim.as_deref().cloned()),
         (None, Err(fault)) => Err((**fault).clone()),
+    }
+}
+
+fn claim_of_auth(auth: &str) -> Result<Option<Claim>, Fault> {
+    const WHAT: &str = "`auth`";
+    let auth = json::parse(WHAT, auth.as_bytes())?;
+    match json::kind_of(auth) {
+        "null" => Ok(None),
+        "an object" => command::claim(&Members::of(WHAT, auth)?),
+        kind => Err(Fault::invalid(format!(
+            "{WHAT} must be an object, not {kind}"
+        ))),
     }
 }
 

@@ -1,0 +1,45 @@
+//! What checks who clients are, at work.
+
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+
+use super::auth_config::{AuthConfigError, AuthOptions};
+use super::supervise::supervise;
+use crate::auth::authority::Authority;
+use crate::auth::jwks::Jwks;
+use crate::auth::revocation::Revocations;
+
+/// What checks who clients are, and the tasks that it needs.
+pub(super) struct Started {
+    pub authority: Arc<Authority>,
+    pub revocations: Arc<Revocations>,
+    pub tasks: Vec<JoinHandle<()>>,
+}
+
+impl AuthOptions {
+    /// Fetches the JWK set, if there is one, and keeps it fresh. A source that is away does not stop
+    /// the server: tokens are refused until it is back.
+    pub(super) async fn start(&self) -> Result<Started, AuthConfigError> {
+        let mut tasks = Vec::new();
+        let jwks = match &self.jwks {
+            None => None,
+            Some((location, options)) => {
+                let jwks = Jwks::new(location.clone(), *options)?;
+                jwks.refresh().await;
+                let fresh = Arc::clone(&jwks);
+                tasks.push(supervise("JWK set", move || {
+                    Arc::clone(&fresh).keep_fresh()
+                }));
+                Some(jwks)
+            }
+        };
+        let revocations = Arc::new(Revocations::default());
+        let authority = Authority::new(self.authority.clone(), jwks, Arc::clone(&revocations));
+        Ok(Started {
+            authority: Arc::new(authority),
+            revocations,
+            tasks,
+        })
+    }
+}

@@ -1,0 +1,73 @@
+//! A hub and clients for the tests of its parts.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::connection::{NewConnection, Protocol};
+use super::gate::GateOptions;
+use super::outbound::Outbound;
+use super::ports::{Deliver, Delivery};
+use super::{Attachment, Hub, HubOptions, Member};
+use crate::domain::event::Catalogue;
+use crate::domain::fault::CloseReason;
+use crate::domain::grants::Pass;
+use crate::domain::identity::{Identity, OrganizationId, UserId};
+
+/// A client that takes everything and says nothing.
+struct Sink;
+
+impl Deliver for Sink {
+    fn deliver(&self, _outbound: &Arc<Outbound>) -> Delivery {
+        Delivery::Written
+    }
+
+    fn close(&self, _reason: CloseReason) {}
+
+    fn tick(&self, _now: Instant) -> Option<CloseReason> {
+        None
+    }
+
+    fn waiting(&self) -> usize {
+        0
+    }
+
+    fn transport(&self) -> &'static str {
+        "websocket"
+    }
+}
+
+pub fn hub() -> Arc<Hub> {
+    let options = HubOptions {
+        gate: GateOptions::default(),
+        max_subscriptions_per_connection: 0,
+        room_max_size: 0,
+        auth_required: true,
+        auth_timeout: Duration::from_hours(1),
+        expiry_warning: Duration::ZERO,
+        ack_timeout: Duration::from_secs(30),
+    };
+    Hub::new(options, Catalogue::new([], []).unwrap())
+}
+
+pub fn connect(hub: &Arc<Hub>) -> Attachment {
+    let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    hub.connect(NewConnection {
+        ticket: hub.gate.admit(here).unwrap(),
+        protocol: Protocol::Websocket,
+        remote_address: here,
+        deliver: Arc::new(Sink),
+    })
+}
+
+pub fn pass(user: &str, organization: &str) -> Pass {
+    Pass::unlimited(Identity {
+        user: UserId::new(user).unwrap(),
+        organization: OrganizationId::new(organization).unwrap(),
+    })
+}
+
+pub fn join(hub: &Arc<Hub>, pass: Pass) -> Member {
+    let joined = connect(hub).authenticate(pass, || {});
+    joined.map_err(|(_, fault)| fault).unwrap()
+}
