@@ -264,15 +264,21 @@ for (const [version, client, transport] of [
         await hostile.connect();
         await join(hostile, organization_id, 'hostile');
         const noticed = [];
-        for (const { socket } of others) for (const event of ['disconnect', 'close']) socket.on(event, () => noticed.push(event));
+        for (const { socket } of others) {
+          for (const event of ['disconnect', 'close']) socket.on(event, () => noticed.push(event));
+        }
 
         const gone = once(hostile.socket, 'disconnect', 'the transport to be closed');
         const back = once(hostile.socket, 'connect', 'the client to come back by itself');
+        const before = hostile.call('client:ping', { n: 1 });
         for (const packet of raw) hostile.raw(packet);
-        // Behind the broken packet everything is lost.
-        hostile.send('client:ping', {});
-        const [reason] = await gone;
+        // What stands behind the broken packet is not read any more.
+        hostile.send('client:ping', { n: 2 });
+        assert.deepEqual((await before).data, { n: 1 });
+        const [reason, details] = await gone;
         assert.match(reason, /^transport (close|error)$/);
+        // Only 4.x says which code the WebSocket was closed with.
+        if (transport === 'websocket' && details) assert.equal(details.context.code, 1002);
         await back;
 
         await join(hostile, organization_id, 'hostile');

@@ -34,12 +34,24 @@ for (const envelope of Object.keys(ENVELOPES)) {
       assertEnvelope(clientPong.frame, envelope);
       assertIsNow(clientPong.payload.server_time);
 
-      client.send('heartbeat', { clientTime: 1_700_000_000_123 });
-      const heartbeat = await client.inbox.next();
-      assert.equal(heartbeat.event, 'heartbeat');
-      assertEnvelope(heartbeat.frame, envelope);
-      assert.equal(heartbeat.payload.clientTime, 1_700_000_000_123);
-      assertIsNow(heartbeat.payload.serverTime);
+      // Before it has said who it is, nothing that it sends comes back.
+      assert.equal(clientPong.payload.data, undefined);
+      assert.deepEqual(await beat(client), { clientTime: null });
+
+      await client.call('authenticate', { user_id: 'u', organization_id: freshOrganization() });
+      assert.deepEqual(await beat(client), { clientTime: 1_700_000_000_123 });
+      client.send('client:ping', { any: 'thing' });
+      assert.deepEqual((await client.inbox.next()).payload.data, { any: 'thing' });
+
+      async function beat({ inbox, send }) {
+        send('heartbeat', { clientTime: 1_700_000_000_123 });
+        const heartbeat = await inbox.next();
+        assert.equal(heartbeat.event, 'heartbeat');
+        assertEnvelope(heartbeat.frame, envelope);
+        const { serverTime, ...rest } = heartbeat.payload;
+        assertIsNow(serverTime);
+        return rest;
+      }
     });
 
     scenario('carries authentication, subscription and a broadcast exactly as it was posted', async (t) => {

@@ -72,19 +72,26 @@ describe('socket.io-client 4.x', () => {
     const organization_id = freshOrganization();
     const clients = [await member(t, organization_id), await member(t, organization_id)];
     const stranger = await member(t, freshOrganization());
-    const receipt = await server.broadcast('', {
+    const notification = {
       event: 'system:notification',
       data: { message: 'System maintenance in 10 minutes' },
       target: { organization_id },
       priority: 'urgent',
       requires_ack: true,
-    });
-    assert.equal(receipt.recipients, 2);
+    };
+    assert.equal((await server.broadcast('', notification)).recipients, 2);
     for (const { inbox } of clients) {
-      const { event, payload, meta } = await inbox.next();
+      const { event, args, ack } = await inbox.next();
       assert.equal(event, 'system:notification');
-      assert.deepEqual(payload, { message: 'System maintenance in 10 minutes' });
-      assert.equal(meta.priority, 'urgent');
+      assert.deepEqual(args, [notification.data]);
+      assert.equal(typeof ack, 'function');
+    }
+    assert.equal((await server.broadcast('', { ...notification, requires_ack: false })).recipients, 2);
+    for (const { inbox } of clients) {
+      const { event, args, ack } = await inbox.next();
+      assert.equal(event, 'system:notification');
+      assert.deepEqual([args.length, args[0], args[1].priority], [2, notification.data, 'urgent']);
+      assert.equal(ack, undefined);
     }
     // What was queued for the stranger would arrive before this pong.
     stranger.send('client:ping', {});
@@ -98,13 +105,13 @@ describe('socket.io-client 4.x', () => {
     const alert = { event: 'alert:triggered', data, target: { organization_id }, requires_ack: true };
 
     const first = await member(t, organization_id, watchesAlerts);
-    first.socket.on('alert:triggered', (payload, meta, ack) => ack('ok'));
+    first.socket.on('alert:triggered', (payload, ack) => ack('ok'));
     const alone = await server.broadcast('?wait_ms=2000', alert);
     assert.deepEqual([alone.recipients, alone.acks], [1, 1]);
     assert.deepEqual((await first.inbox.next()).payload, data);
 
     const second = await member(t, organization_id, watchesAlerts);
-    second.socket.once('alert:triggered', (payload, meta, ack) => ack('ok'));
+    second.socket.once('alert:triggered', (payload, ack) => ack('ok'));
     const started = performance.now();
     const together = await server.broadcast('?wait_ms=20000', alert);
     assert.deepEqual([together.recipients, together.acks], [2, 2]);
