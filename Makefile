@@ -1,6 +1,7 @@
 # make run     build and start the server with its defaults, and with its page where npm is there
 # make test    install what the tests need, then format, lint and every test
-# make bench   compare with other servers, in about ten minutes; bench-quick in about one
+# make bench   compare with other servers, in ten to twelve minutes; bench-quick in one to two
+# make figures write what make bench found into README.md and docs/performance.md
 # make help    this list
 
 SHELL := /bin/bash
@@ -8,13 +9,14 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 SERVER := $(CURDIR)/target/debug/orgcast
+ECHO := $(CURDIR)/target/debug/orgcast-echo
 
 # What npm installed, by the file that it writes last; and when the page was last built.
 MODULES := web-client/node_modules/.package-lock.json
 PAGE := web-client/dashboard/dist/.built
-PAGE_SOURCES := $(shell find web-client/src web-client/dashboard -type f -not -path '*/dist/*')
+PAGE_SOURCES := $(shell find web-client/client/src $(addprefix web-client/dashboard/,src index.html vite.config.ts) -type f)
 
-.PHONY: help run page build test tools lint test-rust fuzz test-clients test-web bench-tools bench bench-quick clean
+.PHONY: help run page build test tools lint test-rust fuzz test-clients test-conformance test-web bench-tools bench bench-quick figures clean
 
 help:
 	@sed -n 's/^# make/make/p' $(MAKEFILE_LIST)
@@ -36,7 +38,7 @@ $(PAGE): $(MODULES) $(PAGE_SOURCES)
 	cd web-client && npm run build:dashboard
 	touch $@
 
-$(MODULES): web-client/package.json web-client/package-lock.json
+$(MODULES): web-client/package-lock.json $(wildcard web-client/package.json web-client/*/package.json)
 	cd web-client && npm ci --no-audit --no-fund
 	touch $@
 
@@ -58,6 +60,10 @@ test-rust: build
 test-clients: build
 	cd tests/clients && npm ci --no-audit --no-fund && ORGCAST_BIN=$(SERVER) npm test
 
+test-conformance: build
+	cargo build --locked --bin orgcast-echo
+	cd tests/conformance && npm ci --no-audit --no-fund && ORGCAST_BIN=$(SERVER) ORGCAST_ECHO_BIN=$(ECHO) npm test
+
 # Each fuzz target for a few seconds.
 fuzz:
 	scripts/fuzz 10
@@ -65,12 +71,15 @@ fuzz:
 test-web: build
 	cd web-client && ORGCAST_BIN=$(SERVER) npm run check
 
-LOAD := target/release/orgcast-load compare --server target/release/orgcast
+# EARLIER names another build of the server, which is compared, too.
+EARLIER ?=
+LOAD := target/release/orgcast-load compare --server target/release/orgcast $(if $(EARLIER),--earlier $(EARLIER))
 
 bench-tools:
 	cargo build --release --locked --bin orgcast
 	cargo build --release --locked --package orgcast-load
 	cd load-tests/peers && npm ci --no-audit --no-fund
+	scripts/unpack-nchan
 
 bench: bench-tools
 	ulimit -n "$$(ulimit -Hn)"; $(LOAD) --json bench.json --svg bench.svg
@@ -78,7 +87,14 @@ bench: bench-tools
 bench-quick: bench-tools
 	ulimit -n "$$(ulimit -Hn)"; $(LOAD) --quick --json bench.json --svg bench.svg
 
+figures:
+	cargo build --release --locked --package orgcast-load
+	target/release/orgcast-load figures --from bench.json --svg docs/figures.svg README.md docs/performance.md
+
 clean:
 	cargo clean
+	rm -rf load-tests/peers/node_modules load-tests/peers/nchan
 	rm -rf tests/clients/node_modules tests/clients/artifacts
-	rm -rf web-client/node_modules web-client/dist web-client/dashboard/dist web-client/artifacts
+	rm -rf tests/conformance/node_modules tests/conformance/.venv
+	rm -rf web-client/node_modules web-client/*/node_modules web-client/testkit/react18/node_modules
+	rm -rf web-client/*/dist web-client/artifacts

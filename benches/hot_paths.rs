@@ -23,7 +23,7 @@ use orgcast::hub::ports::{Deliver, Delivery};
 use orgcast::hub::publish::{Publication, Target};
 use orgcast::hub::{Hub, HubOptions, Member};
 use orgcast::protocol::envelope::event_frame;
-use orgcast::wire::deflate::compress_frame;
+use orgcast::wire::websocket::deflate::compress_frame;
 use serde_json::value::RawValue;
 
 /// Connections, and members of each room: the same whatever the number of rooms.
@@ -84,7 +84,7 @@ fn join(hub: &Arc<Hub>, user: usize) -> Member {
         organization: OrganizationId::new("org_123").unwrap(),
     };
     attachment
-        .authenticate(Pass::unlimited(identity))
+        .authenticate(Pass::unlimited(identity), || {})
         .map_err(|(_, fault)| fault)
         .unwrap()
 }
@@ -137,7 +137,8 @@ fn event(bytes: usize) -> Event {
         name: entry.name.clone(),
         channel: entry.channel.clone(),
         priority: Priority::Medium,
-        requires_ack: false,
+        ack_id: None,
+        attachments: Vec::new(),
         organization: Some(OrganizationId::new("org_123").unwrap()),
         payload: payload(bytes),
         timestamp: UnixMillis(1_750_000_000_000),
@@ -163,6 +164,7 @@ fn rooms(criterion: &mut Criterion) {
             channel: None,
             priority: Priority::Medium,
             requires_ack: false,
+            attachments: Vec::new(),
             cascade: false,
         };
         let heard = runtime.block_on(hub.publish(publication())).unwrap();

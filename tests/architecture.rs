@@ -26,16 +26,34 @@ const ALONE: &[&str] = &["domain", "wire"];
 
 /// Libraries that may be named only in these files or folders.
 const CONFINED: &[(&str, &[&str])] = &[
-    ("socketioxide", &["protocol/socket_io/"]),
+    ("socketioxide", &[]),
+    ("socketioxide_core", &["protocol/socket_io/decoder.rs"]),
+    (
+        "socketioxide_parser_common",
+        &["protocol/socket_io/decoder.rs"],
+    ),
     ("engineioxide", &[]),
+    (
+        "engineioxide_core",
+        &["protocol/engine_io/", "protocol/socket_io/decoder.rs"],
+    ),
     ("flate2", &["wire/"]),
     ("redis", &["store/redis.rs", "cluster/redis.rs"]),
     ("governor", &["hub/rates.rs"]),
     ("rustls", &["auth/https.rs", "wire/tls.rs", "app/tls.rs"]),
     ("clap", &["app/"]),
     ("toml", &["app/"]),
-    ("tokio_tungstenite", &["wire/", "protocol/plain/"]),
-    ("axum", &["http/", "app/", "protocol/socket_io/"]),
+    ("tokio_tungstenite", &[]),
+    (
+        "axum",
+        &[
+            "http/",
+            "app/",
+            "protocol/mod.rs",
+            "protocol/engine_io/",
+            "protocol/socket_io/mod.rs",
+        ],
+    ),
     ("jsonwebtoken", &["auth/"]),
 ];
 

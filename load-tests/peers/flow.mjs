@@ -46,4 +46,5 @@ export function broadcast(io, text) {
   return JSON.stringify({ success: true, message_id: about.id, recipients });
 }
 
-export const listening = (port) => console.log(`listening on http://127.0.0.1:${port}/ws`);
+export const listening = (port, scheme = "http") =>
+  console.log(`listening on ${scheme}://127.0.0.1:${port}/ws`);

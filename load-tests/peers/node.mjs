@@ -3,13 +3,16 @@
 // (https://socket.io/docs/v4/memory-usage/).
 //
 // PEER_DEFLATE=1 turns permessage-deflate on from 1024 bytes, without context takeover, which is
-// what keeps its memory within bounds.
+// what keeps its memory within bounds. PEER_TLS_CERT and PEER_TLS_KEY name files in PEM with which it
+// speaks TLS itself.
 
+import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
+import { createServer as createSecureServer } from "node:https";
 import { Server } from "socket.io";
 import { broadcast, listening, serve } from "./flow.mjs";
 
-const http = createServer((request, response) => {
+function answer(request, response) {
   if (request.method !== "POST" || request.url !== "/api/ws/broadcast/kpi") {
     response.writeHead(404).end();
     return;
@@ -24,7 +27,12 @@ const http = createServer((request, response) => {
     });
     response.end(receipt);
   });
-});
+}
+
+const { PEER_TLS_CERT: cert, PEER_TLS_KEY: key } = process.env;
+const http = cert
+  ? createSecureServer({ cert: readFileSync(cert), key: readFileSync(key) }, answer)
+  : createServer(answer);
 
 const io = new Server(http, {
   path: "/ws",
@@ -41,4 +49,6 @@ io.engine.on("connection", (socket) => {
 });
 serve(io);
 
-http.listen({ port: 0, host: "127.0.0.1", backlog: 4096 }, () => listening(http.address().port));
+http.listen({ port: 0, host: "127.0.0.1", backlog: 4096 }, () =>
+  listening(http.address().port, cert ? "https" : "http"),
+);

@@ -1,12 +1,17 @@
 //! How clients reach a server, whatever they speak.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpSocket, TcpStream};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpSocket;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
 use crate::error::ClientError;
+use crate::stream::Stream;
 
 /// How long one step of joining may take.
 pub const STEP: Duration = Duration::from_secs(30);
@@ -41,6 +46,8 @@ pub struct Target {
     /// The path of both protocols, without a slash at its end.
     pub path: String,
     pub rooms: Rooms,
+    /// Whom to trust, if the server speaks TLS.
+    pub trust: Option<Arc<ClientConfig>>,
 }
 
 /// How rooms are named to a server.
@@ -58,6 +65,8 @@ pub struct Dial {
     pub protocol: Protocol,
     /// Offer permessage-deflate without context takeover.
     pub deflate: bool,
+    /// Over TLS.
+    pub tls: bool,
     /// The receive buffer, in bytes; `None` leaves it to the system.
     pub receive_buffer: Option<u32>,
 }
@@ -67,17 +76,18 @@ impl Dial {
         Self {
             protocol,
             deflate: false,
+            tls: false,
             receive_buffer: None,
         }
     }
 }
 
-/// Opens a TCP connection from the `index`th loopback address. Only loopback is ever loaded.
+/// Opens a connection from the `index`th loopback address. Only loopback is ever loaded.
 pub async fn dial(
-    target: SocketAddr,
+    target: &Target,
     index: usize,
     receive_buffer: Option<u32>,
-) -> Result<TcpStream, ClientError> {
+) -> Result<Stream, ClientError> {
     let connect = async {
         let socket = TcpSocket::new_v4()?;
         socket.set_reuseaddr(true)?;
@@ -86,9 +96,14 @@ pub async fn dial(
         }
         let host = u8::try_from(index % SOURCES).unwrap_or(0) + 2;
         socket.bind((Ipv4Addr::new(127, 0, 0, host), 0).into())?;
-        let tcp = socket.connect(target).await?;
+        let tcp = socket.connect(target.address).await?;
         tcp.set_nodelay(true)?;
-        Ok(tcp)
+        let Some(trust) = &target.trust else {
+            return Ok(Stream::Tcp(tcp));
+        };
+        let server = ServerName::IpAddress(target.address.ip().into());
+        let tls = TlsConnector::from(Arc::clone(trust));
+        Ok(Stream::Tls(Box::new(tls.connect(server, tcp).await?)))
     };
     match timeout(STEP, connect).await {
         Ok(outcome) => outcome.map_err(|error| ClientError::Io("connect", error)),

@@ -16,6 +16,10 @@ pub enum ClientError {
     TimedOut(&'static str, u64),
     #[error("failed to {0}: the server answered `{1}`")]
     Refused(&'static str, String),
+    #[error("failed to {0}: the server is full (503 `{1}`)")]
+    Full(&'static str, String),
+    #[error("failed to {0}: the answer comes in chunks, which this client does not put together")]
+    Chunked(&'static str),
     #[error("failed to {0}: the server closed the connection ({1})")]
     Closed(&'static str, String),
     #[error("failed to read a frame: it is {0}")]
@@ -33,16 +37,20 @@ pub enum ClientError {
 pub enum LoadError {
     #[error(transparent)]
     Client(#[from] ClientError),
+    #[error("failed to make a certificate: {0}")]
+    Certificate(String),
     #[error("failed to start {0}: {1}")]
     Start(PathBuf, io::Error),
-    #[error("failed to start {0}: it did not say `listening on http://...` within {1} s")]
-    NotReady(PathBuf, u64),
+    #[error("failed to start {0}: it did not say `listening on {1}...` within {2} s")]
+    NotReady(PathBuf, &'static str, u64),
     #[error("failed to start {0}: it took no connection within {1} s")]
     NotListening(PathBuf, u64),
     #[error("failed to start {0}: it ended before it listened")]
     Ended(PathBuf),
     #[error("failed to read {0} of the server: {1}")]
     Measure(&'static str, io::Error),
+    #[error("failed to read {0}: {1}")]
+    Read(PathBuf, io::Error),
     #[error("failed to write {0}: {1}")]
     Write(PathBuf, io::Error),
     #[error("failed to start a thread: {0}")]

@@ -7,15 +7,16 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`clock`], [`mark`], [`frame`], [`inflate`] | bytes: time, numbered payloads, WebSocket frames |
-//! | [`client`], [`socket`], [`polling`], [`publisher`] | who talks to the server |
+//! | [`clock`], [`mark`], [`frame`], [`inflate`], [`packet`], [`answer`] | bytes: time, numbered payloads, WebSocket frames, Socket.IO, HTTP |
+//! | [`stream`], [`client`], [`socket`], [`polling`], [`publisher`] | who talks to the server |
 //! | [`ear`], [`board`] | what must arrive, and what did |
-//! | [`subject`], [`nchan`], [`process`], [`limit`] | the server under load: how to start it, what it costs |
+//! | [`subject`], [`nchan`], [`tls`], [`process`], [`limit`] | the server under load: how to start it, what it costs |
 //! | [`crowd`] | many clients on few threads |
 //! | [`scenario`], [`options`] | what is measured |
 //! | [`compare`] | orgcast beside its peers |
 //! | [`report`], [`progress`] | what people and programs read |
 
+pub mod answer;
 pub mod board;
 pub mod client;
 pub mod clock;
@@ -29,6 +30,7 @@ pub mod limit;
 pub mod mark;
 pub mod nchan;
 pub mod options;
+pub mod packet;
 pub mod polling;
 pub mod process;
 pub mod progress;
@@ -36,4 +38,6 @@ pub mod publisher;
 pub mod report;
 pub mod scenario;
 pub mod socket;
+pub mod stream;
 pub mod subject;
+pub mod tls;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use orgcast_load::compare;
+use orgcast_load::compare::{self, figures};
 use orgcast_load::error::LoadError;
 use orgcast_load::options::Common;
 use orgcast_load::report::write_json;
@@ -43,6 +43,8 @@ enum Scenario {
     Soak(churn::SoakOptions),
     /// orgcast beside its peers: interleaved runs, medians, ratios
     Compare(compare::Options),
+    /// Write what a comparison found into documents
+    Figures(figures::Options),
 }
 
 fn main() -> ExitCode {
@@ -75,6 +77,7 @@ async fn run(cli: &Cli) -> Result<bool, LoadError> {
         Scenario::Stalled(options) => stalled::run(&run, options).await,
         Scenario::Ping(options) => ping::run(&run, options).await,
         Scenario::Soak(options) => churn::soak(&run, options).await,
+        Scenario::Figures(options) => return figures::run(options).map(|()| true),
         Scenario::Compare(options) => {
             let outcome = compare::run(&cli.common, options).await?;
             if let Some(path) = &cli.common.json {

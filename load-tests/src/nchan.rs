@@ -2,53 +2,66 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::client::{Rooms, Target};
 use crate::error::{ClientError, LoadError};
 use crate::process::Server;
 
-/// Where Debian's packages put them.
-const NGINX: &str = "/usr/sbin/nginx";
-const MODULE: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
+/// Where Debian's packages put them, beneath the root or wherever they were unpacked.
+const NGINX: &str = "usr/sbin/nginx";
+const MODULE: &str = "usr/lib/nginx/modules/ngx_nchan_module.so";
 
 const CONFIGURATION: &str = include_str!("../peers/nchan.conf");
 
-/// Why it can't be started, if it can't.
-pub fn missing() -> Option<&'static str> {
-    let is_there = [NGINX, MODULE].iter().all(|path| Path::new(path).is_file());
-    (!is_there).then_some("not installed; Debian has it as nginx and libnginx-mod-nchan")
+/// nginx and its module: installed, or unpacked beside the other peers.
+#[derive(Debug)]
+pub struct Installation {
+    nginx: PathBuf,
+    module: PathBuf,
 }
 
-/// Starts it with a configuration of its own, which goes with it.
-pub fn start() -> Result<Server, LoadError> {
-    if let Some(why) = missing() {
-        return Err(LoadError::Usage(format!("nchan is {why}")));
+impl Installation {
+    pub fn find(peers: &Path) -> Option<Self> {
+        [PathBuf::from("/"), peers.join("nchan")]
+            .into_iter()
+            .map(|root| Self {
+                nginx: root.join(NGINX),
+                module: root.join(MODULE),
+            })
+            .find(|found| found.nginx.is_file() && found.module.is_file())
     }
-    let failed = |error| LoadError::Start(NGINX.into(), error);
-    let directory = tempfile::tempdir().map_err(failed)?;
-    // It can't take a free port by itself: this one was free a moment ago.
-    let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .and_then(|listener| listener.local_addr())
-        .map_err(failed)?;
-    let configuration = directory.path().join("nginx.conf");
-    let text = CONFIGURATION
-        .replace("DIRECTORY", &directory.path().to_string_lossy())
-        .replace("PORT", &address.port().to_string());
-    fs::write(&configuration, text).map_err(failed)?;
-    let mut command = Command::new(NGINX);
-    command
-        .arg("-e")
-        .arg(directory.path().join("error.log"))
-        .arg("-c")
-        .arg(configuration);
-    let target = Target {
-        address,
-        path: String::new(),
-        rooms: Rooms::Path,
-    };
-    Server::start_silent(command, target, directory)
+
+    /// Starts it with a configuration of its own, which goes with it.
+    pub fn start(&self) -> Result<Server, LoadError> {
+        let failed = |error| LoadError::Start(self.nginx.clone(), error);
+        let directory = tempfile::tempdir().map_err(failed)?;
+        // It can't take a free port by itself: this one was free a moment ago.
+        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .and_then(|listener| listener.local_addr())
+            .map_err(failed)?;
+        let module = std::path::absolute(&self.module).map_err(failed)?;
+        let configuration = directory.path().join("nginx.conf");
+        let text = CONFIGURATION
+            .replace("MODULE", &module.to_string_lossy())
+            .replace("DIRECTORY", &directory.path().to_string_lossy())
+            .replace("PORT", &address.port().to_string());
+        fs::write(&configuration, text).map_err(failed)?;
+        let mut command = Command::new(&self.nginx);
+        command
+            .arg("-e")
+            .arg(directory.path().join("error.log"))
+            .arg("-c")
+            .arg(configuration);
+        let target = Target {
+            address,
+            path: String::new(),
+            rooms: Rooms::Path,
+            trust: None,
+        };
+        Server::start_silent(command, target, directory)
+    }
 }
 
 /// The path at which a connection hears one room.

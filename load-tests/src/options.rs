@@ -19,6 +19,9 @@ pub struct Common {
         global = true
     )]
     pub server: PathBuf,
+    /// Another build of orgcast, which the comparison puts beside it
+    #[arg(long, env = "ORGCAST_EARLIER_BIN", value_name = "FILE", global = true)]
+    pub earlier: Option<PathBuf>,
     /// A further argument for the server; may be given more than once
     #[arg(
         long,
@@ -41,6 +44,9 @@ pub struct Common {
     /// Offer permessage-deflate
     #[arg(long, global = true)]
     pub deflate: bool,
+    /// Over TLS, with a certificate that is made for the run
+    #[arg(long, conflicts_with = "url", global = true)]
+    pub tls: bool,
     /// Threads that read for the clients
     #[arg(long, default_value = "1", value_parser = clap::value_parser!(u8).range(1..=16), global = true)]
     pub threads: u8,
@@ -54,6 +60,7 @@ impl Common {
         Subject {
             kind,
             orgcast: self.server.clone(),
+            earlier: self.earlier.clone(),
             arguments: self.server_arg.clone(),
             peers: self.peers.clone(),
         }
@@ -65,6 +72,7 @@ impl Common {
             url: self.url.clone(),
             dial: Dial {
                 deflate: self.deflate,
+                tls: self.tls,
                 ..Dial::new(self.protocol)
             },
             threads: self.threads.into(),
@@ -86,7 +94,7 @@ impl Run {
     pub fn start(&self) -> Result<Server, LoadError> {
         match &self.url {
             Some(url) => Server::at(url),
-            None => self.subject.start(self.dial.deflate),
+            None => self.subject.start(self.dial.deflate, self.dial.tls),
         }
     }
 
@@ -94,9 +102,10 @@ impl Run {
         self.url.as_deref().unwrap_or(self.subject.kind.name())
     }
 
-    /// The protocol, and whether it is deflated.
+    /// The protocol, and whether it is deflated and encrypted.
     pub fn protocol_name(&self) -> String {
         let deflate = if self.dial.deflate { "+deflate" } else { "" };
-        format!("{}{deflate}", self.dial.protocol.name())
+        let tls = if self.dial.tls { "+tls" } else { "" };
+        format!("{}{deflate}{tls}", self.dial.protocol.name())
     }
 }

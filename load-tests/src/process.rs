@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use crate::client::{Rooms, Target};
 use crate::error::LoadError;
+use crate::tls::Certificate;
 
 /// How long a server may take to start.
 const START: Duration = Duration::from_secs(20);
@@ -26,7 +27,7 @@ pub struct Server {
     /// `None` if somebody else started it.
     child: Option<Child>,
     pub target: Target,
-    /// Its configuration, if it needs one for as long as it runs.
+    /// Its configuration or its certificate, if it needs one for as long as it runs.
     _files: Option<TempDir>,
 }
 
@@ -42,8 +43,16 @@ pub struct Memory {
 }
 
 impl Server {
-    /// Starts a program that prints `listening on http://ADDRESS/PATH` once it is ready.
-    pub fn start(mut command: Command) -> Result<Self, LoadError> {
+    /// Starts a program that prints `listening on http://ADDRESS/PATH` once it is ready, or `https://`
+    /// where it was given a certificate.
+    pub fn start(
+        mut command: Command,
+        certificate: Option<Certificate>,
+    ) -> Result<Self, LoadError> {
+        let scheme = if certificate.is_some() { HTTPS } else { HTTP };
+        let (files, trust) = certificate
+            .map(|Certificate { files, trust }| (files, trust))
+            .unzip();
         let program = PathBuf::from(command.get_program());
         let failed = |error| LoadError::Start(program.clone(), error);
         let mut child = command
@@ -59,25 +68,29 @@ impl Server {
                 address: SocketAddr::from(([127, 0, 0, 1], 0)),
                 path: String::new(),
                 rooms: Rooms::Commands,
+                trust: None,
             },
-            _files: None,
+            _files: files,
         };
         let (found, ready) = mpsc::channel();
         if let Some(output) = output {
             // Reads on after that, so that the server never waits for its reader.
             thread::spawn(move || {
                 for line in BufReader::new(output).lines().map_while(Result::ok) {
-                    if let Some(target) = announced(&line) {
+                    if let Some(target) = announced(&line, scheme) {
                         // Nobody listens any more after the first.
                         let _ = found.send(target);
                     }
                 }
             });
         }
-        server.target = ready.recv_timeout(START).map_err(|error| match error {
-            RecvTimeoutError::Timeout => LoadError::NotReady(program.clone(), START.as_secs()),
+        let target = ready.recv_timeout(START).map_err(|error| match error {
+            RecvTimeoutError::Timeout => {
+                LoadError::NotReady(program.clone(), scheme, START.as_secs())
+            }
             RecvTimeoutError::Disconnected => LoadError::Ended(program.clone()),
         })?;
+        server.target = Target { trust, ..target };
         Ok(server)
     }
 
@@ -115,7 +128,7 @@ impl Server {
 
     /// A server that is there already, at `http://127.0.0.1:PORT/PATH`; its cost is not measured.
     pub fn at(url: &str) -> Result<Self, LoadError> {
-        let target = announced(url)
+        let target = announced(url, HTTP)
             .ok_or_else(|| LoadError::Usage(format!("`{url}` is no http URL on 127.0.0.1")))?;
         Ok(Self {
             child: None,
@@ -158,8 +171,11 @@ pub fn own_cpu() -> u64 {
     cpu("self").unwrap_or(0)
 }
 
-fn announced(line: &str) -> Option<Target> {
-    let (_, rest) = line.split_once("http://")?;
+const HTTP: &str = "http://";
+const HTTPS: &str = "https://";
+
+fn announced(line: &str, scheme: &str) -> Option<Target> {
+    let (_, rest) = line.split_once(scheme)?;
     let rest = rest.split_whitespace().next()?;
     let (address, path) = match rest.split_once('/') {
         Some((address, path)) => (address, format!("/{}", path.trim_end_matches('/'))),
@@ -170,6 +186,7 @@ fn announced(line: &str) -> Option<Target> {
         address,
         path,
         rooms: Rooms::Commands,
+        trust: None,
     })
 }
 
@@ -249,7 +266,7 @@ mod tests {
             ("http://localhost:51/ws/ and more", "127.0.0.1:51", "/ws"),
             ("http://127.0.0.1:52", "127.0.0.1:52", ""),
         ] {
-            let target = announced(line).unwrap();
+            let target = announced(line, HTTP).unwrap();
             assert_eq!(
                 (target.address.to_string().as_str(), target.path.as_str()),
                 (address, path)
@@ -260,8 +277,11 @@ mod tests {
             "http://192.0.2.1:80/ws",
             "http://example.org/ws",
         ] {
-            assert!(announced(elsewhere).is_none(), "{elsewhere}");
+            assert!(announced(elsewhere, HTTP).is_none(), "{elsewhere}");
         }
+        let secure = "listening on https://127.0.0.1:53/ws";
+        assert!(announced(secure, HTTP).is_none());
+        assert_eq!(announced(secure, HTTPS).unwrap().address.port(), 53);
     }
 
     #[test]
@@ -276,7 +296,7 @@ mod tests {
 
     #[test]
     fn a_program_that_never_listens_is_an_error() {
-        let error = Server::start(Command::new("true")).unwrap_err();
+        let error = Server::start(Command::new("true"), None).unwrap_err();
         assert!(error.to_string().contains("it ended before"), "{error}");
     }
 }

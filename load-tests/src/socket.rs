@@ -1,15 +1,22 @@
 //! A client on WebSocket: Socket.IO (Engine.IO v4) or the plain JSON protocol.
 
 use std::cell::RefCell;
-use std::io;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Poll, ready};
 
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 
+use crate::answer::{number_after, parse_answer};
 use crate::client::{Dial, Heard, Protocol, STEP, Target, dial};
 use crate::error::ClientError;
 use crate::frame::{self, Frame};
 use crate::inflate;
+use crate::packet::{self, Packet};
+use crate::stream::Stream;
+
+const UPGRADE: &str = "upgrade to WebSocket";
 
 /// What a connection reads goes through one buffer of its thread: idle connections have none.
 const READ_AT_ONCE: usize = 64 * 1024;
@@ -21,7 +28,7 @@ thread_local! {
 /// One connection. What it read and did not use yet stays with it.
 #[derive(Debug)]
 pub struct Socket {
-    tcp: TcpStream,
+    stream: Stream,
     protocol: Protocol,
     input: Vec<u8>,
     output: Vec<u8>,
@@ -31,9 +38,9 @@ pub struct Socket {
 impl Socket {
     /// Opens the WebSocket and, for Socket.IO, awaits the Engine.IO handshake.
     pub async fn open(target: &Target, index: usize, dial_as: Dial) -> Result<Self, ClientError> {
-        let tcp = dial(target.address, index, dial_as.receive_buffer).await?;
+        let stream = dial(target, index, dial_as.receive_buffer).await?;
         let mut socket = Self {
-            tcp,
+            stream,
             protocol: dial_as.protocol,
             input: Vec::new(),
             output: Vec::new(),
@@ -56,31 +63,36 @@ impl Socket {
             target.path, target.address
         );
         socket.write(request.as_bytes()).await?;
-        socket.read_upgrade(dial_as.deflate).await?;
+        let upgrade = socket.read_upgrade(dial_as.deflate);
+        timeout(STEP, upgrade)
+            .await
+            .unwrap_or(Err(ClientError::TimedOut(UPGRADE, STEP.as_secs())))?;
         if dial_as.protocol != Protocol::Plain {
             socket
-                .expect("open Engine.IO", |text| text.starts_with(b"0{"))
+                .expect("open Engine.IO", |text| Packet::read(text) == Packet::Open)
                 .await?;
         }
         Ok(socket)
     }
 
     async fn read_upgrade(&mut self, deflate: bool) -> Result<(), ClientError> {
-        const STAGE: &str = "upgrade to WebSocket";
         let end = loop {
             if let Some(at) = memchr::memmem::find(&self.input, b"\r\n\r\n") {
                 break at + 4;
             }
-            self.read_more(STAGE).await?;
+            self.read_more(UPGRADE).await?;
         };
-        let head = String::from_utf8_lossy(&self.input[..end]).into_owned();
-        self.input.drain(..end);
-        if !head.starts_with("HTTP/1.1 101") {
-            let body = String::from_utf8_lossy(&self.input);
-            let line = head.lines().next().unwrap_or_default();
-            return Err(ClientError::Refused(STAGE, format!("{line} {body}")));
+        if !self.input.starts_with(b"HTTP/1.1 101") {
+            loop {
+                if let Some((answer, _)) = parse_answer(&self.input, UPGRADE)? {
+                    return Err(answer.refusal(UPGRADE));
+                }
+                self.read_more(UPGRADE).await?;
+            }
         }
-        if deflate && !head.to_ascii_lowercase().contains("permessage-deflate") {
+        let head = String::from_utf8_lossy(&self.input[..end]).to_ascii_lowercase();
+        self.input.drain(..end);
+        if deflate && !head.contains("permessage-deflate") {
             return Err(ClientError::NoDeflate);
         }
         Ok(())
@@ -102,10 +114,10 @@ impl Socket {
         if self.protocol == Protocol::Plain {
             return Ok(());
         }
-        let answer = self
-            .expect("connect", |text| text.starts_with(b"4"))
-            .await?;
-        if answer.starts_with(b"40") {
+        let is_answer =
+            |text: &[u8]| matches!(Packet::read(text), Packet::Connected | Packet::Refused);
+        let answer = self.expect("connect", is_answer).await?;
+        if Packet::read(&answer) == Packet::Connected {
             return Ok(());
         }
         let answer = String::from_utf8_lossy(&answer).into_owned();
@@ -121,20 +133,13 @@ impl Socket {
 
     /// Awaits the successful reply to a command. Broadcasts that come before it are dropped.
     pub async fn replied(&mut self, event: &'static str, id: u32) -> Result<(), ClientError> {
-        let start = match self.protocol {
-            Protocol::Plain => format!("\"id\":{id}"),
-            Protocol::Socketio | Protocol::Polling => format!("43{id}["),
+        let id = u64::from(id);
+        let is_plain = self.protocol == Protocol::Plain;
+        let is_reply = |text: &[u8]| match Packet::read(text) {
+            _ if is_plain => number_after(text, b"\"id\":") == Some(id),
+            packet => packet == Packet::Reply { id },
         };
-        let plain = self.protocol == Protocol::Plain;
-        let reply = self
-            .expect(event, |text| {
-                if plain {
-                    memchr::memmem::find(text, start.as_bytes()).is_some()
-                } else {
-                    text.starts_with(start.as_bytes())
-                }
-            })
-            .await?;
+        let reply = self.expect(event, is_reply).await?;
         if memchr::memmem::find(&reply, b"\"success\":false").is_none() {
             return Ok(());
         }
@@ -164,18 +169,12 @@ impl Socket {
         self.write(&output).await
     }
 
-    async fn write(&self, mut bytes: &[u8]) -> Result<(), ClientError> {
-        let failed = |error| ClientError::Io("write", error);
-        while !bytes.is_empty() {
-            match self.tcp.try_write(bytes) {
-                Ok(count) => bytes = &bytes[count..],
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.tcp.writable().await.map_err(failed)?;
-                }
-                Err(error) => return Err(failed(error)),
-            }
-        }
-        Ok(())
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), ClientError> {
+        let write = async {
+            self.stream.write_all(bytes).await?;
+            self.stream.flush().await
+        };
+        write.await.map_err(|error| ClientError::Io("write", error))
     }
 
     /// The first message that is `wanted`; heartbeats are answered on the way.
@@ -208,22 +207,31 @@ impl Socket {
     }
 
     async fn read_more(&mut self, stage: &'static str) -> Result<(), ClientError> {
-        loop {
-            self.tcp
-                .readable()
-                .await
-                .map_err(|error| ClientError::Io(stage, error))?;
-            let mut chunk = [0; 4096];
-            match self.tcp.try_read(&mut chunk) {
-                Ok(0) => return Err(ClientError::Closed(stage, "end of stream".to_owned())),
-                Ok(count) => {
-                    self.input.extend_from_slice(&chunk[..count]);
-                    return Ok(());
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(ClientError::Io(stage, error)),
-            }
-        }
+        self.read(stage, |socket, new| {
+            socket.input.extend_from_slice(new);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Awaits the bytes that come next, and shows them.
+    async fn read<T>(
+        &mut self,
+        stage: &'static str,
+        mut show: impl FnMut(&mut Self, &[u8]) -> Result<T, ClientError>,
+    ) -> Result<T, ClientError> {
+        poll_fn(|context| {
+            SCRATCH.with_borrow_mut(|scratch| {
+                let mut buffer = ReadBuf::new(scratch);
+                let read = Pin::new(&mut self.stream).poll_read(context, &mut buffer);
+                ready!(read).map_err(|error| ClientError::Io(stage, error))?;
+                Poll::Ready(match buffer.filled() {
+                    [] => Err(ClientError::Closed(stage, "end of stream".to_owned())),
+                    new => show(self, new),
+                })
+            })
+        })
+        .await
     }
 
     /// Reads until the connection ends, which is an error, or `hear` says that it has heard enough.
@@ -244,16 +252,9 @@ impl Socket {
             if heard == Heard::Enough {
                 return Ok(());
             }
-            self.tcp
-                .readable()
-                .await
-                .map_err(|error| ClientError::Io("read", error))?;
-            heard = SCRATCH.with_borrow_mut(|scratch| match self.tcp.try_read(scratch) {
-                Ok(0) => Err(ClientError::Closed("read", "end of stream".to_owned())),
-                Ok(count) => self.consume(&scratch[..count], &mut hear),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Heard::More),
-                Err(error) => Err(ClientError::Io("read", error)),
-            })?;
+            heard = self
+                .read("read", |socket, new| socket.consume(new, &mut hear))
+                .await?;
         }
     }
 
@@ -292,7 +293,7 @@ impl Socket {
     }
 }
 
-/// Handles one frame: messages go to `hear`, answers to heartbeats into `output`.
+/// Handles one frame: messages go to `hear`, answers into `output`.
 fn take(
     protocol: Protocol,
     frame: Frame<'_>,
@@ -301,25 +302,18 @@ fn take(
     hear: &mut impl FnMut(&[u8]),
 ) -> Result<(), ClientError> {
     match frame.opcode {
-        frame::TEXT if frame.is_compressed => inflate::with(frame.payload, |text| hear(text))?,
         frame::TEXT => {
-            if protocol == Protocol::Plain {
-                hear(frame.payload);
-                return Ok(());
-            }
-            match frame.payload.first() {
-                Some(b'2') => frame::write(output, frame::TEXT, b"3"),
-                Some(b'6') => {}
-                Some(b'1') => {
-                    return Err(ClientError::Closed(stage, "Engine.IO close".to_owned()));
+            let mut message = |text: &[u8]| {
+                let answer = |text: &[u8]| frame::write(output, frame::TEXT, text);
+                if protocol == Protocol::Plain || packet::receive(text, stage, answer)? {
+                    hear(text);
                 }
-                _ if frame.payload.starts_with(b"41") => {
-                    return Err(ClientError::Closed(
-                        stage,
-                        "Socket.IO disconnect".to_owned(),
-                    ));
-                }
-                _ => hear(frame.payload),
+                Ok::<(), ClientError>(())
+            };
+            if frame.is_compressed {
+                inflate::with(frame.payload, message)??;
+            } else {
+                message(frame.payload)?;
             }
         }
         frame::PING => frame::write(output, frame::PONG, frame.payload),
@@ -339,24 +333,34 @@ fn take(
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
+    use tokio::io::AsyncReadExt;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 
-    #[tokio::test]
-    async fn a_heartbeat_that_came_with_a_reply_is_answered() {
+    async fn pair() -> (Socket, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let tcp = TcpStream::connect(listener.local_addr().unwrap());
         let (tcp, accepted) = tokio::join!(tcp, listener.accept());
-        let mut server = accepted.unwrap().0;
-        let mut socket = Socket {
-            tcp: tcp.unwrap(),
+        let socket = Socket {
+            stream: Stream::Tcp(tcp.unwrap()),
             protocol: Protocol::Socketio,
             input: Vec::new(),
             output: Vec::new(),
             next_id: 0,
         };
+        (socket, accepted.unwrap().0)
+    }
+
+    fn server_frame(text: &str) -> Vec<u8> {
+        let mut frame = vec![0x81, u8::try_from(text.len()).unwrap()];
+        frame.extend_from_slice(text.as_bytes());
+        frame
+    }
+
+    #[tokio::test]
+    async fn a_heartbeat_that_came_with_a_reply_is_answered() {
+        let (mut socket, mut server) = pair().await;
         server.write_all(b"\x81\x012\x81\x05430[]").await.unwrap();
         socket.replied("subscribe", 0).await.unwrap();
         let mut pong = [0; 7];
@@ -367,5 +371,68 @@ mod tests {
         }
         // Masked with zeros.
         assert_eq!(&pong, b"\x81\x81\0\0\0\x003");
+    }
+
+    #[tokio::test]
+    async fn events_are_heard_in_every_form_and_acknowledged_where_that_is_asked_for() {
+        let (mut socket, mut server) = pair().await;
+        let events = [
+            "42[\"kpi:update\",{}]",
+            "42[\"kpi:update\",{},{\"id\":\"a\"}]",
+            "42[\"kpi:update\",{},{\"id\":\"a\"},\"b-1\"]",
+            "429007199254740992[\"kpi:update\",{}]",
+        ];
+        for event in events {
+            server.write_all(&server_frame(event)).await.unwrap();
+        }
+        let mut heard = Vec::new();
+        let listen = socket.listen(|text| {
+            heard.push(String::from_utf8_lossy(text).into_owned());
+            if heard.len() == events.len() {
+                Heard::Enough
+            } else {
+                Heard::More
+            }
+        });
+        timeout(STEP, listen).await.unwrap().unwrap();
+        assert_eq!(heard, events);
+        let mut acknowledged = [0; 26];
+        let read = server.read_exact(&mut acknowledged);
+        timeout(STEP, read).await.unwrap().unwrap();
+        assert_eq!(&acknowledged[6..], b"439007199254740992[]");
+    }
+
+    #[tokio::test]
+    async fn a_reply_is_known_by_its_whole_id() {
+        for (protocol, other, own) in [
+            (Protocol::Socketio, "4310[]", "431[]"),
+            (
+                Protocol::Plain,
+                "{\"id\":10,\"data\":{}}",
+                "{\"id\":1,\"data\":{}}",
+            ),
+        ] {
+            let (mut socket, mut server) = pair().await;
+            socket.protocol = protocol;
+            let both = [server_frame(other), server_frame(own)].concat();
+            server.write_all(&both).await.unwrap();
+            socket.replied("subscribe", 1).await.unwrap();
+            assert!(socket.input.is_empty(), "{protocol:?} took another's reply");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_full_server_is_told_apart_when_its_whole_answer_has_come() {
+        let (mut socket, mut server) = pair().await;
+        let head = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\n";
+        let (refused, ()) = tokio::join!(socket.read_upgrade(false), async {
+            server.write_all(head).await.unwrap();
+            server.write_all(b"full").await.unwrap();
+        });
+        let error = refused.unwrap_err();
+        assert!(
+            matches!(&error, ClientError::Full(_, body) if body == "full"),
+            "{error}"
+        );
     }
 }

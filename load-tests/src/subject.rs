@@ -1,17 +1,20 @@
 //! The servers that can be loaded, and how each is started.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::client::Protocol;
 use crate::error::LoadError;
-use crate::nchan;
+use crate::nchan::Installation;
 use crate::process::Server;
+use crate::tls::Certificate;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, clap::ValueEnum)]
 pub enum Kind {
     Orgcast,
+    /// Another build of orgcast
+    Earlier,
     /// socket.io on Node, with ws
     Node,
     /// socket.io on Bun, with @socket.io/bun-engine
@@ -30,6 +33,7 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Orgcast => "orgcast",
+            Self::Earlier => "earlier",
             Self::Node => "node",
             Self::Bun => "bun",
             Self::BunNative => "bun-native",
@@ -41,19 +45,16 @@ impl Kind {
 
     pub fn speaks(self, protocol: Protocol) -> bool {
         match self {
-            Self::Orgcast => true,
+            Self::Orgcast | Self::Earlier => true,
             Self::Node | Self::Bun | Self::Socketioxide => protocol != Protocol::Plain,
             Self::BunNative | Self::Nchan => protocol == Protocol::Plain,
             Self::Floor => protocol != Protocol::Polling,
         }
     }
 
-    /// Why it can't be compared with on this machine, if it is one that is not always there.
-    pub fn missing(self) -> Option<&'static str> {
-        match self {
-            Self::Nchan => nchan::missing(),
-            _ => None,
-        }
+    /// Whether it can be given a certificate.
+    pub fn has_tls(self) -> bool {
+        matches!(self, Self::Orgcast | Self::Earlier | Self::Node)
     }
 }
 
@@ -62,6 +63,8 @@ impl Kind {
 pub struct Subject {
     pub kind: Kind,
     pub orgcast: PathBuf,
+    /// Another build of orgcast, if there is one.
+    pub earlier: Option<PathBuf>,
     /// Further arguments for orgcast.
     pub arguments: Vec<String>,
     pub peers: PathBuf,
@@ -88,36 +91,83 @@ const ORGCAST: [&str; 17] = [
     "warn",
 ];
 
+const NO_EARLIER: &str =
+    "there is no other build of orgcast to compare with; `--earlier` names one";
+const NO_NCHAN: &str =
+    "it is not installed; `scripts/unpack-nchan` fetches Debian's nginx and libnginx-mod-nchan";
+
 impl Subject {
+    /// Why it can't be started on this machine, if it is one that is not always there.
+    pub fn missing(&self) -> Option<&'static str> {
+        let (is_there, why) = match self.kind {
+            Kind::Nchan => (Installation::find(&self.peers).is_some(), NO_NCHAN),
+            Kind::Earlier => (self.earlier.is_some(), NO_EARLIER),
+            _ => return None,
+        };
+        (!is_there).then_some(why)
+    }
+
     /// Starts it and awaits that it listens. A server that was asked to deflate and can't is found
     /// out by its clients.
-    pub fn start(&self, deflate: bool) -> Result<Server, LoadError> {
+    pub fn start(&self, deflate: bool, tls: bool) -> Result<Server, LoadError> {
+        let name = self.kind.name();
+        let missing = |why| LoadError::Usage(format!("{name}: {why}"));
+        if tls && !self.kind.has_tls() {
+            let text = format!("{name} is not set up for TLS here; orgcast and node are");
+            return Err(LoadError::Usage(text));
+        }
+        let certificate = tls.then(Certificate::make).transpose()?;
         let mut command = match self.kind {
-            Kind::Orgcast => {
-                // Neither a configuration file nor variables of whoever runs this count.
-                let failed = |error| LoadError::Start(self.orgcast.clone(), error);
-                let program = std::path::absolute(&self.orgcast).map_err(failed)?;
-                let mut command = Command::new(program);
-                command.current_dir(std::env::temp_dir());
-                for (name, _) in std::env::vars_os() {
-                    if name.to_string_lossy().starts_with("ORGCAST_") {
-                        command.env_remove(name);
-                    }
-                }
-                command.args(ORGCAST).args(&self.arguments);
-                command
+            Kind::Orgcast => self.build(&self.orgcast, certificate.as_ref())?,
+            Kind::Earlier => {
+                let earlier = self.earlier.as_ref().ok_or_else(|| missing(NO_EARLIER))?;
+                self.build(earlier, certificate.as_ref())?
             }
             Kind::Node => self.script("node".into(), "node.mjs"),
             Kind::Bun => self.script(self.bun()?, "bun.mjs"),
             Kind::BunNative => self.script(self.bun()?, "bun-native.mjs"),
-            Kind::Nchan => return nchan::start(),
+            Kind::Nchan => {
+                let nchan = Installation::find(&self.peers).ok_or_else(|| missing(NO_NCHAN))?;
+                return nchan.start();
+            }
             Kind::Socketioxide => peer("socketioxide")?,
             Kind::Floor => peer("floor")?,
         };
         if deflate {
             command.env("PEER_DEFLATE", "1");
         }
-        Server::start(command)
+        if let Some(certificate) = &certificate {
+            command
+                .env("PEER_TLS_CERT", certificate.chain())
+                .env("PEER_TLS_KEY", certificate.key());
+        }
+        Server::start(command, certificate)
+    }
+
+    /// A build of orgcast. Neither a configuration file nor variables of whoever runs this count.
+    fn build(
+        &self,
+        program: &Path,
+        certificate: Option<&Certificate>,
+    ) -> Result<Command, LoadError> {
+        let failed = |error| LoadError::Start(program.to_owned(), error);
+        let mut command = Command::new(std::path::absolute(program).map_err(failed)?);
+        command.current_dir(std::env::temp_dir());
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("ORGCAST_") {
+                command.env_remove(name);
+            }
+        }
+        command.args(ORGCAST);
+        if let Some(certificate) = certificate {
+            command
+                .arg("--tls.cert-file")
+                .arg(certificate.chain())
+                .arg("--tls.key-file")
+                .arg(certificate.key());
+        }
+        command.args(&self.arguments);
+        Ok(command)
     }
 
     fn script(&self, runtime: OsString, name: &str) -> Command {

@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
-use orgcast_load::client::{Dial, Protocol};
+use orgcast_load::client::{Dial, Protocol, Target};
 use orgcast_load::options::Run;
+use orgcast_load::publisher::Publisher;
 use orgcast_load::report::Report;
 use orgcast_load::scenario::{acks, churn, fanout, hierarchy, idle, ping, rooms, stalled, storm};
 use orgcast_load::subject::{Kind, Subject};
+use orgcast_load::tls::Certificate;
 use tokio::sync::Mutex;
 
 const ALL: [Protocol; 3] = [Protocol::Socketio, Protocol::Plain, Protocol::Polling];
@@ -23,6 +25,7 @@ fn against_the_server(protocol: Protocol) -> Run {
         subject: Subject {
             kind: Kind::Orgcast,
             orgcast,
+            earlier: None,
             arguments: Vec::new(),
             peers: PathBuf::new(),
         },
@@ -65,10 +68,87 @@ async fn a_flooded_room_hears_everything_once_and_in_order() {
     }
 }
 
+/// The usual backend: it posts one broadcast after the other, many or just one of them under way.
+#[tokio::test]
+async fn one_publisher_is_measured_with_many_under_way_and_with_one() {
+    let _turn = TURN.lock().await;
+    for window in [16, 1] {
+        let options = fanout::Options {
+            members: 50,
+            seconds: 0.5,
+            publishers: 1,
+            window,
+            ..fanout::Options::default()
+        };
+        let run = against_the_server(Protocol::Socketio);
+        let report = fanout::run(&run, &options).await.unwrap();
+        check(
+            &report,
+            &[
+                "deliveries_per_second",
+                "server_cpu_us_per_delivery",
+                "latency_p50_us",
+                "latency_p99_us",
+            ],
+        );
+    }
+}
+
+#[tokio::test]
+async fn over_tls_everything_is_heard_once_and_in_order() {
+    let _turn = TURN.lock().await;
+    for protocol in ALL {
+        let mut run = against_the_server(protocol);
+        run.dial.tls = true;
+        let options = fanout::Options {
+            members: 50,
+            seconds: 0.5,
+            ..fanout::Options::default()
+        };
+        let report = fanout::run(&run, &options).await.unwrap();
+        check(
+            &report,
+            &["deliveries_per_second", "server_cpu_us_per_delivery"],
+        );
+        assert_eq!(report.protocol, format!("{}+tls", protocol.name()));
+    }
+}
+
+/// What is measured over TLS is a connection to the server that was started, and to no other.
+#[tokio::test]
+async fn a_server_with_another_certificate_is_not_talked_to() {
+    let _turn = TURN.lock().await;
+    let mut run = against_the_server(Protocol::Socketio);
+    run.dial.tls = true;
+    let server = run.start().unwrap();
+    let own = Publisher::connect(&server.target).await;
+    assert!(own.is_ok(), "{own:?}");
+    let stranger = Target {
+        trust: Some(Certificate::make().unwrap().trust),
+        ..server.target.clone()
+    };
+    let error = Publisher::connect(&stranger).await.unwrap_err();
+    assert!(error.to_string().contains("certificate"), "{error}");
+}
+
+#[tokio::test]
+async fn what_can_not_be_started_is_a_usage_error() {
+    let mut run = against_the_server(Protocol::Socketio);
+    run.subject.kind = Kind::Earlier;
+    let error = run.start().unwrap_err();
+    assert!(error.to_string().contains("--earlier"), "{error}");
+    run.subject.earlier = Some(run.subject.orgcast.clone());
+    run.start().unwrap();
+    run.subject.kind = Kind::Floor;
+    run.dial.tls = true;
+    let error = run.start().unwrap_err();
+    assert!(error.to_string().contains("not set up for TLS"), "{error}");
+}
+
 #[tokio::test]
 async fn a_paced_room_hears_everything_once_and_in_order() {
     let _turn = TURN.lock().await;
-    for protocol in WEBSOCKET {
+    for protocol in ALL {
         let options = fanout::Options {
             members: 50,
             size: 2048,
@@ -79,7 +159,14 @@ async fn a_paced_room_hears_everything_once_and_in_order() {
         let report = fanout::run(&against_the_server(protocol), &options)
             .await
             .unwrap();
-        check(&report, &["deliveries_per_second", "latency_p50_us"]);
+        check(
+            &report,
+            &[
+                "server_cpu_us_per_delivery",
+                "latency_p50_us",
+                "latency_p99_us",
+            ],
+        );
     }
 }
 
@@ -94,7 +181,10 @@ async fn a_crowd_joins_at_once() {
         let report = storm::run(&against_the_server(protocol), &options)
             .await
             .unwrap();
-        check(&report, &["connections_per_second"]);
+        check(
+            &report,
+            &["connections_per_second", "server_cpu_us_per_connection"],
+        );
     }
 }
 
@@ -230,16 +320,17 @@ async fn a_soak_tells_the_slope_of_the_memory() {
 #[tokio::test]
 async fn nchan_where_it_is_installed_is_loaded_and_checked_like_the_others() {
     let _turn = TURN.lock().await;
-    if let Some(why) = Kind::Nchan.missing() {
-        eprintln!("nchan is {why}");
-        return;
-    }
     let subject = Subject {
         kind: Kind::Nchan,
         orgcast: PathBuf::new(),
+        earlier: None,
         arguments: Vec::new(),
-        peers: PathBuf::new(),
+        peers: concat!(env!("CARGO_MANIFEST_DIR"), "/peers").into(),
     };
+    if let Some(why) = subject.missing() {
+        eprintln!("nchan: {why}");
+        return;
+    }
     let run = Run {
         subject,
         url: None,

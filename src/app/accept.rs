@@ -7,7 +7,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use http::{HeaderValue, Request, Response, StatusCode, header};
@@ -18,12 +17,13 @@ use hyper_util::rt::TokioIo;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, watch};
-use tower::ServiceExt;
+use tower::{Service, ServiceExt};
 
 use super::descriptors::{self, Reserve};
 use super::tls::TlsFiles;
 use super::unread::{self, Rest};
 use crate::http::address::Networks;
+use crate::http::realtime::Site;
 use crate::http::router::{for_operators_only, is_for_operators};
 use crate::hub::Hub;
 use crate::hub::limits::AddressKey;
@@ -69,7 +69,7 @@ pub struct FrontOptions {
 /// What every connection is served with.
 #[derive(Clone)]
 pub(super) struct Door {
-    pub service: Router,
+    pub service: Site,
     pub hub: Arc<Hub>,
     pub front: FrontOptions,
     pub tls: Option<Arc<TlsFiles>>,
@@ -261,7 +261,7 @@ async fn serve(tcp: TcpStream, remote: SocketAddr, place: Place, is_reserved: bo
 /// The answer to one request. On a descriptor that is reserved only operators are answered, and each
 /// once, so that the descriptor is free again.
 async fn respond(
-    service: Router,
+    service: impl Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
     request: Request<Body>,
     rest: Option<Rest>,
     is_reserved: bool,
@@ -287,6 +287,8 @@ async fn respond(
 
 #[cfg(test)]
 mod tests {
+    use axum::Router;
+
     use super::*;
 
     #[tokio::test]

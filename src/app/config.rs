@@ -22,10 +22,13 @@ const MAX_QUEUED_MESSAGES: usize = 1_000_000;
 const HTTP_PATHS: [&str; 4] = ["/api", "/assets", "/healthz", "/readyz"];
 
 /// Event names that the protocol itself uses.
-const RESERVED_EVENTS: [&str; 9] = [
+const RESERVED_EVENTS: [&str; 12] = [
     "connect",
     "connect_error",
     "disconnect",
+    "disconnecting",
+    "newListener",
+    "removeListener",
     "error",
     "authenticate",
     "authenticated",
@@ -137,6 +140,8 @@ pub struct Config {
     pub drain_interval_ms: u64,
     /// Envelope of a plain WebSocket connection that has not yet shown which one it speaks.
     pub default_envelope: Envelope,
+    /// Arguments that Socket.IO handlers get: `auto`, `all`, `payload`.
+    pub socket_io_arguments: Arguments,
     /// Channel names beside the built-in ones.
     pub channels: Vec<String>,
     /// Event name to channel name, `""` for no channel; extends and overrides the built-in
@@ -192,6 +197,18 @@ pub enum Envelope {
     TypeData,
     /// `{"type", "payload"}`
     TypePayload,
+}
+
+/// What a Socket.IO handler gets beside an event's payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Arguments {
+    /// The meta for clients that look like JavaScript.
+    Auto,
+    /// The meta for all.
+    All,
+    /// Nothing.
+    Payload,
 }
 
 /// The shape of a log line.
@@ -251,6 +268,7 @@ impl Default for Config {
             drain_batch_size: 100,
             drain_interval_ms: 100,
             default_envelope: Envelope::Event,
+            socket_io_arguments: Arguments::Auto,
             channels: Vec::new(),
             events: BTreeMap::new(),
             log: "info".to_owned(),
@@ -646,6 +664,9 @@ mod tests {
             "\u{85}",
             "connect",
             "disconnect",
+            "disconnecting",
+            "newListener",
+            "removeListener",
             "client:x",
             "orgcast:x",
             &"e".repeat(129),

@@ -185,6 +185,10 @@ pub static KEYS: &[(&str, &str)] = &[
         "Plain WebSocket envelope until the client shows its own: event, type_data or type_payload.",
     ),
     (
+        "socket_io_arguments",
+        "What Socket.IO handlers get: auto (payload and meta in JavaScript, else payload), all or payload.",
+    ),
+    (
         "channels",
         "Channel names beside the built-in ones; a-z 0-9 _ -.",
     ),

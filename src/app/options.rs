@@ -22,13 +22,16 @@ use crate::http::router::HttpOptions;
 use crate::hub::HubOptions;
 use crate::hub::gate::{GateOptions, OrganizationLimits};
 use crate::hub::rates::RateOptions;
+use crate::protocol::engine_io::EngineOptions;
 use crate::protocol::envelope::Envelope;
 use crate::protocol::plain::PlainOptions;
-use crate::protocol::socket_io::SocketIoOptions;
+use crate::protocol::socket_io::{Arguments, SocketIoOptions};
 use crate::wire::connections::Connections;
-use crate::wire::flusher::Flusher;
 use crate::wire::http_stream::HttpTimeouts;
-use crate::wire::link::LinkOptions;
+use crate::wire::send_queue::LinkOptions;
+
+/// How long a WebSocket may take to become the transport of a client that polls.
+const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a configuration can't be served.
 #[derive(Debug, Error)]
@@ -58,6 +61,8 @@ pub struct Options {
     pub tls: Option<TlsPaths>,
     pub catalogue: Catalogue,
     pub hub: HubOptions,
+    pub link: LinkOptions,
+    pub engine_io: EngineOptions,
     pub socket_io: SocketIoOptions,
     pub plain: PlainOptions,
     pub http: HttpOptions,
@@ -73,10 +78,8 @@ impl Options {
             max_messages: config.send_queue_max_messages,
             max_bytes: config.send_queue_max_bytes,
             write_timeout: millis(config.write_timeout_ms),
-            max_message_size: config.max_message_size_bytes,
             compression_threshold,
         };
-        let flusher = Flusher::default();
         let (ping_interval, ping_timeout) = (
             millis(config.ping_interval_ms),
             millis(config.ping_timeout_ms),
@@ -119,15 +122,22 @@ impl Options {
                 expiry_warning: millis(config.auth.expiry_warning_ms),
                 ack_timeout: millis(config.ack_timeout_ms),
             },
-            socket_io: SocketIoOptions {
-                path: config.path.clone(),
+            link,
+            engine_io: EngineOptions {
                 ping_interval,
                 ping_timeout,
+                upgrade_timeout: UPGRADE_TIMEOUT,
+                max_payload: config.max_message_size_bytes,
+                max_answer: config.max_message_size_bytes,
+            },
+            socket_io: SocketIoOptions {
                 connect_timeout: millis(config.connect_timeout_ms),
-                ack_timeout: millis(config.ack_timeout_ms),
                 max_message_size: config.max_message_size_bytes,
-                link,
-                flusher: flusher.clone(),
+                arguments: match config.socket_io_arguments {
+                    config::Arguments::Auto => Arguments::Auto,
+                    config::Arguments::All => Arguments::All,
+                    config::Arguments::Payload => Arguments::Payload,
+                },
             },
             plain: PlainOptions {
                 default_envelope: match config.default_envelope {
@@ -138,8 +148,6 @@ impl Options {
                 ping_interval,
                 ping_timeout,
                 max_message_size: config.max_message_size_bytes,
-                link,
-                flusher,
             },
             http: HttpOptions {
                 path: config.path.clone(),

@@ -23,8 +23,10 @@ use crate::http::guard::ApiAccess;
 use crate::http::router::router;
 use crate::hub::Hub;
 use crate::hub::gate::GateOptions;
+use crate::protocol::DeliveryTimes;
 use crate::protocol::plain::PlainGateway;
-use crate::protocol::socket_io::SocketIoGateway;
+use crate::protocol::socket_io::{SocketIo, SocketIoGateway};
+use crate::wire::send_queue::flusher::SendQueues;
 
 /// How often connections that have yet to authenticate are looked at.
 const DEADLINE_TICK: Duration = Duration::from_millis(100);
@@ -68,13 +70,17 @@ pub async fn start(options: Options) -> Result<Running, ServerError> {
     let hub = Hub::new(options.hub, options.catalogue);
     let (authority, revocations) = options.auth.start().await?;
     let authenticator: Arc<dyn Authenticator> = authority;
-    let socket_io = SocketIoGateway::new(
+    let observer = Arc::new(DeliveryTimes(Arc::clone(&hub)));
+    let queues = SendQueues::new(options.link, observer);
+    let socket_io = SocketIo::new(
         Arc::clone(&hub),
         Arc::clone(&authenticator),
         options.socket_io,
     );
+    let socket_io = SocketIoGateway::new(socket_io, options.engine_io, Arc::clone(&queues));
+    let engine_time = socket_io.keep_time();
     let ping_interval = options.plain.ping_interval;
-    let plain = PlainGateway::new(Arc::clone(&hub), authenticator, options.plain);
+    let plain = PlainGateway::new(Arc::clone(&hub), authenticator, options.plain, queues);
     let service = router(
         Arc::clone(&hub),
         Arc::new(socket_io),
@@ -86,7 +92,10 @@ pub async fn start(options: Options) -> Result<Running, ServerError> {
     let tick = CONNECTION_TICK.min(ping_interval / 4).max(DEADLINE_TICK);
     let (stop_accepting, stopping) = watch::channel(false);
     let (holds, alive) = mpsc::channel(1);
-    let mut tasks = vec![tokio::spawn(clockwork(Arc::clone(&hub), tick))];
+    let mut tasks = vec![
+        tokio::spawn(clockwork(Arc::clone(&hub), tick)),
+        tokio::spawn(engine_time),
+    ];
     if let Some(files) = &tls {
         tasks.push(tokio::spawn(watch_files(Arc::clone(files))));
     }

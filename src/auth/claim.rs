@@ -64,6 +64,7 @@ impl Claim {
         let (user, organization) = (words::user(object)?, words::organization(object)?);
         match object.get("token") {
             None | Some(Value::Null) => {}
+            Some(Value::String(token)) if is_no_token(token) => {}
             Some(Value::String(token)) => {
                 return Ok(Some(Self::Token(TokenClaim {
                     token: bearer(token).unwrap_or(token).trim().to_owned(),
@@ -115,6 +116,11 @@ impl Claim {
     }
 }
 
+/// What stands in the place of a token where a page has none.
+fn is_no_token(token: &str) -> bool {
+    matches!(token.trim(), "" | "undefined" | "null")
+}
+
 fn bearer(text: &str) -> Option<&str> {
     let (scheme, token) = text.trim_start().split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token)
@@ -164,6 +170,21 @@ mod tests {
             })
             .collect();
         Claim::from_handshake(query, &headers, Some("session"))
+    }
+
+    #[test]
+    fn what_a_page_sends_that_has_no_token_is_no_token() {
+        for query in [
+            "token=",
+            "token",
+            "token=undefined",
+            "token=null",
+            "token=%20",
+        ] {
+            assert_eq!(handshake(query, &[]), Ok(None), "{query}");
+            let asserted = handshake(&format!("{query}&user_id=u&organization_id=o"), &[]);
+            assert!(matches!(asserted, Ok(Some(Claim::Asserted(_)))), "{query}");
+        }
     }
 
     fn token(claim: Result<Option<Claim>, Fault>) -> String {

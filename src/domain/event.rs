@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use thiserror::Error;
@@ -74,13 +75,20 @@ pub struct Event {
     pub name: EventName,
     pub channel: Option<Channel>,
     pub priority: Priority,
-    pub requires_ack: bool,
+    /// Under which number an acknowledgement is asked for, if one is.
+    pub ack_id: Option<AckId>,
     /// The tenant it is for; `None` for an event to everyone.
     pub organization: Option<OrganizationId>,
     /// The payload exactly as the backend wrote it.
     pub payload: Box<RawValue>,
+    /// Binary data that the payload has placeholders for (Socket.IO v5, packets with attachments).
+    pub attachments: Vec<Bytes>,
     pub timestamp: UnixMillis,
 }
+
+/// The number under which all recipients of one event acknowledge it; of this process. It stays below
+/// 2^53, the numbers that JavaScript can count to.
+pub type AckId = u64;
 
 /// The event that tells a client that its token is about to end. It is in no catalogue, so no
 /// backend can send it.
@@ -102,10 +110,11 @@ impl Event {
             name: EventName(AUTH_EXPIRING.into()),
             channel: None,
             priority: Priority::High,
-            requires_ack: false,
+            ack_id: None,
             organization: Some(organization),
             // A time and a number are always JSON.
             payload: RawValue::from_string(text).unwrap_or_else(|_| RawValue::NULL.to_owned()),
+            attachments: Vec::new(),
             timestamp: now,
         }
     }

@@ -194,10 +194,12 @@ pub enum CloseReason {
     PingTimeout,
     /// The peer broke the framing rules.
     ProtocolError,
+    /// It could not do what it came for because of its rate, which passes.
+    TryAgainLater,
 }
 
 impl CloseReason {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::GoingAway,
         Self::InvalidUtf8,
         Self::InvalidCompression,
@@ -211,6 +213,7 @@ impl CloseReason {
         Self::TooSlow,
         Self::PingTimeout,
         Self::ProtocolError,
+        Self::TryAgainLater,
     ];
 
     /// Close code, reason text, and whether a client should reconnect after it.
@@ -229,6 +232,7 @@ impl CloseReason {
             Self::TooSlow => (1013, "Too slow", true),
             Self::PingTimeout => (1001, "Ping timeout", true),
             Self::ProtocolError => (1002, "Protocol error", false),
+            Self::TryAgainLater => (1013, "Rate limit exceeded: try again later", true),
         }
     }
 
@@ -271,6 +275,7 @@ impl CloseReason {
             Self::TooSlow => "too_slow",
             Self::PingTimeout => "ping_timeout",
             Self::ProtocolError => "protocol_error",
+            Self::TryAgainLater => "try_again_later",
         }
     }
 }

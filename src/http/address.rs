@@ -153,17 +153,23 @@ pub(super) async fn resolve(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    if let Some(ConnectInfo(peer)) = peer.copied() {
-        let client = proxies.client(peer.ip(), request.headers());
-        let client = SocketAddr::new(client, peer.port());
-        let tls = proxies.tls(peer.ip(), request.headers());
-        request.extensions_mut().insert(ConnectInfo(client));
-        if let Some(tls) = tls {
-            request.extensions_mut().insert(tls);
+    proxies.resolve(&mut request);
+    next.run(request).await
+}
+
+impl Proxies {
+    pub fn resolve(&self, request: &mut Request) {
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+        if let Some(ConnectInfo(peer)) = peer.copied() {
+            let client = self.client(peer.ip(), request.headers());
+            let client = SocketAddr::new(client, peer.port());
+            let tls = self.tls(peer.ip(), request.headers());
+            request.extensions_mut().insert(ConnectInfo(client));
+            if let Some(tls) = tls {
+                request.extensions_mut().insert(tls);
+            }
         }
     }
-    next.run(request).await
 }
 
 #[cfg(test)]

@@ -143,6 +143,7 @@ fn shortcut_publication(
         channel: None,
         priority: Priority::default(),
         requires_ack: false,
+        attachments: Vec::new(),
         cascade: false,
     })
 }
@@ -313,6 +314,7 @@ impl Request {
             channel: self.channel,
             priority: self.priority.unwrap_or_default(),
             requires_ack: self.requires_ack,
+            attachments: Vec::new(),
             cascade: self.cascade,
         })
     }
@@ -339,6 +341,7 @@ impl Request {
             channel: None,
             priority: self.priority.unwrap_or_default(),
             requires_ack: self.requires_ack,
+            attachments: Vec::new(),
             cascade: false,
         })
     }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, header};
 use hyper::upgrade::OnUpgrade;
@@ -12,28 +12,18 @@ use hyper::upgrade::OnUpgrade;
 use super::reply::Refusal;
 use super::router::App;
 use crate::domain::fault::Fault;
-use crate::protocol::socket_io::Denied;
-use crate::wire::negotiation;
-use crate::wire::upgrade::{self, HandshakeError};
+use crate::protocol::engine_io::Query;
+use crate::wire::websocket::handshake::{self, HandshakeError, into_transport, is_upgrade};
+use crate::wire::websocket::negotiation;
 
 /// Tells the three apart: an `EIO` in the query is Engine.IO, an upgrade without it is plain.
-pub(super) async fn enter(
-    State(app): State<App>,
-    ConnectInfo(remote): ConnectInfo<SocketAddr>,
-    mut request: Request,
-) -> Response {
-    let query = request.uri().query().unwrap_or_default();
-    let is_engine = query
-        .split('&')
-        .any(|pair| pair == "EIO" || pair.starts_with("EIO="));
+pub(super) async fn enter(app: &App, remote: SocketAddr, mut request: Request) -> Response {
+    let query = Query::parse(request.uri().query().unwrap_or_default());
     let on_upgrade = request.extensions_mut().remove::<OnUpgrade>();
-    match (is_engine, upgrade::is_upgrade(request.headers())) {
-        (true, false) => match app.socket_io.poll(request, remote.ip()).await {
-            Ok(response) => response,
-            Err(fault) => Refusal(fault).into_response(),
-        },
-        (true, true) => engine_upgrade(&app, remote, &request, on_upgrade),
-        (false, true) => plain_upgrade(&app, remote, &request, on_upgrade),
+    match (query.is_engine_io(), is_upgrade(request.headers())) {
+        (true, false) => app.socket_io.request(&query, request, remote.ip()).await,
+        (true, true) => engine_upgrade(app, remote, &query, &request, on_upgrade),
+        (false, true) => plain_upgrade(app, remote, &request, on_upgrade),
         (false, false) => Refusal(Fault::invalid(
             "connect here with socket.io-client, or with a WebSocket",
         ))
@@ -44,6 +34,7 @@ pub(super) async fn enter(
 fn engine_upgrade(
     app: &App,
     remote: SocketAddr,
+    query: &Query,
     request: &Request,
     on_upgrade: Option<OnUpgrade>,
 ) -> Response {
@@ -51,20 +42,17 @@ fn engine_upgrade(
         Ok(accepted) => accepted,
         Err(refused) => return refused,
     };
-    let handshake = match app
+    let raw_query = request.uri().query().unwrap_or_default();
+    let upgrade = app
         .socket_io
-        .upgrade(request.uri(), request.headers(), remote.ip())
-    {
-        Ok(handshake) => handshake,
-        Err(Denied::Refused(refused)) => return refused.response(),
-        Err(Denied::Fault(fault)) => return Refusal(fault).into_response(),
+        .upgrade(query, raw_query, request.headers(), remote.ip());
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade,
+        Err(refused) => return *refused,
     };
-    let gateway = Arc::clone(&app.socket_io);
     tokio::spawn(async move {
-        if let Some((transport, read_ahead)) =
-            on_upgrade.await.ok().and_then(upgrade::into_transport)
-        {
-            gateway.attach(handshake, transport, read_ahead, deflates);
+        if let Some((transport, read_ahead)) = on_upgrade.await.ok().and_then(into_transport) {
+            upgrade.serve(transport, &read_ahead, deflates);
         }
     });
     response
@@ -81,18 +69,14 @@ fn plain_upgrade(
         Err(refused) => return refused,
     };
     let query = request.uri().query().unwrap_or_default();
-    let handshake = match app.plain.upgrade(query, request.headers(), remote.ip()) {
-        Ok(handshake) => handshake,
+    let plain = match app.plain.upgrade(query, request.headers(), remote.ip()) {
+        Ok(plain) => plain,
         Err(fault) => return Refusal(fault).into_response(),
     };
     let gateway = Arc::clone(&app.plain);
     tokio::spawn(async move {
-        if let Some((transport, read_ahead)) =
-            on_upgrade.await.ok().and_then(upgrade::into_transport)
-        {
-            gateway
-                .serve(handshake, transport, read_ahead, deflates)
-                .await;
+        if let Some((transport, read_ahead)) = on_upgrade.await.ok().and_then(into_transport) {
+            gateway.serve(plain, transport, read_ahead, deflates).await;
         }
     });
     response
@@ -117,7 +101,7 @@ fn accept(
             .insert(header::SEC_WEBSOCKET_VERSION, version);
         response
     };
-    let mut response = upgrade::accept::<_, Body>(request).map_err(refuse)?;
+    let mut response = handshake::accept::<_, Body>(request).map_err(refuse)?;
     let on_upgrade = on_upgrade.ok_or_else(|| refuse(HandshakeError::Incomplete))?;
     let extension = app
         .compresses

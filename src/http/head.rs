@@ -19,7 +19,15 @@ const WITH_OR_WITHOUT_SLASH: [&str; 3] = ["/api/", "/healthz", "/readyz"];
 /// the server's name in `Host`, however it was given, and the path without a slash at its end where
 /// that means nothing.
 pub(super) async fn check(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let checked = check_host(&mut request).and_then(|()| check_transfer(request.headers()));
+    match checked(&app, &mut request) {
+        Ok(()) => next.run(request).await,
+        Err(response) => *response,
+    }
+}
+
+/// The same for whoever needs no middleware; the error is the answer.
+pub(super) fn checked(app: &App, request: &mut Request) -> Result<(), Box<Response>> {
+    let checked = check_host(request).and_then(|()| check_transfer(request.headers()));
     if let Err(problem) = checked {
         let mut response = problem.into_response();
         let close = HeaderValue::from_static("close");
@@ -28,10 +36,10 @@ pub(super) async fn check(State(app): State<App>, mut request: Request, next: Ne
             .gate
             .refused
             .count(Refused::MalformedRequest, problem.message());
-        return response;
+        return Err(Box::new(response));
     }
     trim_slash(request.uri_mut());
-    next.run(request).await
+    Ok(())
 }
 
 /// Why a request can't be understood.

@@ -1,5 +1,6 @@
 //! How fast requests may come, and how long their bodies may take.
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::Sleep;
 
@@ -40,15 +41,18 @@ pub(super) async fn body_length(
     request: Request,
     next: Next,
 ) -> Response {
-    let is_too_long = request
-        .headers()
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok())
-        .is_some_and(|length| usize::try_from(length).map_or(true, |length| length > limit));
-    if is_too_long {
+    if is_too_long(request.headers(), limit) {
         return Refusal(Fault::too_large(limit)).into_response();
     }
     next.run(request).await
+}
+
+/// Whether a body says that it is longer than the limit.
+pub(super) fn is_too_long(headers: &HeaderMap, limit: usize) -> bool {
+    headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok())
+        .is_some_and(|length| usize::try_from(length).map_or(true, |length| length > limit))
 }
 
 /// A body that must have come when the time is over.
@@ -89,8 +93,18 @@ pub(super) async fn body_deadline(
     request: Request,
     next: Next,
 ) -> Response {
+    with_deadline(&app, limit, request, |request| next.run(request)).await
+}
+
+/// The same around anything that answers a request.
+pub(super) async fn with_deadline<F: Future<Output = Response>>(
+    app: &App,
+    limit: Duration,
+    request: Request,
+    run: impl FnOnce(Request) -> F,
+) -> Response {
     if request.body().is_end_stream() {
-        return next.run(request).await;
+        return run(request).await;
     }
     let was_late = Arc::new(AtomicBool::new(false));
     let path = request.uri().path().to_owned();
@@ -101,7 +115,7 @@ pub(super) async fn body_deadline(
             was_late: Arc::clone(&was_late),
         })
     });
-    let response = next.run(request).await;
+    let response = run(request).await;
     if !was_late.load(Ordering::Relaxed) {
         return response;
     }

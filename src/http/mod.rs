@@ -13,6 +13,7 @@ mod limit;
 pub mod origin;
 pub mod origin_pattern;
 mod query;
+pub mod realtime;
 mod reply;
 mod revoke;
 pub mod router;

@@ -277,11 +277,37 @@ pub(super) async fn refuse_strangers(
     request: Request,
     next: Next,
 ) -> Response {
-    match origins.check(Asked::of(&request)) {
+    match let_in(&origins, &app, &request) {
         Ok(()) => next.run(request).await,
-        Err(fault) => {
-            app.hub.gate.refused.count(Refused::Origin, &fault.message);
-            Refusal(fault).into_response()
+        Err(fault) => Refusal(fault).into_response(),
+    }
+}
+
+/// The same for whoever needs no middleware.
+pub(super) fn let_in(origins: &Origins, app: &App, request: &Request) -> Result<(), Fault> {
+    origins.check(Asked::of(request)).inspect_err(|fault| {
+        app.hub.gate.refused.count(Refused::Origin, &fault.message);
+    })
+}
+
+/// The headers of CORS on an answer to what is no preflight, as [`cors`] writes them.
+pub(super) struct CorsHeaders(Option<HeaderValue>);
+
+impl CorsHeaders {
+    pub fn for_request(origins: &Origins, request: &Request) -> Self {
+        let origin = request.headers().get(header::ORIGIN);
+        let is_allowed =
+            |origin: &&HeaderValue| origins.allows(origin.as_bytes(), Asked::of(request));
+        Self(origin.filter(is_allowed).cloned())
+    }
+
+    pub fn write(self, headers: &mut HeaderMap) {
+        let vary = HeaderValue::from_static("origin, access-control-request-headers");
+        headers.append(header::VARY, vary);
+        let credentials = HeaderValue::from_static("true");
+        headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, credentials);
+        if let Some(origin) = self.0 {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         }
     }
 }

@@ -1,13 +1,12 @@
 //! Answers of the API.
 
 use axum::Json;
-use axum::extract::Request;
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, Method, StatusCode, Uri, header};
 use serde_json::json;
 
-use crate::domain::fault::{Code, Fault};
+use crate::domain::fault::Fault;
+use crate::protocol::fault_response;
 
 /// A fault as an HTTP answer: its status, and `Retry-After` where there is one.
 pub(super) struct Refusal(pub Fault);
@@ -20,21 +19,7 @@ impl From<Fault> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.0.code.http_status())
-            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = Json(json!({ "success": false, "error": self.0 }));
-        let mut response = (status, body).into_response();
-        let retry_after = match (self.0.retry_after, self.0.code) {
-            (Some(time), _) => Some(time.as_secs() + u64::from(time.subsec_nanos() > 0)),
-            (None, Code::ConnectionLimit) => Some(1),
-            (None, _) => None,
-        };
-        if let Some(seconds) = retry_after {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        response
+        fault_response(&self.0)
     }
 }
 
@@ -57,17 +42,11 @@ pub(super) async fn wrong_method(method: Method, uri: Uri) -> Response {
     )
 }
 
-/// Lets in what clients come with, and names it to whoever comes with something else (RFC 9110 section
-/// 15.5.6).
-pub(super) async fn client_methods(request: Request, next: Next) -> Response {
-    let mut response = match *request.method() {
-        Method::GET | Method::POST => next.run(request).await,
-        _ => wrong_method(request.method().clone(), request.uri().clone()).await,
-    };
-    if response.status() == StatusCode::METHOD_NOT_ALLOWED {
-        let allowed = HeaderValue::from_static("GET, POST");
-        response.headers_mut().insert(header::ALLOW, allowed);
-    }
+/// Names what clients come with to whoever comes with something else (RFC 9110 section 15.5.6).
+pub(super) async fn no_client_method(method: Method, uri: Uri) -> Response {
+    let mut response = wrong_method(method, uri).await;
+    let allowed = HeaderValue::from_static("GET, POST");
+    response.headers_mut().insert(header::ALLOW, allowed);
     response
 }
 

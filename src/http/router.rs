@@ -15,10 +15,9 @@ use super::compression::Readable;
 use super::guard::ApiAccess;
 use super::origin::{Origins, OwnNames};
 use super::origin_pattern::{HostPattern, OriginPattern};
+use super::realtime::{Realtime, Site};
 use super::reply::Refusal;
-use super::{
-    address, broadcast, compression, dashboard, gateway, head, info, limit, origin, reply, revoke,
-};
+use super::{address, broadcast, compression, dashboard, head, info, limit, origin, reply, revoke};
 use crate::auth::revocation::Revocations;
 use crate::domain::fault::{Code, Fault};
 use crate::hub::Hub;
@@ -75,7 +74,7 @@ pub fn router(
     plain: Arc<PlainGateway>,
     revocations: Arc<Revocations>,
     options: &HttpOptions,
-) -> Router {
+) -> Site {
     let origins = Origins::new(options);
     let max_message_size = options.max_message_size;
     let shared = Arc::new(Shared {
@@ -117,10 +116,13 @@ pub fn router(
     } else {
         Router::new()
     };
+    // Clients don't come this way, see `realtime`: what is left are other methods.
     let clients = Router::new()
-        .route(path, axum::routing::any(gateway::enter))
-        .route(&format!("{path}/"), axum::routing::any(gateway::enter))
-        .route_layer(middleware::from_fn(reply::client_methods));
+        .route(path, axum::routing::any(reply::no_client_method))
+        .route(
+            &format!("{path}/"),
+            axum::routing::any(reply::no_client_method),
+        );
     let mut router = Router::new()
         .merge(clients)
         .merge(api)
@@ -141,17 +143,30 @@ pub fn router(
         ))
         .layer(origin::cors(&origins))
         .layer(middleware::from_fn_with_state(
-            (origins, Arc::clone(&shared)),
+            (origins.clone(), Arc::clone(&shared)),
             origin::refuse_strangers,
         ))
         .with_state(Arc::clone(&shared));
-    if !options.trusted_proxies.is_empty() {
-        let proxies = Proxies(options.trusted_proxies.clone());
+    let proxies =
+        (!options.trusted_proxies.is_empty()).then(|| Proxies(options.trusted_proxies.clone()));
+    let realtime = Arc::new(Realtime {
+        app: Arc::clone(&shared),
+        path: path.clone(),
+        origins,
+        proxies: proxies.clone(),
+        max_message_size,
+        body_timeout: options.body_timeout,
+        compression_threshold: options.compression_threshold,
+    });
+    if let Some(proxies) = proxies {
         router = router.layer(middleware::from_fn_with_state(proxies, address::resolve));
     }
     // Around the router as a whole, since a route is found by what this makes of the path.
     let checked = middleware::from_fn_with_state(shared, head::check).layer(router);
-    Router::new().fallback_service(checked)
+    Site {
+        router: Router::new().fallback_service(checked),
+        realtime,
+    }
 }
 
 /// Whether operators and backends call the path, and not clients.

@@ -2,74 +2,72 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::domain::event::MessageId;
-use crate::domain::identity::{ConnectionId, OrganizationId};
+use crate::domain::event::{AckId, MessageId};
+use crate::domain::identity::ConnectionId;
 
 /// Who acknowledged one message.
-struct Book {
-    /// The tenant the message was for; nobody else's acknowledgement counts.
-    organization: Option<OrganizationId>,
+struct AckCollector {
     opened: Instant,
     from: Mutex<HashSet<ConnectionId>>,
     changed: Notify,
 }
 
+/// The messages whose acknowledgements are collected, and the numbers that are asked for.
 #[derive(Default)]
-pub(super) struct AckBooks(DashMap<MessageId, Arc<Book>>);
+pub(super) struct AckCollectors {
+    collectors: DashMap<MessageId, Arc<AckCollector>>,
+    last_id: AtomicU64,
+}
 
-impl AckBooks {
+impl AckCollectors {
+    /// A number for a message that asks for acknowledgements.
+    pub fn next_id(&self) -> AckId {
+        self.last_id.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
     /// Starts to collect; must come before the first delivery.
-    pub fn open(&self, message: MessageId, organization: Option<OrganizationId>, now: Instant) {
-        let book = Book {
-            organization,
+    pub fn open(&self, message: MessageId, now: Instant) {
+        let collector = AckCollector {
             opened: now,
             from: Mutex::default(),
             changed: Notify::new(),
         };
-        self.0.insert(message, Arc::new(book));
+        self.collectors.insert(message, Arc::new(collector));
     }
 
-    /// Counts a connection's acknowledgement, once. False if the message is not waited for, or was
-    /// for another organization.
-    pub fn record(
-        &self,
-        message: MessageId,
-        from: ConnectionId,
-        organization: &OrganizationId,
-    ) -> bool {
-        let Some(book) = self.0.get(&message).map(|book| Arc::clone(book.value())) else {
-            return false;
+    /// Counts a connection's acknowledgement, once. One that comes too late is of no use to anybody.
+    pub fn record(&self, message: MessageId, from: ConnectionId) {
+        let Some(collector) = self.get(message) else {
+            return;
         };
-        if book
-            .organization
-            .as_ref()
-            .is_some_and(|tenant| tenant != organization)
-        {
-            return false;
-        }
-        book.from.lock().insert(from);
-        book.changed.notify_waiters();
-        true
+        collector.from.lock().insert(from);
+        collector.changed.notify_waiters();
+    }
+
+    fn get(&self, message: MessageId) -> Option<Arc<AckCollector>> {
+        let collector = self.collectors.get(&message)?;
+        Some(Arc::clone(collector.value()))
     }
 
     /// Waits until `expected` connections have acknowledged or the time is over; says how many did.
     pub async fn wait(&self, message: MessageId, expected: usize, time: Duration) -> usize {
-        let Some(book) = self.0.get(&message).map(|book| Arc::clone(book.value())) else {
+        let Some(collector) = self.get(message) else {
             return 0;
         };
         let complete = async {
             loop {
-                let changed = book.changed.notified();
+                let changed = collector.changed.notified();
                 tokio::pin!(changed);
                 // Registered before the count is read, so that no acknowledgement falls between.
                 changed.as_mut().enable();
-                if book.from.lock().len() >= expected {
+                if collector.from.lock().len() >= expected {
                     return;
                 }
                 changed.await;
@@ -77,13 +75,13 @@ impl AckBooks {
         };
         // Whether it ended by count or by time, the count says what came.
         let _ = tokio::time::timeout(time, complete).await;
-        book.from.lock().len()
+        collector.from.lock().len()
     }
 
     /// Forgets messages older than `keep`.
     pub fn expire(&self, now: Instant, keep: Duration) {
-        self.0
-            .retain(|_, book| now.saturating_duration_since(book.opened) < keep);
+        self.collectors
+            .retain(|_, collector| now.saturating_duration_since(collector.opened) < keep);
     }
 }
 
@@ -91,33 +89,35 @@ impl AckBooks {
 mod tests {
     use super::*;
 
-    fn organization(id: &str) -> OrganizationId {
-        OrganizationId::new(id).unwrap()
+    #[tokio::test]
+    async fn each_connection_counts_once() {
+        let acks = AckCollectors::default();
+        let message = MessageId::now_v7();
+        acks.open(message, Instant::now());
+        let first = ConnectionId::from_random(1);
+        acks.record(message, first);
+        acks.record(message, first);
+        acks.record(MessageId::now_v7(), first);
+        assert_eq!(acks.wait(message, 1, Duration::from_mins(1)).await, 1);
+        assert_eq!(acks.wait(message, 2, Duration::ZERO).await, 1);
     }
 
     #[tokio::test]
-    async fn each_connection_of_the_organization_counts_once() {
-        let books = AckBooks::default();
+    async fn old_messages_are_forgotten() {
+        let acks = AckCollectors::default();
         let message = MessageId::now_v7();
-        books.open(message, Some(organization("a")), Instant::now());
-        let first = ConnectionId::from_random(1);
-        assert!(books.record(message, first, &organization("a")));
-        assert!(books.record(message, first, &organization("a")));
-        assert!(!books.record(message, ConnectionId::from_random(2), &organization("b")));
-        assert!(!books.record(MessageId::now_v7(), first, &organization("a")));
-        assert_eq!(books.wait(message, 1, Duration::from_mins(1)).await, 1);
-        assert_eq!(books.wait(message, 2, Duration::ZERO).await, 1);
+        let now = Instant::now();
+        acks.open(message, now);
+        acks.record(message, ConnectionId::from_random(1));
+        acks.expire(now + Duration::from_secs(29), Duration::from_secs(30));
+        assert_eq!(acks.wait(message, 1, Duration::ZERO).await, 1);
+        acks.expire(now + Duration::from_secs(30), Duration::from_secs(30));
+        assert_eq!(acks.wait(message, 1, Duration::ZERO).await, 0);
     }
 
     #[test]
-    fn old_messages_are_forgotten() {
-        let books = AckBooks::default();
-        let message = MessageId::now_v7();
-        let now = Instant::now();
-        books.open(message, None, now);
-        books.expire(now + Duration::from_secs(29), Duration::from_secs(30));
-        assert!(books.record(message, ConnectionId::from_random(1), &organization("a")));
-        books.expire(now + Duration::from_secs(30), Duration::from_secs(30));
-        assert!(!books.record(message, ConnectionId::from_random(1), &organization("a")));
+    fn numbers_are_never_the_same() {
+        let acks = AckCollectors::default();
+        assert_eq!((acks.next_id(), acks.next_id()), (1, 2));
     }
 }

@@ -1,8 +1,9 @@
 //! One connection, as the hub knows it.
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -11,6 +12,7 @@ use super::expiry::Life;
 use super::limits::{Lease, Ticket};
 use super::ports::Deliver;
 use super::registry::RoomEntry;
+use crate::domain::event::{AckId, MessageId};
 use crate::domain::fault::CloseReason;
 use crate::domain::grants::TokenId;
 use crate::domain::identity::{ConnectionId, Identity};
@@ -37,7 +39,14 @@ pub struct Connection {
     pub(super) ticket: Arc<Ticket>,
     pub(super) deliver: Arc<dyn Deliver>,
     pub(super) membership: Mutex<Membership>,
+    /// Acknowledgements that it was asked for and has not given, the oldest first.
+    outstanding_acks: Mutex<VecDeque<(AckId, MessageId)>>,
+    /// A message of it was refused for its rate before it authenticated.
+    was_rate_limited: AtomicBool,
 }
+
+/// Acknowledgements that one connection may owe. Who owes more is not asked for the oldest any more.
+const MAX_OUTSTANDING_ACKS: usize = 1024;
 
 /// Where a connection belongs. Its lock is taken before any room's.
 #[derive(Default)]
@@ -80,7 +89,54 @@ impl Connection {
             ticket: new.ticket,
             deliver: new.deliver,
             membership: Mutex::default(),
+            outstanding_acks: Mutex::default(),
+            was_rate_limited: AtomicBool::new(false),
         }
+    }
+
+    /// Notes that the connection is about to be asked for an acknowledgement.
+    pub(super) fn expect_ack(&self, id: AckId, message: MessageId) {
+        let mut outstanding = self.outstanding_acks.lock();
+        if outstanding.len() == MAX_OUTSTANDING_ACKS {
+            outstanding.pop_front();
+        }
+        outstanding.push_back((id, message));
+    }
+
+    /// Whether an acknowledgement of this number is outstanding.
+    pub fn owes_ack(&self, id: AckId) -> bool {
+        let outstanding = self.outstanding_acks.lock();
+        outstanding.iter().any(|(owed, _)| *owed == id)
+    }
+
+    /// The acknowledgement of this number is not outstanding any more; answers of which message it is.
+    pub(super) fn take_ack(&self, id: AckId) -> Option<MessageId> {
+        self.take_ack_if(|(owed, _)| *owed == id)
+    }
+
+    /// The same by the message; false if none was outstanding.
+    pub(super) fn take_ack_of(&self, message: MessageId) -> bool {
+        self.take_ack_if(|(_, of)| *of == message).is_some()
+    }
+
+    fn take_ack_if(&self, wanted: impl Fn(&(AckId, MessageId)) -> bool) -> Option<MessageId> {
+        let mut outstanding = self.outstanding_acks.lock();
+        let at = outstanding.iter().position(wanted)?;
+        let (_, message) = outstanding.remove(at)?;
+        if outstanding.is_empty() {
+            *outstanding = VecDeque::new();
+        }
+        Some(message)
+    }
+
+    /// Notes that a message was refused for the connection's rate: whoever then misses the time to
+    /// authenticate did not do so of its own will.
+    pub fn note_rate_limited(&self) {
+        self.was_rate_limited.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn was_rate_limited(&self) -> bool {
+        self.was_rate_limited.load(Ordering::Relaxed)
     }
 
     /// The identity, once authenticated.

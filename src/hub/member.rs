@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::Hub;
 use super::connection::Connection;
 use super::publish::{Publication, Receipt, Target};
 use super::refused::Refused;
-use crate::domain::event::{MessageId, Priority};
+use crate::domain::event::{AckId, MessageId, Priority};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::grants::Pass;
 use crate::domain::identity::Identity;
@@ -34,8 +35,9 @@ impl Attachment {
     }
 
     /// Enters the organization: its room and the user's. Fails with `CONNECTION_LIMIT` when the
-    /// organization is full; the connection is then as before.
-    pub fn authenticate(self, pass: Pass) -> Result<Member, (Self, Fault)> {
+    /// organization is full; the connection is then as before. `welcome` runs when nothing can fail any
+    /// more and no event can have come yet.
+    pub fn authenticate(self, pass: Pass, welcome: impl FnOnce()) -> Result<Member, (Self, Fault)> {
         let id = &pass.identity.organization;
         let gate = &self.hub.gate;
         let limit = gate.organization_places(id);
@@ -55,6 +57,7 @@ impl Attachment {
                 self.hub.registry.sweep_organization(id);
                 return Err((self, gone()));
             }
+            welcome();
             for admission in pass.own_rooms() {
                 // Bounded by the organization's connections, so not by `room_max_size`.
                 if let Ok(entry) = organization.join(admission, &self.connection, 0) {
@@ -220,19 +223,28 @@ impl Member {
         Ok(left)
     }
 
-    /// Records that this connection acknowledged a `requires_ack` message.
+    /// Records that this connection acknowledged a `requires_ack` message, which it was sent.
     pub fn acknowledge(&self, message: MessageId) -> Result<(), Fault> {
-        let hub = &self.attachment.hub;
-        if hub.acks.record(
-            message,
-            self.connection().id,
-            &self.pass.identity.organization,
-        ) {
+        let connection = self.connection();
+        if connection.take_ack_of(message) {
+            self.attachment.hub.acks.record(message, connection.id);
             Ok(())
         } else {
             Err(Fault::invalid(format!(
                 "no acknowledgement is waited for under the id `{message}`"
             )))
+        }
+    }
+
+    /// Records an acknowledgement by its number. False if none of this number is outstanding.
+    pub fn acknowledge_id(&self, id: AckId) -> bool {
+        let connection = self.connection();
+        match connection.take_ack(id) {
+            Some(message) => {
+                self.attachment.hub.acks.record(message, connection.id);
+                true
+            }
+            None => false,
         }
     }
 
@@ -243,6 +255,7 @@ impl Member {
         &self,
         event: &str,
         payload: Box<RawValue>,
+        attachments: Vec<Bytes>,
         place: Place,
     ) -> Result<Receipt, Fault> {
         self.pass.check_publication(event, &place)?;
@@ -256,6 +269,7 @@ impl Member {
             channel: None,
             priority: Priority::default(),
             requires_ack: false,
+            attachments,
             cascade: false,
         })
     }

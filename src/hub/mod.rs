@@ -28,7 +28,7 @@ use crate::domain::event::Catalogue;
 use crate::domain::fault::CloseReason;
 use crate::domain::identity::ConnectionId;
 use crate::domain::time::UnixMillis;
-use acks::AckBooks;
+use acks::AckCollectors;
 use connection::{Connection, NewConnection};
 use expiry::Looks;
 use gate::{Gate, GateOptions};
@@ -58,7 +58,7 @@ pub struct Hub {
     catalogue: Catalogue,
     registry: Registry,
     pub gate: Gate,
-    acks: AckBooks,
+    acks: AckCollectors,
     pub stats: Stats,
     /// Connections that have yet to authenticate, the oldest first: all have the same time for it.
     newcomers: Mutex<VecDeque<(Instant, Weak<Connection>)>>,
@@ -75,7 +75,7 @@ impl Hub {
             catalogue,
             registry: Registry::default(),
             gate,
-            acks: AckBooks::default(),
+            acks: AckCollectors::default(),
             stats,
             newcomers: Mutex::default(),
             looks: Looks::default(),
@@ -177,8 +177,14 @@ impl Hub {
                 membership.identity.is_none() && !membership.closed
             };
             if anonymous {
-                self.closes(&connection, CloseReason::AuthTimeout);
-                connection.deliver.close(CloseReason::AuthTimeout);
+                // Whoever was kept from it comes back and tries again.
+                let reason = if connection.was_rate_limited() {
+                    CloseReason::TryAgainLater
+                } else {
+                    CloseReason::AuthTimeout
+                };
+                self.closes(&connection, reason);
+                connection.deliver.close(reason);
             }
         }
     }

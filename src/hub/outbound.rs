@@ -7,11 +7,15 @@ use bytes::Bytes;
 
 use crate::domain::event::Event;
 
-/// The forms in which an event can go out. The plain protocol has five: three envelopes, two of
-/// which two systems fill differently.
+/// The forms in which an event can go out. Socket.IO has four: with the meta beside the payload or
+/// without it, and for Engine.IO v3, which writes attachments in another way. The plain protocol has
+/// five: three envelopes, two of which two systems fill differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
     SocketIo,
+    SocketIoPayload,
+    SocketIoV3,
+    SocketIoV3Payload,
     Event,
     TypeData,
     TypeDataStore,
@@ -19,7 +23,7 @@ pub enum Encoding {
     TypePayloadTenant,
 }
 
-const ENCODINGS: usize = 6;
+const ENCODINGS: usize = 9;
 
 /// An event with its frames, each made when the first connection needs it and then shared by all.
 #[derive(Debug)]
@@ -85,7 +89,8 @@ mod tests {
             name: entry.name,
             channel: entry.channel,
             priority: Priority::Medium,
-            requires_ack: false,
+            ack_id: None,
+            attachments: Vec::new(),
             organization: None,
             payload: RawValue::NULL.to_owned(),
             timestamp: UnixMillis(0),

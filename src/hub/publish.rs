@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::connection::Connection;
@@ -60,6 +61,8 @@ pub struct Publication {
     pub channel: Option<String>,
     pub priority: Priority,
     pub requires_ack: bool,
+    /// Binary data that the payload has placeholders for.
+    pub attachments: Vec<Bytes>,
     /// Also reach every subscription beneath the target.
     pub cascade: bool,
 }
@@ -151,9 +154,10 @@ impl Hub {
             name: entry.name,
             channel,
             priority: publication.priority,
-            requires_ack: publication.requires_ack,
+            ack_id: publication.requires_ack.then(|| self.acks.next_id()),
             organization,
             payload: publication.payload,
+            attachments: publication.attachments,
             timestamp: unix_now(),
         };
         let receipt = Receipt {
@@ -162,9 +166,8 @@ impl Hub {
             recipients: 0,
             dropped: 0,
         };
-        if event.requires_ack {
-            self.acks
-                .open(event.id, event.organization.clone(), accepted_at);
+        if event.ack_id.is_some() {
+            self.acks.open(event.id, accepted_at);
         }
         Ok(Prepared {
             outbound: Arc::new(Outbound::new(event, accepted_at)),
@@ -318,7 +321,15 @@ impl Hub {
                     next.deliver.warm();
                 }
             }
-            match connection.deliver.deliver(outbound) {
+            // Before it is delivered: the acknowledgement may be quicker than this thread.
+            if let Some(id) = outbound.event.ack_id {
+                connection.expect_ack(id, outbound.event.id);
+            }
+            let delivery = connection.deliver.deliver(outbound);
+            if let Some(id) = outbound.event.ack_id.filter(|_| !delivery.is_accepted()) {
+                connection.take_ack(id);
+            }
+            match delivery {
                 Delivery::Written => {
                     let time = outbound.accepted_at.elapsed();
                     tally.accepted += 1;

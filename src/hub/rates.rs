@@ -25,6 +25,9 @@ pub struct RateOptions {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
     Within,
+    /// It is to be asked about again after this time: a client that sends a little too fast is read
+    /// more slowly before anything of it is refused.
+    Slow(Duration),
     /// It is not processed; the next one is allowed after this time.
     Over(Duration),
     /// The client has gone on over its limit for too long.
@@ -40,6 +43,9 @@ struct RateState {
     close_after: Duration,
     second: Option<Box<DefaultDirectRateLimiter>>,
     minute: Option<Box<DefaultDirectRateLimiter>>,
+    /// For what a connection is of no use without; made when it is needed.
+    reserve: Option<Box<DefaultDirectRateLimiter>>,
+    options: RateOptions,
     run: Option<Run>,
 }
 
@@ -49,37 +55,52 @@ struct Run {
     began: Instant,
     /// A refusal up to then belongs to it.
     until: Instant,
+    /// How long the client was read more slowly in it.
+    slowed: Duration,
 }
 
 /// How long a client must keep within its limit, beyond what it was told to wait, to be forgiven.
 const QUIET: Duration = Duration::from_secs(1);
 
+/// How long a client is read more slowly, in all, before it is refused.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Bytes that a message may have for the price of one.
+const BYTES_PER_MESSAGE: usize = 16 * 1024;
+
 impl Run {
     /// The run that a refusal belongs to, which may be the one before.
     fn with(before: Option<Self>, now: Instant, wait: Duration) -> Self {
+        let before = before.filter(|run| now <= run.until);
         Self {
-            began: before
-                .filter(|run| now <= run.until)
-                .map_or(now, |run| run.began),
+            began: before.map_or(now, |run| run.began),
             until: now + wait + QUIET,
+            slowed: before.map_or(Duration::ZERO, |run| run.slowed),
         }
     }
 }
 
 impl RateState {
     fn new(options: RateOptions) -> Self {
-        let limiter = |quota: fn(NonZeroU32) -> Quota, count, burst| {
-            let count = NonZeroU32::new(count)?;
-            let quota = quota(count).allow_burst(NonZeroU32::new(burst).unwrap_or(count));
-            Some(Box::new(RateLimiter::direct(quota)))
-        };
         Self {
             close_after: options.close_after,
             second: limiter(Quota::per_second, options.per_second, options.burst),
             minute: limiter(Quota::per_minute, options.per_minute, 0),
+            reserve: None,
+            options,
             run: None,
         }
     }
+}
+
+fn limiter(
+    quota: fn(NonZeroU32) -> Quota,
+    count: u32,
+    burst: u32,
+) -> Option<Box<DefaultDirectRateLimiter>> {
+    let count = NonZeroU32::new(count)?;
+    let quota = quota(count).allow_burst(NonZeroU32::new(burst).unwrap_or(count));
+    Some(Box::new(RateLimiter::direct(quota)))
 }
 
 impl Rate {
@@ -102,13 +123,61 @@ impl Rate {
         let Some(wait) = wait else {
             return Admission::Within;
         };
-        let run = Run::with(state.run, now, wait);
-        state.run = Some(run);
+        let mut run = Run::with(state.run, now, wait);
         let lasted = now.saturating_duration_since(run.began);
+        let slowed = run.slowed + wait;
+        let is_patient = slowed <= PATIENCE;
+        if is_patient {
+            run.slowed = slowed;
+        }
+        state.run = Some(run);
         if !state.close_after.is_zero() && lasted >= state.close_after {
             Admission::Abuse
+        } else if is_patient {
+            Admission::Slow(wait)
         } else {
             Admission::Over(wait)
+        }
+    }
+
+    /// Counts one message that is over the rate against a reserve of the same size, which is there for
+    /// what a connection is of no use without: to authenticate, to subscribe. True if it is allowed.
+    pub fn check_reserve(&self) -> bool {
+        let mut state = self.0.lock();
+        let RateOptions {
+            per_second, burst, ..
+        } = state.options;
+        if state.reserve.is_none() {
+            state.reserve = limiter(Quota::per_second, per_second.max(1), burst);
+        }
+        state
+            .reserve
+            .as_ref()
+            .is_some_and(|reserve| reserve.check().is_ok())
+    }
+
+    /// Counts what a large message costs beside its being one: as many messages as its bytes, inflated,
+    /// would have made. Answers how long its client is to wait with the next one.
+    pub fn charge(&self, bytes: usize) -> Duration {
+        let Some(extra) = u32::try_from(bytes / BYTES_PER_MESSAGE)
+            .ok()
+            .and_then(NonZeroU32::new)
+        else {
+            return Duration::ZERO;
+        };
+        let state = self.0.lock();
+        let Some(second) = &state.second else {
+            return Duration::ZERO;
+        };
+        let burst = state.options.burst.max(state.options.per_second);
+        let extra = extra.min(NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN));
+        match second.check_n(extra) {
+            Ok(Err(not_until)) => {
+                let wait = not_until.wait_time_from(DefaultClock::default().now());
+                drop(state);
+                wait
+            }
+            Ok(Ok(())) | Err(_) => Duration::ZERO,
         }
     }
 }
@@ -189,7 +258,7 @@ mod tests {
 
     fn wait(admission: Admission) -> Duration {
         match admission {
-            Admission::Over(wait) => wait,
+            Admission::Over(wait) | Admission::Slow(wait) => wait,
             other => panic!("{other:?}"),
         }
     }

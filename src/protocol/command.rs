@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use super::members::{Members, object};
 use crate::domain::event::MessageId;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::identity::OrganizationId;
@@ -79,20 +80,6 @@ impl Verb {
             Self::Ack => Received::Ack,
             Self::Publish => Received::Publish,
         }
-    }
-}
-
-/// The object that a command needs.
-pub fn object(data: Option<Value>, event: &str) -> Result<Map<String, Value>, Fault> {
-    match data {
-        Some(Value::Object(object)) => Ok(object),
-        None | Some(Value::Null) => Err(Fault::invalid(format!(
-            "`{event}` needs an object as its data"
-        ))),
-        Some(other) => Err(Fault::invalid(format!(
-            "`{event}` needs an object as its data, not {}",
-            words::kind_of(&other)
-        ))),
     }
 }
 
@@ -176,24 +163,28 @@ pub struct OwnEvent {
 }
 
 /// Reads `{event, data, target?}`; without a target it is for the client's own organization.
-pub fn publication(object: &Map<String, Value>, own: &OrganizationId) -> Result<OwnEvent, Fault> {
+pub fn publication(mut members: Members<'_>, own: &OrganizationId) -> Result<OwnEvent, Fault> {
     let known = [Word(&["event"]), Word(&["data"]), Word(&["target"])];
-    spelling::check_all(object.keys(), "`publish`", &known)?;
-    let event = object
-        .get("event")
-        .and_then(Value::as_str)
+    let names: Vec<String> = members.names().map(str::to_owned).collect();
+    spelling::check_all(names.iter(), "`publish`", &known)?;
+    let event: String = members
+        .take("event")
+        .and_then(|event| serde_json::from_str(event.get()).ok())
         .ok_or_else(|| Fault::invalid("`publish` needs the name of an `event`"))?;
-    let payload = serde_json::value::to_raw_value(object.get("data").unwrap_or(&Value::Null))
-        .map_err(|error| Fault::invalid(error.to_string()))?;
-    let place = match words::object(object, Word(&["target"]))? {
+    let payload = members.take("data").unwrap_or(RawValue::NULL).to_owned();
+    let place = match members
+        .take("target")
+        .filter(|target| target.get() != "null")
+    {
         None => None,
         Some(target) => {
+            let target = object(Some(target), "target")?;
             spelling::check_all(target.keys(), "a client's `target`", PLACE)?;
-            words::place(target, Some(own))?
+            words::place(&target, Some(own))?
         }
     };
     Ok(OwnEvent {
-        event: event.to_owned(),
+        event,
         payload,
         place: place.unwrap_or_else(|| Place::organization(own.clone())),
     })
@@ -214,9 +205,10 @@ mod tests {
 
     use super::*;
 
-    fn read(data: Value) -> Result<(Vec<String>, Place), Fault> {
+    fn read(data: &Value) -> Result<(Vec<String>, Place), Fault> {
         let own = OrganizationId::new("own").unwrap();
-        subscription(object(Some(data), "subscribe")?, &own)
+        let data = serde_json::value::to_raw_value(data).unwrap();
+        subscription(object(Some(&data), "subscribe")?, &own)
     }
 
     #[test]
@@ -279,7 +271,7 @@ mod tests {
                 (None, None),
             ),
         ] {
-            let (_, found) = read(data.clone()).unwrap_or_else(|fault| panic!("{data}: {fault}"));
+            let (_, found) = read(&data).unwrap_or_else(|fault| panic!("{data}: {fault}"));
             let found = (
                 found.department.as_ref().map(|id| id.as_str().to_owned()),
                 found.queue.as_ref().map(|id| id.as_str().to_owned()),
@@ -326,18 +318,18 @@ mod tests {
         ] {
             let mut data = data;
             data["channels"] = json!(["kpi"]);
-            let fault = read(data.clone()).unwrap_err();
+            let fault = read(&data).unwrap_err();
             assert_eq!(fault.code, Code::InvalidMessage, "{data}");
             let said = format!("has an unknown `{wrong}`; did you mean `{meant}`? known are ");
             assert!(fault.message.contains(&said), "{data}: {fault}");
         }
-        let fault = read(json!({"chanels": ["kpi"]})).unwrap_err();
+        let fault = read(&json!({"chanels": ["kpi"]})).unwrap_err();
         assert!(
             fault.message.contains("did you mean `channels`?"),
             "{fault}"
         );
         assert!(
-            read(json!({
+            read(&json!({
                 "channels": ["kpi"], "filter": {"queue": "q"}, "filters": {"queue": "r"}
             }))
             .is_err()

@@ -1,11 +1,16 @@
 //! The JSON around an event: Socket.IO's, and the three envelopes of the plain protocol with the
 //! fields that the systems which used them had (protocol, sections 3 and 4).
 
+use std::borrow::Cow;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
+use super::members::Members;
 use crate::domain::event::{Event, MessageId, Priority};
 use crate::domain::fault::Fault;
 use crate::domain::identity::OrganizationId;
@@ -13,7 +18,7 @@ use crate::domain::room::Channel;
 use crate::domain::time::UnixMillis;
 use crate::domain::words::{self, ORGANIZATION};
 use crate::hub::outbound::Encoding;
-use crate::wire::frame::{Opcode, server_frame};
+use crate::wire::websocket::frame::{Opcode, server_frame};
 
 /// Which members carry an event's name and its data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,11 +54,12 @@ pub enum Tenant {
 }
 
 impl Tenant {
-    /// From the spelling that an object uses for the organization.
-    pub fn of(object: &Map<String, Value>) -> Self {
-        match ORGANIZATION.find(object) {
-            Ok(Some((name, _))) if name.starts_with("store") => Self::Store,
-            Ok(Some((name, _))) if name.starts_with("tenant") => Self::Tenant,
+    /// From the spelling that an object uses for the organization: the first of the word's names.
+    pub fn of_names<'a>(names: impl Iterator<Item = &'a str>) -> Self {
+        let names: Vec<&str> = names.collect();
+        match ORGANIZATION.0.iter().find(|name| names.contains(*name)) {
+            Some(name) if name.starts_with("store") => Self::Store,
+            Some(name) if name.starts_with("tenant") => Self::Tenant,
             _ => Self::Other,
         }
     }
@@ -70,59 +76,40 @@ pub fn encoding(envelope: Envelope, tenant: Tenant) -> Encoding {
     }
 }
 
-/// What comes beside an event's payload on Socket.IO.
-#[derive(Debug, Serialize)]
-pub struct Meta<'a> {
-    pub id: MessageId,
-    pub channel: Option<&'a Channel>,
-    pub timestamp: UnixMillis,
-    pub priority: Priority,
-}
-
-impl<'a> Meta<'a> {
-    pub fn of(event: &'a Event) -> Self {
-        Self {
-            id: event.id,
-            channel: event.channel.as_ref(),
-            timestamp: event.timestamp,
-            priority: event.priority,
-        }
-    }
-}
-
-/// The WebSocket frame of an event in this encoding.
+/// The WebSocket frame of an event in this encoding of the plain protocol.
 pub fn event_frame(encoding: Encoding, event: &Event) -> Bytes {
-    match encoding {
-        Encoding::SocketIo => {
-            socket_io_event(event.name.as_str(), &(&event.payload, Meta::of(event)))
+    let payload = with_base64(event);
+    text_frame(&Plain::event(encoding, event, &payload))
+}
+
+/// The payload, with `{"base64": ".."}` in the place of each binary attachment.
+fn with_base64(event: &Event) -> Cow<'_, RawValue> {
+    fn fill(value: &mut Value, attachments: &[Bytes]) {
+        match value {
+            Value::Array(values) => values.iter_mut().for_each(|value| fill(value, attachments)),
+            Value::Object(object) if object.get("_placeholder") == Some(&Value::Bool(true)) => {
+                let data = object
+                    .get("num")
+                    .and_then(Value::as_u64)
+                    .and_then(|at| attachments.get(usize::try_from(at).ok()?));
+                if let Some(data) = data {
+                    *value = serde_json::json!({ "base64": BASE64_STANDARD.encode(data) });
+                }
+            }
+            Value::Object(object) => object
+                .values_mut()
+                .for_each(|value| fill(value, attachments)),
+            _ => {}
         }
-        _ => text_frame(&Plain::event(encoding, event)),
     }
-}
-
-/// `42["name",...arguments]`; the arguments are a tuple or another sequence.
-pub fn socket_io_event(name: &str, arguments: &impl Serialize) -> Bytes {
-    let mut text = b"42[".to_vec();
-    write_json(&mut text, &name);
-    let sequence = json_bytes(arguments);
-    // The sequence's own brackets give way to those of the packet.
-    if let Some(inner) = sequence
-        .strip_prefix(b"[")
-        .and_then(|rest| rest.strip_suffix(b"]"))
-    {
-        text.push(b',');
-        text.extend_from_slice(inner);
+    if event.attachments.is_empty() {
+        return Cow::Borrowed(&event.payload);
     }
-    text.push(b']');
-    server_frame(Opcode::Text, &text)
-}
-
-/// `43id[object]`
-pub fn socket_io_ack(id: i64, object: &impl Serialize) -> Bytes {
-    let mut text = format!("43{id}[").into_bytes();
-    write_json(&mut text, object);
-    text.push(b']');
-    server_frame(Opcode::Text, &text)
+    let filled = serde_json::from_str(event.payload.get()).and_then(|mut payload| {
+        fill(&mut payload, &event.attachments);
+        serde_json::value::to_raw_value(&payload)
+    });
+    filled.map_or(Cow::Borrowed(&event.payload), Cow::Owned)
 }
 
 fn json_bytes(value: &impl Serialize) -> Vec<u8> {
@@ -141,6 +128,7 @@ fn write_json(into: &mut Vec<u8>, value: &impl Serialize) {
     }
 }
 
+/// The frame of a text that is this value.
 fn text_frame(value: &impl Serialize) -> Bytes {
     server_frame(Opcode::Text, &json_bytes(value))
 }
@@ -155,7 +143,7 @@ enum Timestamp {
 
 /// A message of the plain protocol.
 #[derive(Serialize)]
-struct Plain<'a, D: Serialize> {
+struct Plain<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a Value>,
     #[serde(rename = "id", skip_serializing_if = "Option::is_none")]
@@ -165,9 +153,9 @@ struct Plain<'a, D: Serialize> {
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     kind: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<&'a D>,
+    data: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    payload: Option<&'a D>,
+    payload: Option<&'a RawValue>,
     timestamp: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     channel: Option<&'a Channel>,
@@ -191,8 +179,8 @@ enum TenantField<'a> {
     Tenant(&'a OrganizationId),
 }
 
-impl<'a, D: Serialize> Plain<'a, D> {
-    fn new(encoding: Encoding, name: &'a str, data: &'a D, timestamp: UnixMillis) -> Self {
+impl<'a> Plain<'a> {
+    fn new(encoding: Encoding, name: &'a str, data: &'a RawValue, timestamp: UnixMillis) -> Self {
         let is_event = encoding == Encoding::Event;
         let is_payload = matches!(
             encoding,
@@ -217,28 +205,21 @@ impl<'a, D: Serialize> Plain<'a, D> {
             tenant: None,
         }
     }
-}
 
-impl<'a> Plain<'a, Box<RawValue>> {
-    fn event(encoding: Encoding, event: &'a Event) -> Self {
+    fn event(encoding: Encoding, event: &'a Event, payload: &'a RawValue) -> Self {
         let tenant = |organization| match encoding {
-            Encoding::Event | Encoding::SocketIo => TenantField::Organization(organization),
             Encoding::TypeData | Encoding::TypePayload => TenantField::Company(organization),
             Encoding::TypeDataStore => TenantField::Store(organization),
             Encoding::TypePayloadTenant => TenantField::Tenant(organization),
+            _ => TenantField::Organization(organization),
         };
         Self {
             message_id: Some(event.id),
             channel: event.channel.as_ref(),
             priority: Some(event.priority),
-            requires_ack: event.requires_ack,
+            requires_ack: event.ack_id.is_some(),
             tenant: event.organization.as_ref().map(tenant),
-            ..Self::new(
-                encoding,
-                event.name.as_str(),
-                &event.payload,
-                event.timestamp,
-            )
+            ..Self::new(encoding, event.name.as_str(), payload, event.timestamp)
         }
     }
 }
@@ -247,7 +228,7 @@ impl<'a> Plain<'a, Box<RawValue>> {
 pub fn reply_frame(
     encoding: Encoding,
     event: &str,
-    data: &Value,
+    data: &RawValue,
     id: Option<&Value>,
     timestamp: UnixMillis,
 ) -> Bytes {
@@ -258,68 +239,77 @@ pub fn reply_frame(
 }
 
 /// A message from a plain client.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub struct Inbound {
     pub event: String,
-    pub data: Option<Value>,
+    pub data: Option<Box<RawValue>>,
     pub id: Option<Value>,
     /// What the message shows of the client's envelope. A `type` with nothing beside it shows only
     /// that it is not `event`.
     pub envelope: Option<Envelope>,
+    /// What its data shows of the client's tenant.
+    pub tenant: Tenant,
 }
 
 /// Reads one message. The id, if it could be read, comes with an error too.
 pub fn read(text: &str) -> Result<Inbound, (Fault, Option<Value>)> {
-    let value: Value = serde_json::from_str(text)
-        .map_err(|error| (words::not_json("the message", &error), None))?;
-    let Value::Object(mut object) = value else {
-        let kind = words::kind_of(&value);
-        return Err((
-            Fault::invalid(format!("a message is a JSON object, not {kind}")),
-            None,
-        ));
+    let mut members = Members::read("message", text).map_err(|fault| (fault, None))?;
+    let id = read_id(members.take("id")).map_err(|fault| (fault, None))?;
+    read_members(members, id.as_ref()).map_err(|fault| (fault, id.clone()))
+}
+
+fn read_id(id: Option<&RawValue>) -> Result<Option<Value>, Fault> {
+    const LONGEST: usize = 128;
+    let Some(id) = id.map(RawValue::get).filter(|id| *id != "null") else {
+        return Ok(None);
     };
-    let id = object.remove("id");
-    let id = match id {
-        None | Some(Value::Null) => None,
-        Some(Value::String(text)) if text.len() > 128 => {
-            return Err((Fault::invalid("`id` is longer than 128 bytes"), None));
+    let is_text = id.starts_with('"');
+    if !is_text && !id.starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
+        let kind = match id.bytes().next() {
+            Some(b'{') => "an object",
+            Some(b'[') => "an array",
+            _ => "a boolean",
+        };
+        return Err(Fault::invalid(format!(
+            "`id` must be a string or a number, not {kind}"
+        )));
+    }
+    // A number of any length would be kept, too.
+    let is_long = id.len() > 6 * LONGEST + 2;
+    let value = (!is_long).then(|| serde_json::from_str(id));
+    match value {
+        None => Err(Fault::invalid("`id` is longer than 128 bytes")),
+        Some(Ok(Value::String(text))) if text.len() > LONGEST => {
+            Err(Fault::invalid("`id` is longer than 128 bytes"))
         }
-        Some(id @ (Value::String(_) | Value::Number(_))) => Some(id),
-        Some(other) => {
-            let kind = words::kind_of(&other);
-            return Err((
-                Fault::invalid(format!("`id` must be a string or a number, not {kind}")),
-                None,
+        Some(Ok(value)) => Ok(Some(value)),
+        Some(Err(error)) => Err(words::not_json("`id`", &error)),
+    }
+}
+
+fn read_members(mut members: Members<'_>, id: Option<&Value>) -> Result<Inbound, Fault> {
+    let (name, member) = match (members.take("event"), members.take("type")) {
+        (Some(name), None) => (name, "event"),
+        (None, Some(name)) => (name, "type"),
+        (None, None) => {
+            return Err(Fault::invalid("a message needs an `event` or a `type`"));
+        }
+        (Some(_), Some(_)) => {
+            return Err(Fault::invalid(
+                "a message has an `event` or a `type`, not both",
             ));
         }
     };
-    let fail = |fault, id: &Option<Value>| Err((fault, id.clone()));
-    let (name, is_event) = match (object.remove("event"), object.remove("type")) {
-        (Some(name), None) => (name, true),
-        (None, Some(name)) => (name, false),
-        (None, None) => {
-            return fail(
-                Fault::invalid("a message needs an `event` or a `type`"),
-                &id,
-            );
-        }
-        (Some(_), Some(_)) => {
-            return fail(
-                Fault::invalid("a message has an `event` or a `type`, not both"),
-                &id,
-            );
-        }
-    };
-    let Value::String(event) = name else {
-        let member = if is_event { "event" } else { "type" };
-        let kind = words::kind_of(&name);
-        return fail(
-            Fault::invalid(format!("`{member}` must be a string, not {kind}")),
-            &id,
-        );
-    };
-    let (data, payload) = (object.remove("data"), object.remove("payload"));
+    let is_event = member == "event";
+    if !name.get().starts_with('"') {
+        let kind = serde_json::from_str(name.get()).map_or("JSON", |name| words::kind_of(&name));
+        return Err(Fault::invalid(format!(
+            "`{member}` must be a string, not {kind}"
+        )));
+    }
+    let event: String = serde_json::from_str(name.get())
+        .map_err(|error| words::not_json(&format!("`{member}`"), &error))?;
+    let (data, payload) = (members.take("data"), members.take("payload"));
     let envelope = match (is_event, &data, &payload) {
         (true, ..) => Some(Envelope::Event),
         (false, _, Some(_)) => Some(Envelope::TypePayload),
@@ -328,27 +318,30 @@ pub fn read(text: &str) -> Result<Inbound, (Fault, Option<Value>)> {
     };
     let data = match (data, payload) {
         (Some(_), Some(_)) => {
-            return fail(
-                Fault::invalid("a message has `data` or a `payload`, not both"),
-                &id,
-            );
+            return Err(Fault::invalid(
+                "a message has `data` or a `payload`, not both",
+            ));
         }
-        (Some(data), None) | (None, Some(data)) => Some(data),
+        (Some(data), None) | (None, Some(data)) => Some(data.to_owned()),
         // Written by hand, the fields often stand beside the name.
-        (None, None) if !object.is_empty() => Some(Value::Object(object)),
+        (None, None) if !members.is_empty() => Some(members.to_raw()),
+        // An acknowledgement names the message by the id itself.
+        (None, None) if event == "ack" => {
+            id.and_then(|id| serde_json::value::to_raw_value(&serde_json::json!({ "id": id })).ok())
+        }
         (None, None) => None,
     };
-    // An acknowledgement names the message by the id itself.
-    let data = if event == "ack" && data.is_none() {
-        id.clone().map(|id| serde_json::json!({ "id": id }))
-    } else {
-        data
-    };
+    let tenant = data
+        .as_ref()
+        .filter(|data| data.get().starts_with('{'))
+        .and_then(|data| Members::read("data", data.get()).ok())
+        .map_or(Tenant::Other, |data| Tenant::of_names(data.names()));
     Ok(Inbound {
         event,
         data,
-        id,
+        id: id.cloned(),
         envelope,
+        tenant,
     })
 }
 
@@ -368,7 +361,8 @@ mod tests {
             name: entry.name,
             channel: entry.channel,
             priority: Priority::High,
-            requires_ack: false,
+            ack_id: None,
+            attachments: Vec::new(),
             organization: Some(OrganizationId::new("acme").unwrap()),
             payload: RawValue::from_string(r#"{"health_score": 85.0}"#.into()).unwrap(),
             timestamp: UnixMillis(1_705_314_600_000),
@@ -381,16 +375,16 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_io_event_has_the_payload_untouched_and_the_meta_beside_it() {
-        assert_eq!(
-            text(&event_frame(Encoding::SocketIo, &event())),
-            r#"42["kpi:update",{"health_score": 85.0},{"id":"00000000-0000-0000-0000-000000000000","channel":"kpi","timestamp":"2024-01-15T10:30:00.000Z","priority":"high"}]"#
-        );
-        assert_eq!(
-            text(&socket_io_event("error", &(json!({"a": 1}),))),
-            r#"42["error",{"a":1}]"#
-        );
-        assert_eq!(text(&socket_io_ack(7, &json!({"a": 1}))), r#"437[{"a":1}]"#);
+    fn binary_data_is_base64_in_its_place() {
+        let mut event = event();
+        let payload =
+            r#"{"file":{"_placeholder":true,"num":0},"n":[{"_placeholder":true,"num":7}]}"#;
+        event.payload = RawValue::from_string(payload.into()).unwrap();
+        event.attachments = vec![Bytes::from_static(&[1, 2, 3])];
+        let sent: Value =
+            serde_json::from_str(&text(&event_frame(Encoding::Event, &event))).unwrap();
+        let expected = json!({"file": {"base64": "AQID"}, "n": [{"_placeholder": true, "num": 7}]});
+        assert_eq!(sent["data"], expected);
     }
 
     #[test]
@@ -430,10 +424,11 @@ mod tests {
 
     #[test]
     fn a_reply_echoes_the_id_and_always_has_a_timestamp() {
+        let data = RawValue::from_string(r#"{"a":1}"#.into()).unwrap();
         let frame = reply_frame(
             Encoding::Event,
             "client:pong",
-            &json!({"a": 1}),
+            &data,
             Some(&json!("x")),
             UnixMillis(0),
         );
@@ -461,13 +456,17 @@ mod tests {
             (r#"{"type":"subscribe","channels":["kpi"],"id":1}"#, None),
         ] {
             let inbound = read(message).unwrap();
-            let expected = Inbound {
-                event: "subscribe".into(),
-                data: Some(json!({"channels": ["kpi"]})),
-                id: Some(json!(1)),
-                envelope,
-            };
-            assert_eq!(inbound, expected, "{message}");
+            assert_eq!(inbound.event, "subscribe", "{message}");
+            assert_eq!(
+                inbound.data.unwrap().get(),
+                r#"{"channels":["kpi"]}"#,
+                "{message}"
+            );
+            assert_eq!(
+                (inbound.id, inbound.envelope),
+                (Some(json!(1)), envelope),
+                "{message}"
+            );
         }
     }
 

@@ -1,30 +1,47 @@
 //! What clients speak: Socket.IO and plain JSON over WebSocket, with one session behind both.
 
 mod command;
+mod dialect;
+pub mod engine_io;
 pub mod envelope;
+mod members;
 pub mod plain;
 pub mod session;
 pub mod socket_io;
-mod speech;
+mod turn;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::body::Body;
 use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
 
-use crate::domain::fault::{CloseReason, Fault};
+use crate::domain::event::{Event, Priority};
+use crate::domain::fault::{CloseReason, Code, Fault};
 use crate::hub::Hub;
 use crate::hub::limits::{Lease, Ticket};
 use crate::hub::outbound::{Encoding, Outbound};
-use crate::wire::deflate::compress_frame;
-use crate::wire::frame::close_frame;
-use crate::wire::inbound::Violation;
-use crate::wire::link::Link;
+use crate::hub::ports::Delivery;
+use crate::wire::send_queue::link::Link;
+use crate::wire::send_queue::{DropPolicy, Observer, Pushed};
+use crate::wire::websocket::deflate::compress_frame;
+use crate::wire::websocket::read::ProtocolViolation;
 use envelope::event_frame;
+
+/// Tells the hub's statistics how long events waited.
+pub struct DeliveryTimes(pub Arc<Hub>);
+
+impl Observer for DeliveryTimes {
+    fn delivered(&self, waited: Duration) {
+        self.0.stats.publish_to_socket.record(waited);
+    }
+}
 
 /// An event as this link's client reads it; encoded and compressed once for all clients.
 fn outgoing<'a>(link: &Link, outbound: &'a Outbound, encoding: Encoding) -> &'a Bytes {
-    let encode = |event: &_| event_frame(encoding, event);
+    let encode = |event: &_| encode(encoding, event);
     match link.compression_threshold() {
         None => outbound.frame(encoding, encode),
         Some(threshold) => {
@@ -33,33 +50,60 @@ fn outgoing<'a>(link: &Link, outbound: &'a Outbound, encoding: Encoding) -> &'a 
     }
 }
 
-/// The last frames for a client that broke the rules of the wire: what it is told, in a frame of its
-/// own protocol, and the close. Both are counted.
-fn last_frames(
+fn encode(encoding: Encoding, event: &Event) -> Bytes {
+    use engine_io::ProtocolVersion::{V3, V4};
+    match encoding {
+        Encoding::SocketIo => socket_io::event_frames(V4, event, true),
+        Encoding::SocketIoPayload => socket_io::event_frames(V4, event, false),
+        Encoding::SocketIoV3 => socket_io::event_frames(V3, event, true),
+        Encoding::SocketIoV3Payload => socket_io::event_frames(V3, event, false),
+        _ => event_frame(encoding, event),
+    }
+}
+
+/// What becomes of an event for a client that is behind.
+fn policy(outbound: &Outbound) -> DropPolicy {
+    match outbound.event.priority {
+        Priority::Low => DropPolicy::Droppable,
+        _ => DropPolicy::Event,
+    }
+}
+
+fn delivery(pushed: Pushed) -> Delivery {
+    match pushed {
+        Pushed::Written => Delivery::Written,
+        Pushed::Queued => Delivery::Queued,
+        Pushed::Dropped => Delivery::Dropped,
+        Pushed::Overflow => Delivery::Overflow,
+        Pushed::Closed => Delivery::Gone,
+    }
+}
+
+/// What a client that broke the rules of the wire is told, and why its connection ends.
+fn violation_of(
     hub: &Hub,
-    violation: Violation,
+    violation: ProtocolViolation,
     max_message_size: usize,
-    frame_of: impl FnOnce(Fault) -> Bytes,
-) -> Bytes {
-    let (fault, reason) = match violation {
-        Violation::TooLarge => (
+) -> (Fault, CloseReason) {
+    hub.stats.count_error();
+    match violation {
+        ProtocolViolation::TooLarge => (
             Fault::too_large(max_message_size),
             CloseReason::MessageTooLarge,
         ),
-        Violation::Framing => (
+        ProtocolViolation::Framing => (
             Fault::invalid("a frame is not as RFC 6455 wants it"),
             CloseReason::ProtocolError,
         ),
-        Violation::Deflate => (
+        ProtocolViolation::Utf8 => (
+            Fault::invalid("a text frame must be UTF-8"),
+            CloseReason::InvalidUtf8,
+        ),
+        ProtocolViolation::Deflate => (
             Fault::invalid("a compressed message is broken or cut off"),
             CloseReason::InvalidCompression,
         ),
-    };
-    hub.stats.count_error();
-    hub.stats.count_close(reason);
-    let mut frames = frame_of(fault).to_vec();
-    frames.extend_from_slice(&close_frame(reason.code(), reason.text()));
-    frames.into()
+    }
 }
 
 /// A client's ticket; or, if there is none for it, why, with a place to tell it in the client's own
@@ -72,4 +116,25 @@ fn enter(hub: &Hub, address: IpAddr) -> Result<Result<Arc<Ticket>, (Fault, Lease
             None => Err(fault),
         },
     }
+}
+
+/// A fault as an HTTP answer: its status, and `Retry-After` where there is one.
+pub fn fault_response(fault: &Fault) -> Response<Body> {
+    let body = serde_json::json!({ "success": false, "error": fault });
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() =
+        StatusCode::from_u16(fault.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    let json = HeaderValue::from_static("application/json");
+    headers.insert(header::CONTENT_TYPE, json);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let retry_after = match (fault.retry_after, fault.code) {
+        (Some(time), _) => Some(time.as_secs() + u64::from(time.subsec_nanos() > 0)),
+        (None, Code::ConnectionLimit) => Some(1),
+        (None, _) => None,
+    };
+    if let Some(seconds) = retry_after {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
 }

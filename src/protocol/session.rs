@@ -1,14 +1,19 @@
 //! One client's session: from a command to its reply, the same for both protocols.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use serde_json::{Map, Value, json};
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
-use super::command::{self, PingKind, Verb};
+use super::command::{self, OwnEvent, PingKind, Verb};
+use super::members::{Members, members, object};
 use crate::auth::Authenticator;
 use crate::auth::claim::Claim;
-use crate::domain::event::MessageId;
+use crate::domain::event::AckId;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::grants::Pass;
 use crate::domain::room::{Channel, Place, RoomName};
@@ -19,19 +24,23 @@ use crate::hub::stats::Received;
 use crate::hub::{Attachment, Hub, Member};
 
 /// The answer to one message.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Reply {
     /// The command's event and the object it answers with.
-    Done(&'static str, Value),
+    Done(&'static str, Box<RawValue>),
     Failed(Fault),
 }
 
 impl Reply {
+    fn done(event: &'static str, object: &impl Serialize) -> Self {
+        Self::Done(event, raw(object))
+    }
+
     /// The object of the acknowledgement.
-    pub fn object(&self) -> Value {
+    pub fn object(&self) -> Cow<'_, RawValue> {
         match self {
-            Self::Done(_, object) => object.clone(),
-            Self::Failed(fault) => json!({ "success": false, "error": fault }),
+            Self::Done(_, object) => Cow::Borrowed(object),
+            Self::Failed(fault) => Cow::Owned(failure(fault)),
         }
     }
 
@@ -42,6 +51,26 @@ impl Reply {
             Self::Failed(_) => "error",
         }
     }
+}
+
+/// The object that tells an error.
+pub fn failure(fault: &Fault) -> Box<RawValue> {
+    raw(&json!({ "success": false, "error": fault }))
+}
+
+/// What is answered is always written: its keys are strings. `null` stands in a place that can't be
+/// reached.
+fn raw(object: &impl Serialize) -> Box<RawValue> {
+    serde_json::value::to_raw_value(object).unwrap_or_else(|_| RawValue::NULL.to_owned())
+}
+
+/// Something that a client says: an event's name, its data, and binary data that it has placeholders
+/// for.
+#[derive(Debug)]
+pub struct Said<'a> {
+    pub event: &'a str,
+    pub data: Option<&'a RawValue>,
+    pub attachments: Vec<Bytes>,
 }
 
 /// Who the client is so far.
@@ -73,14 +102,19 @@ impl Session {
         &self.connection
     }
 
-    /// Handles one event with its data. That it is within the client's rate was seen before.
-    pub fn handle(&mut self, event: &str, data: Option<Value>) -> Reply {
-        let verb = Verb::parse(event);
+    /// Whether the client has authenticated.
+    pub fn is_authenticated(&self) -> bool {
+        matches!(self.state, Some(State::Member(_)))
+    }
+
+    /// Handles what a client says. That it is within the client's rate was seen before.
+    pub fn handle(&mut self, said: Said<'_>) -> Reply {
+        let verb = Verb::parse(said.event);
         let counted = verb
             .as_ref()
             .map_or(Received::Unknown, |verb| verb.counted_as());
         self.hub.received(&self.connection, counted);
-        let outcome = verb.and_then(|verb| Ok((verb, self.run(verb, event, data)?)));
+        let outcome = verb.and_then(|verb| Ok((verb, self.run(verb, said)?)));
         match outcome {
             Ok((verb, object)) => Reply::Done(verb.reply(), object),
             Err(fault) => self.fail(fault),
@@ -98,11 +132,19 @@ impl Session {
         Reply::Failed(fault)
     }
 
-    /// Authenticates with what the handshake said. `None` if it said nothing.
-    pub fn authenticate_handshake(&mut self, claim: Option<Claim>) -> Result<Option<Reply>, Fault> {
-        let Some(claim) = claim else { return Ok(None) };
-        match self.authenticate(claim) {
-            Ok(object) => Ok(Some(Reply::Done(Verb::Authenticate.reply(), object))),
+    /// Authenticates with what the handshake said. `None` if it said nothing. `welcome` runs when it
+    /// can't fail any more, before the first event can come.
+    pub fn authenticate_handshake(
+        &mut self,
+        claim: Option<Claim>,
+        welcome: impl FnOnce(),
+    ) -> Result<Option<Reply>, Fault> {
+        let Some(claim) = claim else {
+            welcome();
+            return Ok(None);
+        };
+        match self.authenticate(claim, welcome) {
+            Ok(object) => Ok(Some(Reply::done(Verb::Authenticate.reply(), &object))),
             Err(fault) => {
                 self.hub.stats.count_error();
                 Err(fault)
@@ -110,64 +152,80 @@ impl Session {
         }
     }
 
-    /// Records an acknowledgement that came by other means than a message.
-    pub fn acknowledge(&self, message: MessageId) {
+    /// Records an acknowledgement by its number.
+    pub fn acknowledge(&self, id: AckId) {
         if let Ok(member) = self.member() {
             // One that comes too late is of no use to anybody.
-            let _ = member.acknowledge(message);
+            member.acknowledge_id(id);
         }
     }
 
-    fn run(&mut self, verb: Verb, event: &str, data: Option<Value>) -> Result<Value, Fault> {
-        match verb {
+    fn run(&mut self, verb: Verb, said: Said<'_>) -> Result<Box<RawValue>, Fault> {
+        let Said {
+            event,
+            data,
+            attachments,
+        } = said;
+        if !attachments.is_empty() && verb != Verb::Publish {
+            return Err(Fault::invalid(format!(
+                "`{event}` takes no binary data; only the `data` of `publish` does"
+            )));
+        }
+        let object = match verb {
             Verb::Authenticate => {
-                let object = command::object(data, event)?;
+                let object = object(data, event)?;
                 let claim = Claim::from_object(&object)?.ok_or_else(|| {
                     Fault::new(
                         Code::AuthFailed,
                         "send user_id and organization_id, or a token",
                     )
                 })?;
-                self.authenticate(claim)
+                self.authenticate(claim, || {})?
             }
             Verb::Subscribe => {
                 let (channels, place) = self.subscription(event, data)?;
                 let rooms = self.member()?.subscribe(&channels, &place)?;
-                Ok(json!({ "success": true, "subscriptions": rooms }))
+                json!({ "success": true, "subscriptions": rooms })
             }
             Verb::Unsubscribe => {
                 let (channels, place) = self.subscription(event, data)?;
                 let rooms = self.member()?.unsubscribe(&channels, &place)?;
-                Ok(json!({ "success": true, "subscriptions": rooms }))
+                json!({ "success": true, "subscriptions": rooms })
             }
-            Verb::Ping(kind) => Ok(pong(kind, data)),
+            // Who has not said who it is gets nothing back that it sent.
+            Verb::Ping(kind) => return pong(kind, data.filter(|_| self.is_authenticated())),
             Verb::Ack => {
-                let message = command::acknowledged(&command::object(data, event)?)?;
+                let message = command::acknowledged(&object(data, event)?)?;
                 self.member()?.acknowledge(message)?;
-                Ok(json!({ "success": true, "id": message }))
+                json!({ "success": true, "id": message })
             }
             Verb::Publish => {
                 let member = self.member()?;
                 let own = &member.pass().identity.organization;
-                let publication = command::publication(&command::object(data, event)?, own)?;
-                let receipt =
-                    member.publish(&publication.event, publication.payload, publication.place)?;
-                Ok(json!({
+                let publication = command::publication(members(data, event)?, own)?;
+                let OwnEvent {
+                    event,
+                    payload,
+                    place,
+                } = publication;
+                let receipt = member.publish(&event, payload, attachments, place)?;
+                json!({
                     "success": true,
                     "message_id": receipt.message_id,
                     "timestamp": receipt.timestamp,
                     "recipients": receipt.recipients,
-                }))
+                })
             }
-        }
+        };
+        Ok(raw(&object))
     }
 
-    fn authenticate(&mut self, claim: Claim) -> Result<Value, Fault> {
+    fn authenticate(&mut self, claim: Claim, welcome: impl FnOnce()) -> Result<Value, Fault> {
         let pass = self
             .authenticator
             .verify(claim, now())
             .inspect_err(|fault| self.count_refused(fault))?;
-        let ended = self.enter(pass)?;
+        let ended = self.enter(pass, welcome)?;
         let pass = self.member()?.pass();
         // Who was revoked between the check and the entry is found here, or by the revocation.
         if let Err(fault) = self.authenticator.recheck(pass, now()) {
@@ -198,9 +256,9 @@ impl Session {
 
     /// Becomes a member, or stays the one it is with a fresh pass; answers the subscriptions that
     /// ended with the old one.
-    fn enter(&mut self, pass: Pass) -> Result<Vec<RoomName>, Fault> {
+    fn enter(&mut self, pass: Pass, welcome: impl FnOnce()) -> Result<Vec<RoomName>, Fault> {
         let (state, outcome) = match self.state.take() {
-            Some(State::Anonymous(attachment)) => match attachment.authenticate(pass) {
+            Some(State::Anonymous(attachment)) => match attachment.authenticate(pass, welcome) {
                 Ok(member) => (State::Member(member), Ok(Vec::new())),
                 Err((attachment, fault)) => (State::Anonymous(attachment), Err(fault)),
             },
@@ -224,10 +282,10 @@ impl Session {
     fn subscription(
         &self,
         event: &str,
-        data: Option<Value>,
+        data: Option<&RawValue>,
     ) -> Result<(Vec<Channel>, Place), Fault> {
         let organization = &self.member()?.pass().identity.organization;
-        let object = command::object(data, event)?;
+        let object = object(data, event)?;
         let (names, place) = command::subscription(object, organization)?;
         let channels = names
             .iter()
@@ -237,26 +295,37 @@ impl Session {
     }
 }
 
-fn pong(kind: PingKind, data: Option<Value>) -> Value {
-    let now = now();
-    let mut object = Map::new();
-    match kind {
-        PingKind::Heartbeat => {
-            let client_time = match data {
-                Some(Value::Object(mut sent)) => sent.remove("clientTime"),
-                _ => None,
-            };
-            object.insert("clientTime".into(), client_time.unwrap_or(Value::Null));
-            object.insert("serverTime".into(), now.0.into());
-        }
-        PingKind::Client | PingKind::Short => {
-            object.insert("server_time".into(), now.0.into());
-            if let Some(data) = data {
-                object.insert("data".into(), data);
-            }
-        }
+/// What a ping brought goes back as it was written.
+fn pong(kind: PingKind, data: Option<&RawValue>) -> Result<Box<RawValue>, Fault> {
+    #[derive(Serialize)]
+    struct Pong<'a> {
+        server_time: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        data: Option<&'a RawValue>,
     }
-    Value::Object(object)
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Beat<'a> {
+        client_time: &'a RawValue,
+        server_time: u64,
+    }
+    let now = now().0;
+    Ok(match kind {
+        PingKind::Heartbeat => {
+            let client_time = match data.filter(|data| data.get().starts_with('{')) {
+                Some(data) => Members::read("data", data.get())?.take("clientTime"),
+                None => None,
+            };
+            raw(&Beat {
+                client_time: client_time.unwrap_or(RawValue::NULL),
+                server_time: now,
+            })
+        }
+        PingKind::Client | PingKind::Short => raw(&Pong {
+            server_time: now,
+            data,
+        }),
+    })
 }
 
 fn now() -> UnixMillis {

@@ -1,42 +1,35 @@
-//! What the tests of several modules put around a stream.
+//! What the tests of several modules put around a connection.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::inbound::{Verdict, Violation};
-use super::link::{LinkOptions, Tap};
+use super::send_queue::flusher::SendQueues;
+use super::send_queue::{LinkOptions, Observer};
 
-/// An owner that lets everything pass, and counts the queued frames that were written.
+/// Counts the queued frames that were written.
 #[derive(Default)]
-pub struct QuietTap {
-    pub delivered: AtomicUsize,
-}
+pub struct Counter(pub AtomicUsize);
 
-impl Tap for QuietTap {
-    fn marker_passed(&self) {}
+impl Observer for Counter {
     fn delivered(&self, _waited: Duration) {
-        self.delivered.fetch_add(1, Ordering::Relaxed);
+        self.0.fetch_add(1, Ordering::Relaxed);
     }
-    fn inspect(&self, _text: Option<&[u8]>) -> Verdict {
-        Verdict::Pass
-    }
-    fn violated(&self, _violation: Violation) -> Bytes {
-        Bytes::new()
-    }
-    fn sent(&self, _frames: &[u8]) {}
-    fn closed(&self) {}
 }
 
 pub const OPTIONS: LinkOptions = LinkOptions {
     max_messages: 1000,
     max_bytes: 1 << 20,
     write_timeout: Duration::from_secs(10),
-    max_message_size: 1 << 20,
     compression_threshold: None,
 };
+
+pub fn queues_with(options: LinkOptions, counter: &Arc<Counter>) -> Arc<SendQueues> {
+    let observer = Arc::clone(counter);
+    SendQueues::new(options, observer)
+}
 
 /// A server's end that can be written to, and its client.
 pub async fn tcp_pair() -> (TcpStream, TcpStream) {

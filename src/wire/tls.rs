@@ -126,7 +126,6 @@ mod tests {
     use std::sync::mpsc;
     use std::time::Duration;
 
-    use bytes::Bytes;
     use rcgen::{CertifiedKey, generate_simple_self_signed};
     use rustls::pki_types::{PrivateKeyDer, ServerName};
     use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -136,12 +135,12 @@ mod tests {
     use tokio::task::JoinHandle;
 
     use super::*;
-    use crate::wire::flusher::Flusher;
-    use crate::wire::frame::{Opcode, server_frame};
-    use crate::wire::link::{Class, LinkOptions, Pushed};
-    use crate::wire::stream::Stream;
-    use crate::wire::testing::{self, QuietTap};
+    use crate::wire::send_queue::link::Link;
+    use crate::wire::send_queue::{DropPolicy, LinkOptions, Pushed};
+    use crate::wire::testing::{self, queues_with};
     use crate::wire::transport::Transport;
+    use crate::wire::websocket::frame::{Opcode, server_frame};
+    use crate::wire::websocket::stream::linger;
 
     const OPTIONS: LinkOptions = LinkOptions {
         max_messages: 10_000,
@@ -165,7 +164,7 @@ mod tests {
     }
 
     /// A connection with small buffers, and its client, which does not read yet.
-    async fn connection() -> (Stream, Reader) {
+    async fn connection() -> (Arc<Link>, Reader) {
         let CertifiedKey { cert, signing_key } =
             generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -212,37 +211,34 @@ mod tests {
         let mut hello = [0; 5];
         let mut transport = Transport::Tls(Box::new(tls));
         transport.read_exact(&mut hello).await.unwrap();
-        let flusher = Flusher::default();
-        let stream = Stream::new(
-            transport,
-            Bytes::new(),
-            b"",
-            OPTIONS,
-            &flusher,
-            Arc::new(QuietTap::default()),
-        );
-        (stream, Reader { expect, read })
+        let queues = queues_with(OPTIONS, &Arc::default());
+        let link = Link::over(&queues, transport, false);
+        (link, Reader { expect, read })
     }
 
     /// The session's buffer holds the end of what was sent, and nothing else follows that would push
     /// it on.
     #[tokio::test(flavor = "multi_thread")]
     async fn what_the_session_took_but_not_the_socket_is_written_when_there_is_room() {
-        let (mut stream, reader) = connection().await;
-        let link = Arc::clone(stream.link());
-        let task = tokio::spawn(async move { stream.read(&mut [0; 16]).await });
+        let (link, reader) = connection().await;
+        let own = Arc::clone(&link);
+        let task = tokio::spawn(async move {
+            loop {
+                linger(&own).await;
+            }
+        });
         let frame = server_frame(Opcode::Text, &[b'x'; 1000]);
         let mut sent = 0;
         // Until nothing more moves: the kernel takes its time to fill both sockets.
         let mut still = 0;
         while still < 20 {
-            if link.transport().has_unsent() {
+            if link.transport().unwrap().has_unsent() {
                 still += 1;
                 tokio::time::sleep(Duration::from_millis(10)).await;
                 continue;
             }
             still = 0;
-            assert_eq!(link.push(&frame, Class::Reply), Pushed::Written);
+            assert_eq!(link.push(&frame, DropPolicy::Reply), Pushed::Written);
             sent += frame.len();
         }
         assert_eq!(link.waiting(), (0, 0), "only the session holds something");

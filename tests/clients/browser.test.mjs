@@ -48,7 +48,7 @@ const LEGACY_PAGE = `<!doctype html>
 </script>`;
 
 const PAGES = {
-  '/kpi.html': new URL('../../web-client/examples/kpi.html', import.meta.url),
+  '/kpi.html': new URL('../../web-client/client/examples/kpi.html', import.meta.url),
   '/socket.io.min.js': new URL('node_modules/socket.io-client/dist/socket.io.min.js', import.meta.url),
   '/legacy.html': LEGACY_PAGE,
   '/socket.io-2.js': new URL('node_modules/socket.io-client-2/dist/socket.io.js', import.meta.url),

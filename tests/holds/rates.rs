@@ -28,7 +28,7 @@ async fn a_plain_message_over_the_rate_is_not_processed() {
         ws.send(&format!(r#"{{"event":"ping","id":{id}}}"#)).await;
         assert!(ws.text().await.contains("pong"));
     }
-    ws.send(r#"{"event":"subscribe","data":{"channels":["kpi"]},"id":"late"}"#)
+    ws.send(r#"{"event":"unsubscribe","data":{"channels":["kpi"]},"id":"late"}"#)
         .await;
     let error: Value = serde_json::from_str(&ws.text().await).unwrap();
     assert_eq!(error["event"], "error");
@@ -45,6 +45,14 @@ async fn a_plain_message_over_the_rate_is_not_processed() {
     );
     let stats = super::server::stats(server.address).await;
     assert_eq!(stats["refused_by_reason"]["message_rate"], 1);
+    // What a connection is of no use without has a reserve.
+    ws.send(r#"{"event":"subscribe","data":{"channels":["kpi"]},"id":"needed"}"#)
+        .await;
+    let answer = ws.text().await;
+    assert!(
+        answer.contains("\"success\":true") && answer.contains("needed"),
+        "{answer}"
+    );
 }
 
 #[tokio::test]
@@ -56,7 +64,7 @@ async fn connect_and_heartbeats_and_acks_count_on_web_socket() {
     for packet in ["3", "437[\"an ack nobody waits for\"]", "3", "3"] {
         ws.send(packet).await;
     }
-    ws.send(r#"4211["subscribe",{"channels":["kpi"]}]"#).await;
+    ws.send(r#"4211["unsubscribe",{"channels":["kpi"]}]"#).await;
     let ack = ws.text().await;
     assert!(
         ack.starts_with("4311[") && ack.contains("RATE_LIMIT_EXCEEDED"),
@@ -86,7 +94,7 @@ async fn the_same_holds_on_polling() {
             "3",
             "3",
             ping,
-            r#"429["subscribe",{"channels":["kpi"]}]"#,
+            r#"429["unsubscribe",{"channels":["kpi"]}]"#,
         ])
         .await;
     let ack = polling.until("439[").await;
@@ -104,17 +112,27 @@ async fn the_same_holds_on_polling() {
 }
 
 #[tokio::test]
-async fn a_connect_over_the_rate_is_a_connect_error() {
-    let server = here(five_a_minute).await;
+async fn a_connect_over_the_rate_has_a_reserve_and_is_to_be_tried_again() {
+    let server = here(|config| {
+        five_a_minute(config);
+        config.rate_limit_messages_per_second = 1;
+        config.rate_limit_burst = 5;
+    })
+    .await;
     let mut ws = Ws::engine(server.address).await;
     for _ in 0..5 {
         ws.send("3").await;
     }
+    // Refused for another reason, so that it may be tried again.
+    for _ in 0..5 {
+        ws.send("40{\"user_id\":7.5}").await;
+        assert!(ws.text().await.starts_with("44{"));
+    }
     ws.send(&connect_packet("a", "u")).await;
-    let refused = ws.text().await;
-    assert!(
-        refused.starts_with("44{\"message\":\"RATE_LIMIT_EXCEEDED"),
-        "{refused}"
+    // After an error of its CONNECT a stock client would stay away for good.
+    assert_eq!(
+        ws.close().await,
+        Got::Close(1013, "Rate limit exceeded: try again later".into())
     );
 }
 

@@ -271,6 +271,11 @@ fn peak_bytes(server: &Server) -> u64 {
 async fn send_bomb(server: &Server, query: &str, bomb: &[u8]) {
     let mut client = Raw::connect(server, query, OFFER).await;
     client.text().await;
+    if query.starts_with("EIO") {
+        let connect = "40{\"user_id\":\"u\",\"organization_id\":\"c\"}";
+        client.send(FIN | TEXT, connect.as_bytes()).await;
+        while !client.text().await.1.contains("authenticated") {}
+    }
     let fragments: Vec<&[u8]> = bomb.chunks(bomb.len() / 20 + 1).collect();
     let (last, others) = fragments.split_last().unwrap();
     for (at, fragment) in others.iter().enumerate() {

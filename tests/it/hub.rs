@@ -104,7 +104,7 @@ fn join(hub: &Arc<Hub>, recorder: &Recorder, user: &str, org: &str) -> Member {
         organization: organization(org),
     };
     attachment
-        .authenticate(Pass::unlimited(identity))
+        .authenticate(Pass::unlimited(identity), || {})
         .map_err(|(_, fault)| fault)
         .unwrap()
 }
@@ -125,6 +125,7 @@ fn publication(event: &str, payload: &str, target: Target) -> Publication {
         channel: None,
         priority: Priority::Medium,
         requires_ack: false,
+        attachments: Vec::new(),
         cascade: false,
     }
 }
@@ -342,7 +343,7 @@ async fn limits_refuse_with_their_code_and_come_back() {
         user: UserId::new("w").unwrap(),
         organization: organization("a"),
     });
-    let (third, fault) = third.authenticate(pass.clone()).err().unwrap();
+    let (third, fault) = third.authenticate(pass.clone(), || {}).err().unwrap();
     assert_eq!(
         fault.code,
         Code::ConnectionLimit,
@@ -384,7 +385,7 @@ async fn limits_refuse_with_their_code_and_come_back() {
     let [first, second] = members;
     drop(first);
     let third = third
-        .authenticate(pass)
+        .authenticate(pass, || {})
         .map_err(|(_, fault)| fault)
         .unwrap();
     drop((second, third));

@@ -7,6 +7,12 @@ import { defineConfig, type Plugin } from 'vite';
 
 const path = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 
+/** The client's public entries, from their sources: nothing has to be built first, and a change shows at once. */
+export const alias = [
+  { find: /^@orgcast\/client\/react$/, replacement: path('../client/src/react/index.ts') },
+  { find: /^@orgcast\/client$/, replacement: path('../client/src/index.ts') },
+];
+
 /** Does not write what is there already: for a file that is written the server is built again. */
 const onlyWhatChanged: Plugin = {
   name: 'only-what-changed',
@@ -30,12 +36,7 @@ export default defineConfig({
   root: path('.'),
   base: './',
   plugins: [react(), onlyWhatChanged],
-  resolve: {
-    alias: [
-      { find: /^@orgcast\/client\/react$/, replacement: path('../src/react/index.ts') },
-      { find: /^@orgcast\/client$/, replacement: path('../src/index.ts') },
-    ],
-  },
+  resolve: { alias },
   build: {
     outDir: path('dist'),
     // The names are always the same.

@@ -88,7 +88,7 @@ impl Chart {
             Better::Higher => "more is better",
             Better::Lower => "less is better",
         };
-        let figure = words(comparison.figure);
+        let figure = words(&comparison.figure);
         self.title(&format!("{}: {figure} ({better})", comparison.case));
         self.y += 8.0 + BAR;
         let most = comparison.entries.iter().map(|entry| entry.max);
@@ -105,7 +105,7 @@ impl Chart {
         let color = if is_ours { OURS } else { THEIRS };
         let length = (entry.median * scale).max(0.0);
         let top = self.y - BAR + 5.0;
-        self.text(LEFT - 8.0, "end", "#000", entry.subject);
+        self.text(LEFT - 8.0, "end", "#000", &entry.subject);
         self.put(&format!(
             "<rect x=\"{LEFT}\" y=\"{top:.1}\" width=\"{length:.1}\" height=\"{BAR}\" fill=\"{color}\"/>"
         ));
@@ -136,8 +136,13 @@ impl Chart {
         self.text(REACHED, "start", FAINT, "reached");
         for target in targets {
             self.y += BAR;
-            self.text(MARGIN, "start", "#000", target.figure);
-            self.text(BESIDE, "start", "#000", target.against.unwrap_or(""));
+            self.text(MARGIN, "start", "#000", &target.figure);
+            self.text(
+                BESIDE,
+                "start",
+                "#000",
+                target.against.as_deref().unwrap_or(""),
+            );
             let measured = target.measured.map_or_else(String::new, number);
             let numbers = [measured, number(target.must), number(target.aim)];
             for (x, text) in NUMBERS.into_iter().zip(numbers) {

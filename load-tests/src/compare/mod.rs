@@ -1,10 +1,14 @@
 //! orgcast beside what one would use instead: the same scenarios, on one machine, in one run.
 //!
-//! Runs are interleaved (A B C, A B C), so that whatever else the machine does falls on everybody;
-//! of several runs the median counts, and the least and the most are shown with it.
+//! Runs are interleaved, and every second round goes backwards (A B C, C B A), so that whatever else
+//! the machine does, and whatever one run leaves behind for the next, falls on everybody; of several
+//! runs the median counts, and the least and the most are shown with it.
 
 mod cases;
 mod chart;
+pub mod figures;
+mod goals;
+mod markdown;
 mod targets;
 
 use std::collections::BTreeSet;
@@ -12,7 +16,7 @@ use std::fmt::{self, Display};
 use std::path::PathBuf;
 
 use clap::Args;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::client::Dial;
 use crate::error::{ClientError, LoadError};
@@ -25,7 +29,7 @@ use targets::Target;
 
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// About a minute, with fewer and shorter runs
+    /// One to two minutes, with fewer and shorter runs
     #[arg(long)]
     pub quick: bool,
     /// Runs of each server in each case; their median counts
@@ -43,7 +47,7 @@ pub struct Options {
 }
 
 /// Which way a figure is better.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Better {
     Higher,
@@ -51,9 +55,9 @@ pub enum Better {
 }
 
 /// One figure of one server: the median of its runs, and what they were.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Entry {
-    pub subject: &'static str,
+    pub subject: String,
     pub median: f64,
     pub min: f64,
     pub max: f64,
@@ -63,17 +67,23 @@ pub struct Entry {
 }
 
 /// One figure of a case, for all servers.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Comparison {
-    pub case: &'static str,
-    pub figure: &'static str,
+    pub case: String,
+    pub figure: String,
     pub better: Better,
     pub entries: Vec<Entry>,
 }
 
 /// Everything that was compared.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Outcome {
+    /// Whether runs were few and short.
+    pub quick: bool,
+    /// Runs of each server in each case.
+    pub rounds: usize,
+    /// Processors, which servers and generator share.
+    pub processors: usize,
     pub comparisons: Vec<Comparison>,
     pub targets: Vec<Target>,
     /// Runs that could not be made, or failed; each once.
@@ -86,7 +96,12 @@ pub struct Outcome {
 pub async fn run(common: &Common, options: &Options) -> Result<Outcome, LoadError> {
     let plan = Plan::new(options.quick);
     let rounds = options.rounds.unwrap_or(plan.rounds).max(1);
-    let mut outcome = Outcome::default();
+    let mut outcome = Outcome {
+        quick: options.quick,
+        rounds,
+        processors: std::thread::available_parallelism().map_or(1, usize::from),
+        ..Outcome::default()
+    };
     let is_asked_for = |kind: &Kind| options.only.is_empty() || options.only.contains(kind);
     let mut cases = plan.cases;
     cases.retain(|case| {
@@ -94,13 +109,14 @@ pub async fn run(common: &Common, options: &Options) -> Result<Outcome, LoadErro
     });
     for case in &mut cases {
         case.subjects.retain(is_asked_for);
-        case.subjects.retain(|kind| match kind.missing() {
-            Some(why) => {
-                outcome.faults.insert(format!("{}: {why}", kind.name()));
-                false
-            }
-            None => true,
-        });
+        case.subjects
+            .retain(|kind| match common.subject(*kind).missing() {
+                Some(why) => {
+                    outcome.faults.insert(format!("{}: {why}", kind.name()));
+                    false
+                }
+                None => true,
+            });
     }
     for beside in cases.chunk_by(Case::is_beside) {
         outcome.measure(common, beside, rounds).await;
@@ -117,12 +133,25 @@ pub async fn run(common: &Common, options: &Options) -> Result<Outcome, LoadErro
     Ok(outcome)
 }
 
+/// The order of a round: every second one is reversed.
+fn in_turn<T>(subjects: &mut [T], round: usize) -> impl Iterator<Item = &mut T> {
+    let mut left = subjects.iter_mut();
+    std::iter::from_fn(move || {
+        if round.is_multiple_of(2) {
+            left.next_back()
+        } else {
+            left.next()
+        }
+    })
+}
+
 async fn once(common: &Common, case: &Case, kind: Kind) -> Result<Report, LoadError> {
     let run = Run {
         subject: common.subject(kind),
         url: None,
         dial: Dial {
             deflate: case.deflate,
+            tls: case.tls,
             ..Dial::new(case.protocol)
         },
         threads: common.threads.into(),
@@ -153,7 +182,7 @@ impl Outcome {
                     continue;
                 }
                 let rounds = if case.is_steady { 1 } else { rounds };
-                for (kind, reports) in reports {
+                for (kind, reports) in in_turn(reports, round) {
                     eprintln!("{}: {} ({round} of {rounds})", case.name, kind.name());
                     match once(common, case, *kind).await {
                         Ok(report) if !report.is_failed() => reports.push(report),
@@ -169,7 +198,7 @@ impl Outcome {
             }
         }
         for (case, reports) in cases.iter().zip(&reports) {
-            for (figure, better) in case.what.figures() {
+            for (figure, better) in case.figures() {
                 let comparison = Comparison::of(case.name, figure, *better, reports);
                 print!("{comparison}");
                 self.comparisons.push(comparison);
@@ -189,12 +218,7 @@ impl Outcome {
 }
 
 impl Comparison {
-    fn of(
-        case: &'static str,
-        figure: &'static str,
-        better: Better,
-        reports: &[(Kind, Vec<Report>)],
-    ) -> Self {
+    fn of(case: &str, figure: &str, better: Better, reports: &[(Kind, Vec<Report>)]) -> Self {
         let mut entries: Vec<Entry> = reports
             .iter()
             .filter_map(|(kind, reports)| {
@@ -213,8 +237,8 @@ impl Comparison {
             entry.orgcast_ratio = ours.map(|ours| ours / entry.median);
         }
         Self {
-            case,
-            figure,
+            case: case.to_owned(),
+            figure: figure.to_owned(),
             better,
             entries,
         }
@@ -222,7 +246,7 @@ impl Comparison {
 }
 
 impl Entry {
-    fn of(subject: &'static str, runs: Vec<f64>) -> Option<Self> {
+    fn of(subject: &str, runs: Vec<f64>) -> Option<Self> {
         let mut sorted = runs.clone();
         sorted.sort_by(f64::total_cmp);
         let middle = sorted.len() / 2;
@@ -232,7 +256,7 @@ impl Entry {
             _ => f64::midpoint(sorted[middle - 1], sorted[middle]),
         };
         Some(Self {
-            subject,
+            subject: subject.to_owned(),
             median,
             min: sorted[0],
             max: sorted[sorted.len() - 1],
@@ -276,17 +300,56 @@ impl Display for Comparison {
 mod tests {
     use super::*;
 
-    fn report(value: f64) -> Report {
+    /// Every figure of the plan, for orgcast and Node.
+    pub(super) fn outcome() -> Outcome {
+        let measured = |figure: &str| match figure {
+            cases::DELIVERIES => [573_000.0, 100_000.0],
+            _ => [1.9, 3.8],
+        };
+        let of_case = |case: &Case| {
+            let of_figure = |(figure, better): &(&'static str, Better)| {
+                let entry = |kind: Kind, value| (kind, vec![report(figure, value)]);
+                let [ours, node] = measured(figure);
+                let reports = [entry(Kind::Orgcast, ours), entry(Kind::Node, node)];
+                Comparison::of(case.name, figure, *better, &reports)
+            };
+            case.figures().iter().map(of_figure).collect()
+        };
+        let plan = Plan::new(false);
+        let comparisons: Vec<Comparison> =
+            plan.cases.iter().flat_map::<Vec<_>, _>(of_case).collect();
+        Outcome {
+            rounds: plan.rounds,
+            processors: 2,
+            targets: targets::judge(&comparisons),
+            comparisons,
+            ..Outcome::default()
+        }
+    }
+
+    fn report(figure: &str, value: f64) -> Report {
         let mut report = Report::default();
-        report.add("speed", value);
+        report.add(figure, value);
         report
     }
 
     #[test]
+    fn every_second_round_goes_backwards() {
+        let mut subjects = ['a', 'b', 'c'];
+        let mut order = |round| in_turn(&mut subjects, round).map(|one| *one).collect();
+        let orders: [String; 3] = [order(1), order(2), order(3)];
+        assert_eq!(orders, ["abc", "cba", "abc"]);
+    }
+
+    #[test]
     fn the_median_counts_and_the_ratio_is_ours_to_theirs() {
+        let runs = |values: &[f64]| {
+            let reports = values.iter().map(|value| report("speed", *value));
+            reports.collect()
+        };
         let reports = [
-            (Kind::Orgcast, vec![report(9.0), report(30.0), report(10.0)]),
-            (Kind::Node, vec![report(4.0), report(6.0)]),
+            (Kind::Orgcast, runs(&[9.0, 30.0, 10.0])),
+            (Kind::Node, runs(&[4.0, 6.0])),
             (Kind::Bun, Vec::new()),
         ];
         let comparison = Comparison::of("case", "speed", Better::Higher, &reports);

@@ -1,7 +1,7 @@
 //! The plain JSON protocol over WebSocket (protocol, section 4).
 
-mod exit;
-mod talk;
+mod connection;
+mod sender;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,18 +9,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use parking_lot::Mutex;
 use serde_json::Value;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::Role;
 
-use exit::{Ear, Exit};
-use talk::{Talk, linger, socket_config};
+use connection::PlainConnection;
+use sender::PlainSender;
 
+use super::dialect::Dialect;
 use super::enter;
 use super::envelope::{Envelope, Tenant};
 use super::session::{Reply, Session};
-use super::speech::Speech;
 use crate::auth::Authenticator;
 use crate::auth::claim::{Claim, query_object};
 use crate::domain::fault::{CloseReason, Code, Fault};
@@ -29,20 +26,19 @@ use crate::hub::Hub;
 use crate::hub::connection::{NewConnection, Protocol};
 use crate::hub::limits::{Lease, Ticket};
 use crate::hub::ports::Deliver;
-use crate::wire::flusher::Flusher;
-use crate::wire::link::LinkOptions;
-use crate::wire::stream::Stream;
+use crate::wire::send_queue::flusher::SendQueues;
+use crate::wire::send_queue::link::Link;
 use crate::wire::transport::Transport;
+use crate::wire::websocket::read::MessageReader;
+use crate::wire::websocket::stream::linger;
 
 /// What the plain side is configured with.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct PlainOptions {
     pub default_envelope: Envelope,
     pub ping_interval: Duration,
     pub ping_timeout: Duration,
     pub max_message_size: usize,
-    pub link: LinkOptions,
-    pub flusher: Flusher,
 }
 
 /// The door for plain WebSockets.
@@ -50,12 +46,13 @@ pub struct PlainGateway {
     hub: Arc<Hub>,
     authenticator: Arc<dyn Authenticator>,
     options: PlainOptions,
+    queues: Arc<SendQueues>,
 }
 
 /// A WebSocket handshake that awaits its stream.
 pub struct Handshake {
     claim: Result<Option<Claim>, Fault>,
-    speech: Speech,
+    dialect: Dialect,
     remote_address: IpAddr,
     entry: Result<Arc<Ticket>, (Fault, Lease)>,
 }
@@ -65,11 +62,13 @@ impl PlainGateway {
         hub: Arc<Hub>,
         authenticator: Arc<dyn Authenticator>,
         options: PlainOptions,
+        queues: Arc<SendQueues>,
     ) -> Self {
         Self {
             hub,
             authenticator,
             options,
+            queues,
         }
     }
 
@@ -93,15 +92,15 @@ impl PlainGateway {
             })?),
         };
         let claim = Claim::from_handshake(query, headers, self.authenticator.token_cookie());
-        let speech = Speech {
+        let dialect = Dialect {
             envelope: envelope.unwrap_or(self.options.default_envelope),
             is_decided: envelope.is_some(),
-            tenant: Tenant::of(&asked),
+            tenant: Tenant::of_names(asked.keys().map(String::as_str)),
         };
         self.hub.gate.handshake(remote_address)?;
         Ok(Handshake {
             claim,
-            speech,
+            dialect,
             remote_address,
             entry: enter(&self.hub, remote_address)?,
         })
@@ -117,23 +116,16 @@ impl PlainGateway {
     ) {
         let Handshake {
             claim,
-            speech,
+            dialect,
             remote_address,
             entry,
         } = handshake;
         if let Ok(Some(claim)) = &claim {
             self.authenticator.prepare(claim).await;
         }
-        let speech = Arc::new(Mutex::new(speech));
-        let tap = Arc::new(Ear {
-            hub: Arc::clone(&self.hub),
-            max_message_size: self.options.max_message_size,
-            speech: Arc::clone(&speech),
-        });
-        let link = self.options.link.negotiated(deflates);
-        let flusher = &self.options.flusher;
-        let stream = Stream::new(transport, read_ahead, b"", link, flusher, tap);
-        let exit = Arc::new(Exit::new(Arc::clone(stream.link()), speech, &self.options));
+        let link = Link::over(&self.queues, transport, deflates);
+        let reader = MessageReader::new(deflates, &read_ahead);
+        let sender = Arc::new(PlainSender::new(link, dialect, &self.options));
         let opened = entry
             .map_err(|(fault, lease)| (fault, CloseReason::ConnectionLimit, Some(lease)))
             .and_then(|ticket| {
@@ -142,11 +134,11 @@ impl PlainGateway {
                     protocol: Protocol::Websocket,
                     remote_address,
                     ticket,
-                    deliver: Arc::clone(&exit) as Arc<dyn Deliver>,
+                    deliver: Arc::clone(&sender) as Arc<dyn Deliver>,
                 });
                 let mut session = Session::new(attachment, Arc::clone(&self.authenticator));
                 let reply = claim
-                    .and_then(|claim| session.authenticate_handshake(claim))
+                    .and_then(|claim| session.authenticate_handshake(claim, || {}))
                     .map_err(|fault| {
                         let reason = if fault.code == Code::ConnectionLimit {
                             CloseReason::ConnectionLimit
@@ -160,25 +152,25 @@ impl PlainGateway {
         match opened {
             Ok((session, rate, reply)) => {
                 if let Some(reply) = reply {
-                    exit.reply(&reply, None);
+                    sender.reply(&reply, None);
                 }
-                let config = socket_config(self.options.max_message_size);
-                let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config));
-                let talk = Talk {
+                let connection = PlainConnection {
                     hub: Arc::clone(&self.hub),
                     session,
                     rate,
-                    exit,
-                    socket: socket.await,
+                    sender,
+                    reader,
+                    max_message_size: self.options.max_message_size,
                 };
                 // A task of its own is much smaller than this one.
-                tokio::spawn(Box::new(talk).run());
+                tokio::spawn(connection.run());
             }
             Err((fault, reason, _being_refused)) => {
                 self.hub.stats.count_close(reason);
-                exit.reply(&Reply::Failed(fault), None);
-                exit.finish(reason);
-                Box::pin(linger(stream)).await;
+                sender.reply(&Reply::Failed(fault), None);
+                sender.finish(reason);
+                Box::pin(linger(&sender.link)).await;
+                sender.link.kill();
             }
         }
     }

@@ -1,28 +1,46 @@
-//! What `fuzz/` runs on this folder's packets.
+//! What the fuzzer runs on packets from anywhere.
 
-use super::engine::EngineVersion;
-use super::inspect::Inspector;
-use crate::wire::inbound::Verdict;
+use bytes::Bytes;
 
-/// Engine.IO packets from anywhere, one by one and as a polling request's body: what is handed on
-/// in their place needs no further replacement.
+use super::decoder::{Decoder, IncomingKind, MAX_ATTACHMENTS};
+use super::packet::{glance, read_event};
+use crate::protocol::engine_io::{ProtocolVersion, fuzz_payload};
+
+/// The body of a polling request, whose packets are text, binary, or nonsense.
 pub fn fuzz_packets(input: &[u8]) {
-    let Some((&settings, packet)) = input.split_first() else {
+    let Some((&settings, body)) = input.split_first() else {
         return;
     };
-    let text = (settings & 1 == 0).then_some(packet);
-    if let Verdict::Replace(text) = Inspector::default().inspect(text) {
-        assert_eq!(Inspector::default().inspect(Some(&text)), Verdict::Pass);
-    }
-    for version in [EngineVersion::V3, EngineVersion::V4] {
-        let judge = Inspector::inspect;
-        for body in Inspector::default()
-            .inspect_payload(version, packet, judge)
-            .into_iter()
-            .flatten()
+    let version = if settings & 1 == 0 {
+        ProtocolVersion::V3
+    } else {
+        ProtocolVersion::V4
+    };
+    let limit = 64 << (settings >> 4 & 7);
+    let mut decoder = Decoder::new(limit);
+    for packet in fuzz_payload(version, body) {
+        // Whatever it is, a look at it is no parsing and fails on nothing.
+        let _ = glance(&packet);
+        let taken = match packet.strip_prefix(b"4") {
+            Some(text) => match String::from_utf8(text.to_vec()) {
+                Ok(text) => decoder.text(text),
+                Err(_) => continue,
+            },
+            None => decoder.binary(Bytes::from(packet)),
+        };
+        let Ok(Some(incoming)) = taken else {
+            continue;
+        };
+        assert!(!incoming.namespace.contains('?'));
+        if let IncomingKind::Event {
+            arguments,
+            attachments,
+            ..
+        } = incoming.kind
         {
-            let again = Inspector::default().inspect_payload(version, &body, judge);
-            assert_eq!(again, Some(vec![body]));
+            assert!(attachments.len() <= MAX_ATTACHMENTS);
+            assert!(attachments.iter().map(Bytes::len).sum::<usize>() <= limit);
+            let _ = read_event(&arguments);
         }
     }
 }

@@ -1,404 +1,276 @@
-//! Socket.IO by socketioxide, behind our own WebSocket upgrade. The only folder that names it.
-//!
-//! The library reads packets, runs the handshakes of Engine.IO v3 and v4 and the heartbeat, and
-//! serves polling. What is sent goes its way through a [`lane::Lane`].
+//! Socket.IO on our own Engine.IO: CONNECT and DISCONNECT, events and their acknowledgements.
 
-mod engine;
-mod farewell;
+mod arguments;
+mod client;
+mod connect;
+pub mod decoder;
 #[cfg(feature = "fuzzing")]
 mod fuzz;
-mod inspect;
-mod item;
-mod lane;
-mod library;
+mod packet;
+mod rate;
 
-use std::net::IpAddr;
-use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
-use futures_util::FutureExt;
-use futures_util::future::poll_immediate;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
-use http_body_util::{BodyExt, Collected, Limited};
-use socketioxide::SocketIo;
-use socketioxide::handler::ConnectHandler;
-use socketioxide::service::SocketIoService;
-use tower::Service;
+use http::Response;
+use serde_json::Value;
+use serde_json::value::RawValue;
 
+pub use arguments::Arguments;
 #[cfg(feature = "fuzzing")]
 pub use fuzz::fuzz_packets;
 
-use engine::{Closer, EngineSession, EngineVersion, Entry, Sessions};
-use farewell::in_place_of_marker;
-use library::{Engine, Entrance, Handshake, LibraryPipe, MARKER, opened};
+use client::{Client, answer, error};
+use decoder::{Incoming, IncomingKind, Malformed};
+pub(in crate::protocol) use packet::event as event_frames;
+use packet::read_event;
 
-use super::enter;
+use super::engine_io::{Application, EngineIo, Handshake, Peek, ProtocolVersion, Session};
+use super::session::{Reply, Said};
+use super::{fault_response, violation_of};
 use crate::auth::Authenticator;
 use crate::auth::claim::{Claim, query_object};
-use crate::domain::fault::Fault;
+use crate::domain::fault::{CloseReason, Code, Fault};
+use crate::domain::words;
 use crate::hub::Hub;
-use crate::wire::flusher::Flusher;
-use crate::wire::link::LinkOptions;
-use crate::wire::stream::Stream;
-use crate::wire::transport::Transport;
-
-/// Its inner service only answers requests for another path, of which the router lets none through.
-type LibraryService = SocketIoService<Router>;
+use crate::wire::websocket::read::ProtocolViolation;
 
 /// What the Socket.IO side is configured with.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct SocketIoOptions {
-    pub path: String,
-    pub ping_interval: Duration,
-    pub ping_timeout: Duration,
     pub connect_timeout: Duration,
-    pub ack_timeout: Duration,
     pub max_message_size: usize,
-    pub link: LinkOptions,
-    pub flusher: Flusher,
+    pub arguments: Arguments,
 }
 
-/// The door for Engine.IO requests.
-pub struct SocketIoGateway {
-    service: LibraryService,
-    sessions: Arc<Sessions<LibraryPipe>>,
+/// The Socket.IO side of a server.
+pub type SocketIoGateway = EngineIo<SocketIo>;
+
+/// Socket.IO, as what runs on Engine.IO.
+pub struct SocketIo {
     hub: Arc<Hub>,
     authenticator: Arc<dyn Authenticator>,
-    closer: Closer,
     options: SocketIoOptions,
 }
 
-/// A checked WebSocket handshake that awaits its stream.
-pub struct Upgrade {
-    session: Engine,
-    uri: Uri,
-}
+/// How long a client that was refused may keep its transport, to CONNECT as somebody else.
+const REFUSED_GRACE: Duration = Duration::from_secs(5);
 
-/// Why an Engine.IO request is refused, in the library's own terms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refused {
-    UnknownTransport,
-    UnknownSession,
-    BadRequest,
-    UnsupportedVersion,
-}
+/// The longest message of a client that has not said who it is.
+pub const MAX_ANONYMOUS_MESSAGE: usize = 32 * 1024;
 
-/// Why a WebSocket handshake is not accepted.
-#[derive(Debug)]
-pub enum Denied {
-    /// It is not as Engine.IO wants it.
-    Refused(Refused),
-    /// There is no place for it, or it came too soon.
-    Fault(Fault),
-}
+type ClientSession = Session<SocketIo>;
 
-impl From<Refused> for Denied {
-    fn from(refused: Refused) -> Self {
-        Self::Refused(refused)
-    }
-}
-
-impl From<Fault> for Denied {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
-}
-
-impl Refused {
-    /// The numbers and texts of Engine.IO's reference implementation.
-    pub fn response(self) -> Response<Body> {
-        let (code, message) = match self {
-            Self::UnknownTransport => (0, "Transport unknown"),
-            Self::UnknownSession => (1, "Session ID unknown"),
-            Self::BadRequest => (3, "Bad request"),
-            Self::UnsupportedVersion => (5, "Unsupported protocol version"),
-        };
-        let body = serde_json::json!({ "code": code, "message": message }).to_string();
-        let mut response = Response::new(Body::from(body));
-        *response.status_mut() = StatusCode::BAD_REQUEST;
-        let json = header::HeaderValue::from_static("application/json");
-        response.headers_mut().insert(header::CONTENT_TYPE, json);
-        response
-    }
-}
-
-impl SocketIoGateway {
+impl SocketIo {
     pub fn new(
         hub: Arc<Hub>,
         authenticator: Arc<dyn Authenticator>,
         options: SocketIoOptions,
     ) -> Self {
-        let limit = options.max_message_size;
-        let (service, io) = SocketIo::builder()
-            .req_path(options.path.clone())
-            .ping_interval(options.ping_interval)
-            .ping_timeout(options.ping_timeout)
-            .connect_timeout(options.connect_timeout)
-            .ack_timeout(options.ack_timeout)
-            .max_payload(limit as u64)
-            .ws_max_message_size(limit)
-            .ws_max_frame_size(limit)
-            .ws_read_buffer_size(128)
-            .build_with_inner_svc(Router::new());
-        let entrance = Entrance {
-            hub: Arc::clone(&hub),
-            authenticator: Arc::clone(&authenticator),
-            link: options.link,
-        };
-        let middleware = move |handshake: Handshake| {
-            let entrance = entrance.clone();
-            async move { entrance.admit(&handshake).await }
-        };
-        io.ns("/", opened.with(middleware));
-        let closer = closer(service.clone(), options.path.clone());
         Self {
-            service,
-            sessions: Arc::default(),
             hub,
             authenticator,
-            closer,
             options,
         }
     }
 
-    /// Serves a polling request.
-    /// A handshake fails with `RATE_LIMIT_EXCEEDED` or `CONNECTION_LIMIT`.
-    pub async fn poll(
-        &self,
-        mut request: Request<Body>,
-        remote_address: IpAddr,
-    ) -> Result<Response<Body>, Fault> {
-        let query = request.uri().query().unwrap_or_default().to_owned();
-        if let Some(sid) = parameter(&query, "sid") {
-            return Ok(match self.sessions.get(&sid) {
-                Some(session) if request.method() == Method::POST => {
-                    self.post(request, &session).await
-                }
-                Some(session) if request.method() == Method::GET => {
-                    self.get(request, &session).await
-                }
-                // The library says what is wrong with it.
-                _ => self.call(request).await,
-            });
-        }
-        let Ok(version) = version(&query) else {
-            return Ok(Refused::UnsupportedVersion.response());
+    fn admit_or_refuse(&self, handshake: &Handshake<'_>) -> Result<Client, Fault> {
+        let Handshake {
+            version,
+            query,
+            headers,
+            remote_address,
+        } = *handshake;
+        let asked = query_object(query, |name| name == "arguments");
+        let arguments = match asked.get("arguments").and_then(Value::as_str) {
+            None => self.options.arguments,
+            Some(text) => Arguments::parse(text).ok_or_else(|| {
+                let text = words::shown(text);
+                let allowed = Arguments::NAMES;
+                Fault::invalid(format!("`arguments` is `{text}`; allowed are {allowed}"))
+            })?,
         };
         self.hub.gate.handshake(remote_address)?;
-        let entry = Entry::Admitted(self.hub.gate.admit(remote_address)?);
-        let session = self.session(entry, &query, request.headers(), remote_address, version);
-        // The library keeps the request as long as the session.
-        *request.uri_mut() = copied(request.uri());
-        request.headers_mut().clear();
-        request.extensions_mut().clear();
-        request.extensions_mut().insert(Arc::clone(&session));
-        let (parts, body) = self.call(request).await.into_parts();
-        let Ok(body) = body.collect().await else {
-            return Ok(Refused::BadRequest.response());
-        };
-        let body = body.to_bytes();
-        if let Some(sid) = opened_sid(&body) {
-            self.sessions.insert(&sid, &session);
-        }
-        Ok(Response::from_parts(parts, Body::from(body)))
+        let ticket = self.hub.gate.admit(remote_address)?;
+        let cookie = self.authenticator.token_cookie();
+        Ok(Client::new(
+            ticket,
+            remote_address,
+            arguments.form(version, headers),
+            Claim::from_handshake(query, headers, cookie),
+            self.options.max_message_size,
+            Instant::now() + self.options.connect_timeout,
+        ))
     }
 
-    /// A poll, and what it means for what waits for the client.
-    async fn get(&self, request: Request<Body>, session: &Engine) -> Response<Body> {
-        // Without a budget, the library looks through all of its queue before it waits.
-        let mut call = pin!(tokio::task::unconstrained(self.call(request)));
-        let at_once = poll_immediate(call.as_mut()).await;
-        if at_once.is_none()
-            && let Some(client) = session.client()
-        {
-            client.lane.poll_waits();
+    async fn handle(&self, session: &Arc<ClientSession>, incoming: Incoming) {
+        let Incoming { namespace, kind } = incoming;
+        let client = &session.connection;
+        if let IncomingKind::Connect(auth) = kind {
+            // Boxed: it is rare, and would be a part of every connection's task.
+            Box::pin(self.connect(session, &namespace, auth)).await;
+            return;
         }
-        let response = match at_once {
-            Some(response) => response,
-            None => call.await,
-        };
-        let Some(client) = session.client().filter(|_| response.status().is_success()) else {
-            return response;
-        };
-        if client.lane.is_leaving() {
-            let (response, is_last) = in_place_of_marker(session.version, response).await;
-            if is_last {
-                client.lane.marker_passed();
-            } else {
-                client.lane.pump();
+        if namespace != "/" || client.state.lock().session.is_none() {
+            // As the reference implementation does with what is for a namespace that was not joined.
+            session.fail(CloseReason::ProtocolError);
+            return;
+        }
+        match kind {
+            IncomingKind::Connect(_) => {}
+            IncomingKind::Disconnect => {
+                let by = client.disconnect(self.options.connect_timeout);
+                session.look_again(by);
             }
-            return response;
+            IncomingKind::Ack(id) => {
+                client.with_session(|session| session.acknowledge(id));
+            }
+            IncomingKind::Event {
+                arguments,
+                attachments,
+                ack,
+            } => match read_event(&arguments) {
+                Some((event, data)) => {
+                    handle_event(session, &event, data, attachments, ack);
+                }
+                None => session.fail(CloseReason::ProtocolError),
+            },
         }
-        client.lane.pump();
-        response
     }
 
-    /// Hands the packets of a polling request to the library, a part at a time: whoever sends
-    /// faster than it polls for the answers waits.
-    async fn post(&self, request: Request<Body>, session: &Engine) -> Response<Body> {
-        let _turn = session.turn().await;
-        let (parts, body) = request.into_parts();
-        let limited = Limited::new(body, self.options.max_message_size);
-        let Ok(body) = limited.collect().await.map(Collected::to_bytes) else {
-            let mut answer = Refused::BadRequest.response();
-            *answer.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
-            return answer;
-        };
-        let bodies = match session.inspect_payload(&body) {
-            Some(bodies) => bodies.into_iter().map(Bytes::from).collect(),
-            None => vec![body],
-        };
-        let mut response = Response::new(Body::from("ok"));
-        for body in bodies {
-            if let Some(client) = session.client() {
-                let room = client.lane.uncongested();
-                if tokio::time::timeout(self.options.ping_timeout, room)
-                    .await
-                    .is_err()
-                {
-                    session.close_transport();
-                    break;
+    /// Counts that the server ends a client, unless it has left already.
+    fn count_close(&self, client: &Client, reason: CloseReason) {
+        match client.connection() {
+            Some(connection) => self.hub.closes(&connection, reason),
+            None if client.has_left() => {}
+            None => self.hub.stats.count_close(reason),
+        }
+    }
+
+    async fn decoded(
+        &self,
+        session: &Arc<ClientSession>,
+        decoded: Result<Option<Incoming>, Malformed>,
+    ) {
+        match decoded {
+            Ok(Some(incoming)) => self.handle(session, incoming).await,
+            Ok(None) => {
+                let deadline = session.connection.state.lock().decoder.deadline();
+                if let Some(deadline) = deadline {
+                    session.look_again(deadline);
                 }
             }
-            let mut request = Request::from_parts(parts.clone(), Body::from(body));
-            request.headers_mut().remove(header::CONTENT_LENGTH);
-            response = self.call(request).await;
-            if response.status() != StatusCode::OK {
-                break;
-            }
+            Err(Malformed) => session.fail(CloseReason::ProtocolError),
         }
-        response
+    }
+}
+
+/// Handles an event and answers it.
+fn handle_event(
+    session: &Arc<ClientSession>,
+    event: &str,
+    data: Option<&RawValue>,
+    attachments: Vec<Bytes>,
+    ack: Option<u64>,
+) {
+    let said = Said {
+        event,
+        data,
+        attachments,
+    };
+    let reply = session
+        .connection
+        .with_session(|session| session.handle(said));
+    let Some(reply) = reply else { return };
+    answer(session, ack, &reply);
+    // It passes by itself, so the client is to come back.
+    if let Reply::Failed(fault) = &reply
+        && fault.code == Code::ConnectionLimit
+    {
+        session.close(CloseReason::ConnectionLimit);
+    }
+}
+
+impl Application for SocketIo {
+    type Connection = Client;
+
+    fn admit(&self, handshake: &Handshake<'_>) -> Result<Client, Box<Response<Body>>> {
+        self.admit_or_refuse(handshake)
+            .map_err(|fault| Box::new(fault_response(&fault)))
     }
 
-    /// Checks a WebSocket handshake before it is accepted.
-    pub fn upgrade(
-        &self,
-        uri: &Uri,
-        headers: &HeaderMap,
-        remote_address: IpAddr,
-    ) -> Result<Upgrade, Denied> {
-        let query = uri.query().unwrap_or_default();
-        let version = version(query)?;
-        if parameter(query, "transport").as_deref() != Some("websocket") {
-            return Err(Refused::UnknownTransport.into());
+    /// A 2.x client does not CONNECT to `/`; it is there by itself.
+    fn opened(&self, session: &Arc<ClientSession>) {
+        if session.version == ProtocolVersion::V3 {
+            let session = Arc::clone(session);
+            tokio::spawn(async move {
+                let application = session.application();
+                application.connect(&session, "/", None).await;
+            });
         }
-        let session = if let Some(sid) = parameter(query, "sid") {
-            let session = self.sessions.get(&sid).ok_or(Refused::UnknownSession)?;
-            if session.link().is_some() {
-                return Err(Refused::BadRequest.into());
-            }
-            session
+    }
+
+    async fn is_within_rate(&self, session: &Arc<ClientSession>, packet: Peek<'_>) -> bool {
+        self.check_rate(session, packet).await
+    }
+
+    fn max_message(&self, session: &ClientSession) -> usize {
+        let most = self.options.max_message_size;
+        if session.connection.is_authenticated() {
+            most
         } else {
-            self.hub.gate.handshake(remote_address)?;
-            let entry = match enter(&self.hub, remote_address)? {
-                Ok(ticket) => Entry::Admitted(ticket),
-                Err(refused) => Entry::Refused(refused),
-            };
-            self.session(entry, query, headers, remote_address, version)
-        };
-        Ok(Upgrade {
-            session,
-            uri: copied(uri),
-        })
+            most.min(MAX_ANONYMOUS_MESSAGE)
+        }
     }
 
-    /// Hands an accepted WebSocket to the library; `deflates` if permessage-deflate was agreed on.
-    pub fn attach(
+    async fn message(&self, session: &Arc<ClientSession>, text: String) {
+        self.charge(session, text.len()).await;
+        let decoded = session.connection.decode(|decoder| decoder.text(text));
+        self.decoded(session, decoded).await;
+    }
+
+    async fn binary(&self, session: &Arc<ClientSession>, data: Bytes) {
+        self.charge(session, data.len()).await;
+        let decoded = session.connection.decode(|decoder| decoder.binary(data));
+        self.decoded(session, decoded).await;
+    }
+
+    fn violated(
         &self,
-        upgrade: Upgrade,
-        transport: Transport,
-        read_ahead: Bytes,
-        deflates: bool,
-    ) {
-        let Upgrade { session, uri } = upgrade;
-        let tap = Arc::clone(&session);
-        let link = self.options.link.negotiated(deflates);
-        let flusher = &self.options.flusher;
-        let stream = Stream::new(transport, read_ahead, MARKER, link, flusher, tap);
-        session.set_link(stream.link());
-        let mut request = Request::new(());
-        *request.uri_mut() = uri;
-        request.extensions_mut().insert(session);
-        // The call only spawns; what it could refuse was checked before.
-        if let Some(Err(refused)) = self
-            .service
-            .clone()
-            .call((Box::new(stream), request))
-            .now_or_never()
-        {
-            tracing::debug!(%refused, "WebSocket refused after its handshake");
-        }
+        session: &Arc<ClientSession>,
+        violation: ProtocolViolation,
+    ) -> (Bytes, CloseReason) {
+        let limit = self.max_message(session);
+        let (fault, reason) = violation_of(&self.hub, violation, limit);
+        (error(&fault), reason)
     }
 
-    fn session(
-        &self,
-        entry: Entry,
-        query: &str,
-        headers: &HeaderMap,
-        remote_address: IpAddr,
-        version: EngineVersion,
-    ) -> Engine {
-        let cookie = self.authenticator.token_cookie();
-        let claim = Claim::from_handshake(query, headers, cookie);
-        let (hub, closer) = (Arc::clone(&self.hub), Arc::clone(&self.closer));
-        let limit = self.options.max_message_size;
-        EngineSession::new(hub, entry, remote_address, version, claim, closer, limit)
-    }
-
-    async fn call(&self, request: Request<Body>) -> Response<Body> {
-        match self.service.clone().call(request).await {
-            Ok(response) => response.map(Body::new),
-            Err(never) => match never {},
-        }
-    }
-}
-
-/// Closes a session on polling as a client would: with a close packet.
-fn closer(service: LibraryService, path: String) -> Closer {
-    Arc::new(move |sid, version| {
-        let (number, packet) = match version {
-            EngineVersion::V3 => (3, "1:1"),
-            EngineVersion::V4 => (4, "1"),
+    fn check(&self, session: &Arc<ClientSession>, now: Instant) -> Option<Instant> {
+        let (connect_by, attachments_by) = {
+            let state = session.connection.state.lock();
+            (state.connect_by, state.decoder.deadline())
         };
-        let uri = format!("{path}/?EIO={number}&transport=polling&sid={sid}");
-        let Ok(request) = Request::post(uri).body(Body::from(packet)) else {
-            return;
-        };
-        let mut service = service.clone();
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { service.call(request).await.map(drop) });
+        if connect_by.is_some_and(|by| now >= by) {
+            session.fail(CloseReason::AuthTimeout);
+            return None;
         }
-    })
-}
-
-/// The URI in memory of its own: hyper's shares the buffer that the whole request was read into,
-/// which would stay as long as the session.
-fn copied(uri: &Uri) -> Uri {
-    Uri::try_from(uri.to_string()).unwrap_or_default()
-}
-
-fn parameter(query: &str, name: &str) -> Option<String> {
-    match query_object(query, |found| found == name).remove(name) {
-        Some(serde_json::Value::String(value)) => Some(value),
-        _ => None,
+        if attachments_by.is_some_and(|by| now >= by) {
+            session.fail(CloseReason::ProtocolError);
+            return None;
+        }
+        [connect_by, attachments_by].into_iter().flatten().min()
     }
-}
 
-fn version(query: &str) -> Result<EngineVersion, Refused> {
-    match parameter(query, "EIO").as_deref() {
-        Some("3") => Ok(EngineVersion::V3),
-        Some("4") => Ok(EngineVersion::V4),
-        _ => Err(Refused::UnsupportedVersion),
+    fn round_trip(&self, time: Duration) {
+        self.hub.stats.ping_round_trip.record(time);
     }
-}
 
-/// The session id in the answer to a handshake (Engine.IO v4, packet `open`).
-fn opened_sid(body: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(body).ok()?;
-    let (_, rest) = text.split_once("\"sid\":\"")?;
-    rest.split_once('"').map(|(sid, _)| sid.to_owned())
+    fn closed(&self, session: &Arc<ClientSession>, reason: Option<CloseReason>) {
+        if let Some(reason) = reason {
+            self.count_close(&session.connection, reason);
+        }
+        session.connection.leave();
+    }
 }

@@ -29,6 +29,8 @@ export function App(): ReactNode {
       ...(token === undefined ? { userId, organizationId: organization_id } : { token }),
       heartbeatInterval: 5000,
       reconnectMaxDelay: 5000,
+      // The page says itself what is wrong.
+      warn: false,
     }),
     [organization_id, token],
   );

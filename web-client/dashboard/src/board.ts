@@ -52,11 +52,14 @@ export function withUpdate(board: Board, part: Part, payload: Payload, heardAt: 
   return { ...board, rows, updates: board.updates + 1 };
 }
 
-export function withAlert(board: Board, id: string, alert: Alert, heardAt: Place): Board {
-  const at = Date.parse(alert.timestamp ?? '') || Date.now();
-  const severity = (['low', 'medium', 'high', 'critical'] as const).find((name) => name === alert.severity) ?? 'medium';
+export function withAlert(board: Board, id: string, alert: Alert | null, heardAt: Place): Board {
+  const at = Date.parse(text(alert?.timestamp) ?? '') || Date.now();
   const said = wordsOf(alert) ?? { title: 'Alert', text: undefined };
-  return withSeen(board, { id, ...said, severity, at, place: placeOf(alert, heardAt) });
+  return withSeen(board, { id, ...said, severity: severityOf(alert), at, place: placeOf(alert, heardAt) });
+}
+
+export function severityOf(alert: Alert | null): Severity {
+  return (['low', 'medium', 'high', 'critical'] as const).find((name) => name === alert?.severity) ?? 'medium';
 }
 
 export function withNotice(board: Board, id: string, said: Said, place: Place, at = Date.now()): Board {
@@ -126,9 +129,9 @@ function summarizeRows(rows: readonly Row[], place: Place): Summary {
   const kpi = <T>(value: (kpi: KpiUpdate | undefined) => T | undefined) =>
     read('kpi', (row) => value(row.kpi?.payload));
   const backlog = (name: 'total_items' | 'oldest_item_minutes') =>
-    read('backlog', (row) => number(row.backlog?.payload[name]));
+    read('backlog', (row) => number(row.backlog?.payload?.[name]));
   const people = (name: 'scheduled' | 'present' | 'late' | 'absent' | 'on_break') =>
-    sum(read('attendance', (row) => number(row.attendance?.payload[name])));
+    sum(read('attendance', (row) => number(row.attendance?.payload?.[name])));
   const attendance: People = {
     scheduled: people('scheduled'),
     present: people('present'),
@@ -195,13 +198,18 @@ function gapOf(kpi: KpiUpdate | undefined): number | undefined {
 function riskOf(kpi: KpiUpdate | undefined): string | undefined {
   const risk = kpi?.sla_risk;
   const level = typeof risk === 'object' && risk !== null ? risk.level : risk;
-  return level === undefined || level === null ? undefined : String(level);
+  return text(level) ?? number(level)?.toString();
 }
 
 const RISKS = ['low', 'medium', 'high', 'critical'];
 
 export function rank(risk: string): number {
   return RISKS.indexOf(risk.toLowerCase());
+}
+
+// What a backend posts may be anything.
+function text(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined;
 }
 
 function number(value: unknown): number | undefined {

@@ -1,4 +1,4 @@
-import { type Filter, toPlace as said } from '../../src/filter.js';
+import { type Filter, toPlace as said } from '@orgcast/client';
 
 /** Where one can look: organizations, their departments, their queues. */
 export interface Place {
@@ -89,7 +89,7 @@ export function toTree(places: Iterable<Place>): Node[] {
  * Where a payload belongs that was heard at a place. One that names its organization says all; another one need not
  * repeat the ids that it was sent to, and those are as they are here.
  */
-export function placeOf(payload: object, heardAt: Place): Place {
+export function placeOf(payload: object | null, heardAt: Place): Place {
   const { organization_id, ...beneath } = said(payload as Filter);
   return organization_id === undefined ? { ...heardAt, ...beneath } : { organization_id, ...beneath };
 }

@@ -1,13 +1,10 @@
-import { OrgcastError } from '@orgcast/client';
+import { type Channel, OrgcastError } from '@orgcast/client';
 import { useWebSocketContext } from '@orgcast/client/react';
 import { useEffect, useState } from 'react';
 
-import { useBinding } from '../../src/react/binding.js';
 import { keyOf, type Place } from './places.js';
 
-const CHANNELS = ['kpi', 'backlog', 'attendance', 'alerts'];
-
-const AS_AROUND = {};
+const CHANNELS: readonly Channel[] = ['kpi', 'backlog', 'attendance', 'alerts'];
 
 export interface Refusal {
   /** The server's words. */
@@ -20,24 +17,22 @@ export interface Refusal {
 
 /** Asks for everything that the page shows of a place; gives what the server refuses of it. */
 export function useAccess(place: Place): Refusal | undefined {
-  const { connectionId } = useWebSocketContext();
-  const binding = useBinding(AS_AROUND, true);
+  // The functions are those of one connection to the end; another organization's has others.
+  const { connectionId, subscribe, unsubscribe } = useWebSocketContext();
   const [refusal, setRefusal] = useState<Refusal>();
   const key = keyOf(place);
   // biome-ignore lint/correctness/useExhaustiveDependencies: the key is the place, and another connection asks anew
   useEffect(() => {
-    // The same one to the end: the binding of another organization has another.
-    const { client } = binding;
     let isOver = false;
     setRefusal(undefined);
     // One by one: of several in one request a single refusal says not of which.
     // What concerns the whole organization is shown in every part of it.
-    const wanted = [
+    const wanted: { channel: Channel; at: Place }[] = [
       ...CHANNELS.map((channel) => ({ channel, at: place })),
       { channel: 'notifications', at: { organization_id: place.organization_id } },
     ];
     const asked = wanted.map(({ channel, at }) =>
-      client.subscribe(channel, at).then(
+      subscribe([channel], at).then(
         () => ({ channel, error: undefined }),
         (error: unknown) => ({ channel, error }),
       ),
@@ -58,10 +53,10 @@ export function useAccess(place: Place): Refusal | undefined {
       // What was refused is let go of already, and what is not answered yet can not be.
       asked.forEach((answer, index) => {
         const { channel, at } = wanted[index] as (typeof wanted)[number];
-        void answer.then(({ error }) => (error === undefined ? client.unsubscribe(channel, at) : undefined));
+        void answer.then(({ error }) => (error === undefined ? unsubscribe([channel], at) : undefined));
       });
     };
-  }, [key, connectionId, binding]);
+  }, [key, connectionId, subscribe, unsubscribe]);
   return connectionId === null ? undefined : refusal;
 }
 

@@ -1,7 +1,6 @@
-import { useWebSocketEvent } from '@orgcast/client/react';
+import { FrameValue, useWebSocketEvent } from '@orgcast/client/react';
 import { useLayoutEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
 
-import { FrameValue } from '../../src/react/frame.js';
 import type { Toast } from './Alerts.js';
 import {
   type Board,
@@ -9,6 +8,7 @@ import {
   type Part,
   type Payload,
   type Summary,
+  severityOf,
   summarize,
   withAlert,
   withNotice,
@@ -59,7 +59,7 @@ export function useBoard(
       value.change((board) => withAlert(board, id, alert, place));
       toast({
         id,
-        severity: alert.severity,
+        severity: severityOf(alert),
         title: 'Alert',
         ...wordsOf(alert),
         text: wordsOf(alert)?.text ?? labelWithin(placeOf(alert, place), place),

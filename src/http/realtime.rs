@@ -1,0 +1,137 @@
+//! Where clients connect.
+//!
+//! A client on long-polling comes here once for each event that it hears, so what stands before the
+//! door are plain calls here, in the order of the router's middleware, and not its layers, each of
+//! which costs an allocation or two.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{ConnectInfo, Request};
+use axum::response::{IntoResponse, Response};
+use futures_util::future::BoxFuture;
+use http::{HeaderValue, Method, header};
+use hyper::body::Body;
+use tower::{Layer, Service, ServiceExt, service_fn};
+
+use super::address::Proxies;
+use super::origin::{CorsHeaders, Origins, let_in};
+use super::reply::Refusal;
+use super::router::App;
+use super::{compression, gateway, head, limit};
+use crate::domain::fault::Fault;
+
+/// The whole HTTP service: clients by the short way, everything else through the router.
+#[derive(Clone)]
+pub struct Site {
+    pub(super) router: Router,
+    pub(super) realtime: Arc<Realtime>,
+}
+
+/// What stands before the clients' door.
+pub(super) struct Realtime {
+    pub app: App,
+    pub path: String,
+    pub origins: Origins,
+    pub proxies: Option<Proxies>,
+    pub max_message_size: usize,
+    pub body_timeout: Duration,
+    pub compression_threshold: Option<usize>,
+}
+
+impl Service<Request> for Site {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        if self.realtime.takes(&request) {
+            let realtime = Arc::clone(&self.realtime);
+            return Box::pin(async move { Ok(realtime.serve(request).await) });
+        }
+        Box::pin(self.router.clone().oneshot(request))
+    }
+}
+
+impl Realtime {
+    /// Whether a client comes with this request. Other methods, a browser's question before it comes
+    /// among them, are the router's.
+    fn takes(&self, request: &Request) -> bool {
+        let path = request.uri().path();
+        let path = path.strip_suffix('/').unwrap_or(path);
+        matches!(*request.method(), Method::GET | Method::POST) && path == self.path
+    }
+
+    async fn serve(&self, mut request: Request) -> Response {
+        if let Err(refused) = head::checked(&self.app, &mut request) {
+            return *refused;
+        }
+        if let Some(proxies) = &self.proxies {
+            proxies.resolve(&mut request);
+        }
+        if let Err(fault) = let_in(&self.origins, &self.app, &request) {
+            return Refusal(fault).into_response();
+        }
+        let cors = CorsHeaders::for_request(&self.origins, &request);
+        let accepted = self.compression_threshold.and_then(|threshold| {
+            let accepted = request.headers().get(header::ACCEPT_ENCODING)?;
+            Some((threshold, accepted.clone()))
+        });
+        let mut response = self.answer(request).await;
+        cors.write(response.headers_mut());
+        match accepted {
+            Some((threshold, accepted)) if is_at_least(&response, threshold) => {
+                Box::pin(compressed(response, threshold, accepted)).await
+            }
+            _ => response,
+        }
+    }
+
+    async fn answer(&self, request: Request) -> Response {
+        if limit::is_too_long(request.headers(), self.max_message_size) {
+            return Refusal(Fault::too_large(self.max_message_size)).into_response();
+        }
+        let remote = request.extensions().get::<ConnectInfo<SocketAddr>>();
+        let Some(ConnectInfo(remote)) = remote.copied() else {
+            return Refusal(Fault::invalid("the connection has no address")).into_response();
+        };
+        if request.body().is_end_stream() {
+            return gateway::enter(&self.app, remote, request).await;
+        }
+        // Boxed, so that a poll, which has no body, is not as large as this.
+        let entered = limit::with_deadline(&self.app, self.body_timeout, request, |request| {
+            gateway::enter(&self.app, remote, request)
+        });
+        Box::pin(entered).await
+    }
+}
+
+fn is_at_least(response: &Response, threshold: usize) -> bool {
+    response.body().size_hint().lower() >= threshold as u64
+}
+
+/// A long answer as the router's layer compresses it.
+async fn compressed(response: Response, threshold: usize, accepted: HeaderValue) -> Response {
+    let mut request = Request::default();
+    request
+        .headers_mut()
+        .insert(header::ACCEPT_ENCODING, accepted);
+    let mut response = Some(response);
+    let answer = service_fn(move |_: Request| {
+        let response = response.take().unwrap_or_default();
+        std::future::ready(Ok::<_, Infallible>(response))
+    });
+    let layer = compression::answers(Some(threshold));
+    match layer.layer(answer).oneshot(request).await {
+        Ok(response) => response.map(axum::body::Body::new),
+        Err(never) => match never {},
+    }
+}

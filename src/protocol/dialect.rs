@@ -1,0 +1,37 @@
+//! How a plain client speaks, which its first messages show (protocol, section 4).
+
+use super::envelope::{Envelope, Inbound, Tenant, encoding};
+use crate::hub::outbound::Encoding;
+
+/// The form in which a client reads, as far as it is known.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Dialect {
+    pub envelope: Envelope,
+    pub is_decided: bool,
+    pub tenant: Tenant,
+}
+
+impl Dialect {
+    pub fn encoding(self) -> Encoding {
+        encoding(self.envelope, self.tenant)
+    }
+
+    /// The first message that shows an envelope decides.
+    pub fn learn(&mut self, inbound: &Inbound) {
+        if self.tenant == Tenant::Other {
+            self.tenant = inbound.tenant;
+        }
+        if self.is_decided {
+            return;
+        }
+        match inbound.envelope {
+            Some(envelope) => {
+                self.envelope = envelope;
+                self.is_decided = true;
+            }
+            // A bare `{"type": "ping"}`: `payload` is what the system that sends it reads.
+            None if self.envelope == Envelope::Event => self.envelope = Envelope::TypePayload,
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The query of a request to the clients' path. It is read here and nowhere else: where two readers
+//! differ, a limit is void.
+
+use engineioxide_core::ProtocolVersion;
+use form_urlencoded::parse;
+
+use super::Refusal;
+
+/// The parameters of Engine.IO, each of which may come once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Query {
+    version: Option<String>,
+    transport: Option<String>,
+    sid: Option<String>,
+    jsonp: Option<String>,
+    is_base64: bool,
+    is_ambiguous: bool,
+}
+
+/// What a request is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    Polling,
+    WebSocket,
+}
+
+impl Query {
+    pub fn parse(query: &str) -> Self {
+        let mut found = Self::default();
+        for (name, value) in parse(query.as_bytes()) {
+            let slot = match &*name {
+                "EIO" => &mut found.version,
+                "transport" => &mut found.transport,
+                "sid" => &mut found.sid,
+                "j" => &mut found.jsonp,
+                "b64" => {
+                    found.is_base64 |= !value.is_empty();
+                    continue;
+                }
+                _ => continue,
+            };
+            found.is_ambiguous |= slot.replace(value.into_owned()).is_some();
+        }
+        found
+    }
+
+    /// Whether the request is one of Engine.IO, well or badly formed.
+    pub fn is_engine_io(&self) -> bool {
+        self.version.is_some()
+    }
+
+    pub fn version(&self) -> Result<ProtocolVersion, Refusal> {
+        match self.version.as_deref() {
+            _ if self.is_ambiguous => Err(Refusal::BadRequest),
+            Some("3") => Ok(ProtocolVersion::V3),
+            Some("4") => Ok(ProtocolVersion::V4),
+            _ => Err(Refusal::UnsupportedVersion),
+        }
+    }
+
+    pub fn transport(&self) -> Result<Transport, Refusal> {
+        match self.transport.as_deref() {
+            Some("polling") => Ok(Transport::Polling),
+            Some("websocket") => Ok(Transport::WebSocket),
+            _ => Err(Refusal::UnknownTransport),
+        }
+    }
+
+    /// The session that the request is of; an empty one is there, and known to nobody.
+    pub fn sid(&self) -> Option<&str> {
+        self.sid.as_deref()
+    }
+
+    /// The number of the callback for JSONP. Whatever else stands there would be a script.
+    pub fn jsonp(&self) -> Option<String> {
+        let callback = self.jsonp.as_deref()?;
+        Some(callback.chars().filter(char::is_ascii_digit).collect())
+    }
+
+    /// Whether the client can't read binary answers.
+    pub fn is_base64(&self) -> bool {
+        self.is_base64 || self.jsonp.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_found_however_they_are_written() {
+        let query = Query::parse("EIO=4&transport=polling&t=x&s%69d=a%2Db&b64=1");
+        assert!(query.is_engine_io() && query.is_base64());
+        assert_eq!(query.version(), Ok(ProtocolVersion::V4));
+        assert_eq!(query.transport(), Ok(Transport::Polling));
+        assert_eq!(query.sid(), Some("a-b"));
+        assert!(!Query::parse("user_id=EIO&eio=4").is_engine_io());
+        assert!(Query::parse("EIO").is_engine_io());
+        assert!(Query::parse("%45IO=3").is_engine_io());
+        assert_eq!(Query::parse("EIO=4&sid").sid(), Some(""));
+        let jsonp = Query::parse("EIO=3&j=1;alert(2)").jsonp();
+        assert_eq!(jsonp.as_deref(), Some("12"));
+    }
+
+    #[test]
+    fn a_parameter_that_comes_twice_says_nothing() {
+        for query in [
+            "EIO=4&EIO=4",
+            "EIO=4&sid&sid=real",
+            "EIO=4&transport=a&transport=b",
+        ] {
+            assert_eq!(
+                Query::parse(query).version(),
+                Err(Refusal::BadRequest),
+                "{query}"
+            );
+        }
+        for query in ["EIO=5", "EIO=", "EIO=04", "EIO=4%20"] {
+            assert_eq!(
+                Query::parse(query).version(),
+                Err(Refusal::UnsupportedVersion),
+                "{query}"
+            );
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! What the server knows of one Socket.IO client.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::SocketIo;
+use super::arguments::ArgumentForm;
+use super::decoder::{Decoder, Incoming, MAX_ATTACHMENTS, Malformed};
+use super::packet;
+use crate::auth::claim::Claim;
+use crate::domain::fault::{CloseReason, Fault};
+use crate::hub::connection::Connection;
+use crate::hub::limits::Ticket;
+use crate::hub::outbound::Outbound;
+use crate::hub::ports::{Deliver, Delivery};
+use crate::hub::rates::Rate;
+use crate::protocol::engine_io::Session;
+use crate::protocol::session::{self, Reply, failure};
+use crate::protocol::{delivery, outgoing, policy};
+use crate::wire::send_queue::{DropPolicy, Overdue};
+
+/// One client, from its handshake to its end.
+pub struct Client {
+    pub(super) remote_address: IpAddr,
+    pub(super) rate: Arc<Rate>,
+    pub(super) form: ArgumentForm,
+    /// What the handshake's query or headers claim.
+    pub(super) claim: Result<Option<Box<Claim>>, Box<Fault>>,
+    pub(super) state: Mutex<ClientState>,
+}
+
+pub(super) struct ClientState {
+    /// Its place, until it has left.
+    pub ticket: Option<Arc<Ticket>>,
+    pub is_connecting: bool,
+    /// There from CONNECT to DISCONNECT.
+    pub session: Option<session::Session>,
+    /// Until when it has to CONNECT.
+    pub connect_by: Option<Instant>,
+    pub decoder: Decoder,
+    /// Attachments of a refused packet that are yet to come.
+    pub to_skip: usize,
+    /// Attachments of an acknowledgement that was asked for, which cost nothing.
+    pub free: usize,
+}
+
+impl Client {
+    pub(super) fn new(
+        ticket: Arc<Ticket>,
+        remote_address: IpAddr,
+        form: ArgumentForm,
+        claim: Result<Option<Claim>, Fault>,
+        max_message_size: usize,
+        connect_by: Instant,
+    ) -> Self {
+        Self {
+            remote_address,
+            rate: Arc::clone(&ticket.rate),
+            form,
+            claim: claim.map(|claim| claim.map(Box::new)).map_err(Box::new),
+            state: Mutex::new(ClientState {
+                ticket: Some(ticket),
+                is_connecting: false,
+                session: None,
+                connect_by: Some(connect_by),
+                decoder: Decoder::new(max_message_size),
+                to_skip: 0,
+                free: 0,
+            }),
+        }
+    }
+
+    /// Runs something on the session, unless it is not connected.
+    pub(super) fn with_session<T>(
+        &self,
+        run: impl FnOnce(&mut session::Session) -> T,
+    ) -> Option<T> {
+        self.state.lock().session.as_mut().map(run)
+    }
+
+    pub(super) fn is_authenticated(&self) -> bool {
+        let state = self.state.lock();
+        state
+            .session
+            .as_ref()
+            .is_some_and(session::Session::is_authenticated)
+    }
+
+    pub(super) fn connection(&self) -> Option<Arc<Connection>> {
+        self.with_session(|session| Arc::clone(session.connection()))
+    }
+
+    pub(super) fn owes_ack(&self, id: u64) -> bool {
+        let state = self.state.lock();
+        state
+            .session
+            .as_ref()
+            .is_some_and(|session| session.connection().owes_ack(id))
+    }
+
+    pub(super) fn decode(
+        &self,
+        decode: impl FnOnce(&mut Decoder) -> Result<Option<Incoming>, Malformed>,
+    ) -> Result<Option<Incoming>, Malformed> {
+        decode(&mut self.state.lock().decoder)
+    }
+
+    /// Whether this binary packet belongs to a packet that was refused.
+    pub(super) fn skips_binary(&self) -> bool {
+        let mut state = self.state.lock();
+        let skips = state.to_skip > 0;
+        state.to_skip -= usize::from(skips);
+        skips
+    }
+
+    /// Whether this binary packet belongs to an acknowledgement that costs nothing.
+    pub(super) fn has_free_binary(&self) -> bool {
+        let mut state = self.state.lock();
+        let is_free = state.free > 0;
+        state.free -= usize::from(is_free);
+        is_free
+    }
+
+    pub(super) fn skip(&self, attachments: usize) {
+        self.state.lock().to_skip = attachments.min(MAX_ATTACHMENTS);
+    }
+
+    pub(super) fn allow(&self, attachments: usize) {
+        self.state.lock().free = attachments.min(MAX_ATTACHMENTS);
+    }
+
+    /// Leaves the hub; what is on its way still goes out. It has to CONNECT again in time.
+    pub(super) fn disconnect(&self, connect_timeout: Duration) -> Instant {
+        let by = Instant::now() + connect_timeout;
+        let session = {
+            let mut state = self.state.lock();
+            state.connect_by = Some(by);
+            state.session.take()
+        };
+        // Dropped outside the lock: leaving the hub takes other locks.
+        drop(session);
+        by
+    }
+
+    pub(super) fn has_left(&self) -> bool {
+        self.state.lock().ticket.is_none()
+    }
+
+    /// Leaves for good; its place is free. Calling it again does nothing.
+    pub(super) fn leave(&self) {
+        let (session, ticket) = {
+            let mut state = self.state.lock();
+            (state.session.take(), state.ticket.take())
+        };
+        drop(session);
+        drop(ticket);
+    }
+}
+
+/// Answers a message: with the acknowledgement that it asked for, or else with an event.
+pub(super) fn answer(session: &Session<SocketIo>, ack: Option<u64>, reply: &Reply) {
+    let object = reply.object();
+    if let Some(id) = ack {
+        send(session, packet::ack(id, &object));
+    }
+    if ack.is_none() || matches!(reply, Reply::Failed(_)) {
+        send(session, packet::reply(reply.event(), &object));
+    }
+}
+
+/// The event that tells an error.
+pub(super) fn error(fault: &Fault) -> Bytes {
+    packet::reply("error", &failure(fault))
+}
+
+fn send(session: &Session<SocketIo>, frame: Bytes) {
+    let frame = session.link().fitted(frame);
+    session.push(&frame, DropPolicy::Reply);
+}
+
+/// The hub's hold on a Socket.IO client.
+impl Deliver for Session<SocketIo> {
+    fn warm(&self) {
+        self.link().warm();
+    }
+
+    fn deliver(&self, outbound: &Arc<Outbound>) -> Delivery {
+        let encoding = self.connection.form.encoding(&outbound.event);
+        let frame = outgoing(self.link(), outbound, encoding);
+        let pushed = self.push(frame, policy(outbound));
+        let delivery = delivery(pushed);
+        if delivery == Delivery::Overflow {
+            self.abandon(CloseReason::TooSlow);
+        }
+        delivery
+    }
+
+    fn close(&self, reason: CloseReason) {
+        if let Some(fault) = reason.last_words() {
+            send(self, error(&fault));
+        }
+        if !reason.should_reconnect() {
+            send(self, packet::disconnect());
+        }
+        Session::close(self, reason);
+    }
+
+    fn tick(&self, now: Instant) -> Option<CloseReason> {
+        let overdue = self.link().kill_if_overdue(now)?;
+        (overdue == Overdue::Stalled).then_some(CloseReason::TooSlow)
+    }
+
+    fn waiting(&self) -> usize {
+        self.link().waiting().0
+    }
+
+    fn transport(&self) -> &'static str {
+        if self.is_polling() {
+            "polling"
+        } else {
+            "websocket"
+        }
+    }
+}

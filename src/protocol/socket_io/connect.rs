@@ -1,0 +1,139 @@
+//! CONNECT: who a client is, and what it is told if it can't be that.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::client::{Client, answer};
+use super::{ClientSession, REFUSED_GRACE, SocketIo, packet};
+use crate::auth::claim::Claim;
+use crate::domain::fault::{CloseReason, Code, Fault};
+use crate::domain::words;
+use crate::hub::connection::{NewConnection, Protocol};
+use crate::hub::ports::Deliver;
+use crate::protocol::session;
+use crate::wire::send_queue::DropPolicy;
+
+impl SocketIo {
+    /// A CONNECT: one a namespace at a time.
+    pub(super) async fn connect(
+        &self,
+        session: &Arc<ClientSession>,
+        namespace: &str,
+        auth: Option<String>,
+    ) {
+        let version = session.version;
+        if namespace != "/" {
+            let nothing: Option<&()> = None;
+            let refused = packet::connect_error(version, namespace, "Invalid namespace", nothing);
+            session.push(&refused, DropPolicy::Reply);
+            return;
+        }
+        {
+            let mut state = session.connection.state.lock();
+            if state.is_connecting || state.session.is_some() {
+                drop(state);
+                session.fail(CloseReason::ProtocolError);
+                return;
+            }
+            state.is_connecting = true;
+        }
+        let entered = self.enter(session, auth.as_deref()).await;
+        session.connection.state.lock().is_connecting = false;
+        match entered {
+            Ok(()) => {}
+            // It passes by itself, and a client that is refused as below does not come back.
+            Err(fault) if fault.code == Code::ConnectionLimit => {
+                session.close(CloseReason::ConnectionLimit);
+            }
+            Err(fault) => {
+                let data = ConnectErrorData::of(&fault);
+                let message = fault.to_string();
+                let refused = packet::connect_error(version, "/", &message, Some(&data));
+                session.push(&refused, DropPolicy::Reply);
+                let by = Instant::now() + REFUSED_GRACE;
+                session.connection.state.lock().connect_by = Some(by);
+                session.look_again(by);
+            }
+        }
+        // It may have left while its claim was verified.
+        if session.is_over() {
+            session.connection.leave();
+        }
+    }
+
+    async fn enter(&self, session: &Arc<ClientSession>, auth: Option<&str>) -> Result<(), Fault> {
+        let client = &session.connection;
+        let claim = claim(client, auth)?;
+        if let Some(claim) = &claim {
+            self.authenticator.prepare(claim).await;
+        }
+        let ticket = client.state.lock().ticket.clone();
+        let ticket =
+            ticket.ok_or_else(|| Fault::new(Code::InternalError, "the session is closing"))?;
+        let attachment = self.hub.connect(NewConnection {
+            protocol: Protocol::SocketIo,
+            remote_address: client.remote_address,
+            ticket,
+            deliver: Arc::clone(session) as Arc<dyn Deliver>,
+        });
+        let authenticator = Arc::clone(&self.authenticator);
+        let mut connected = session::Session::new(attachment, authenticator);
+        let id = connected.connection().id.to_string();
+        let version = session.version;
+        let reply = connected.authenticate_handshake(claim, || {
+            session.push(&packet::connected(version, &id), DropPolicy::Reply);
+        })?;
+        {
+            let mut state = client.state.lock();
+            state.session = Some(connected);
+            state.connect_by = None;
+        }
+        if let Some(reply) = reply {
+            answer(session, None, &reply);
+        }
+        Ok(())
+    }
+}
+
+/// `auth` counts before the query and the headers.
+fn claim(client: &Client, auth: Option<&str>) -> Result<Option<Claim>, Fault> {
+    let auth = match auth.map(serde_json::from_str) {
+        None | Some(Ok(Value::Null)) => None,
+        Some(Ok(Value::Object(auth))) => Claim::from_object(&auth)?,
+        Some(Ok(other)) => {
+            let kind = words::kind_of(&other);
+            return Err(Fault::invalid(format!(
+                "`auth` must be an object, not {kind}"
+            )));
+        }
+        Some(Err(error)) => return Err(words::not_json("`auth`", &error)),
+    };
+    match (auth, &client.claim) {
+        (Some(auth), _) => Ok(Some(auth)),
+        (None, Ok(claim)) => Ok(claim.as_deref().cloned()),
+        (None, Err(fault)) => Err((**fault).clone()),
+    }
+}
+
+/// What an error of a CONNECT has beside its message, as errors of Node's middlewares do.
+#[derive(Serialize)]
+struct ConnectErrorData {
+    code: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u128>,
+}
+
+impl ConnectErrorData {
+    fn of(fault: &Fault) -> Self {
+        Self {
+            code: fault.code.as_str(),
+            reason: fault.reason,
+            retry_after_ms: fault.retry_after.map(|time| time.as_millis()),
+        }
+    }
+}
