@@ -9,7 +9,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 SERVER := $(CURDIR)/target/debug/orgcast
-ECHO := $(CURDIR)/target/debug/orgcast-echo
+ECHO := $(CURDIR)/target/debug/examples/orgcast-echo
 
 # What npm installed, by the file that it writes last; and when the page was last built.
 MODULES := web-client/node_modules/.package-lock.json
@@ -45,7 +45,7 @@ $(MODULES): web-client/package-lock.json $(wildcard web-client/package.json web-
 build: page
 	cargo build --locked --bin orgcast
 
-test: tools page lint test-rust fuzz test-web test-clients
+test: tools page lint test-rust fuzz test-web test-clients test-conformance
 
 tools:
 	scripts/install-test-tools
@@ -61,7 +61,7 @@ test-clients: build
 	cd tests/clients && npm ci --no-audit --no-fund && ORGCAST_BIN=$(SERVER) npm test
 
 test-conformance: build
-	cargo build --locked --bin orgcast-echo
+	cargo build --locked --example orgcast-echo
 	cd tests/conformance && npm ci --no-audit --no-fund && ORGCAST_BIN=$(SERVER) ORGCAST_ECHO_BIN=$(ECHO) npm test
 
 # Each fuzz target for a few seconds.

@@ -347,7 +347,7 @@ async fn main() -> io::Result<()> {
     loop {
         let (tcp, remote) = listener.accept().await?;
         tcp.set_nodelay(true)?;
-        let Some(place) = connections.open(remote.ip().into(), false) else {
+        let Some(place) = connections.open(remote.ip(), false) else {
             continue;
         };
         let (engine_io, socket_io) = (Arc::clone(&engine_io), Arc::clone(&socket_io));

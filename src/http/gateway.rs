@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, header};
+use http::{HeaderValue, StatusCode, header};
 use hyper::upgrade::OnUpgrade;
 
 use super::reply::Refusal;
@@ -95,6 +95,10 @@ fn accept(
     let refuse = |error: HandshakeError| {
         let mut response = Refusal(Fault::invalid(error.to_string())).into_response();
         *response.status_mut() = error.status();
+        if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+            let allowed = HeaderValue::from_static("GET, POST");
+            response.headers_mut().insert(header::ALLOW, allowed);
+        }
         let version = HeaderValue::from_static("13");
         response
             .headers_mut()

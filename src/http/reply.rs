@@ -28,6 +28,16 @@ pub(super) fn problem(status: StatusCode, code: &str, message: &str) -> Response
     (status, Json(json!({ "success": false, "error": error }))).into_response()
 }
 
+/// What the API answers holds at this moment, and for this caller.
+pub(super) async fn no_store(mut response: Response) -> Response {
+    let no_store = HeaderValue::from_static("no-store");
+    response
+        .headers_mut()
+        .entry(header::CACHE_CONTROL)
+        .or_insert(no_store);
+    response
+}
+
 pub(super) async fn no_route(method: Method, uri: Uri) -> Response {
     let message = format!("there is no {method} {}", uri.path());
     problem(StatusCode::NOT_FOUND, "NOT_FOUND", &message)

@@ -104,6 +104,7 @@ pub fn router(
         .route("/api/ws/broadcast/alert", post(broadcast::alert))
         .merge(others)
         .route("/api/ws/health", get(info::health))
+        .layer(middleware::map_response(reply::no_store))
         .layer(middleware::from_fn_with_state(
             Readable {
                 limit: max_message_size,

@@ -7,6 +7,7 @@ import io2 from 'socket.io-client-2';
 import { plainClient, socketIoClient } from './lib/clients.mjs';
 import { freshOrganization, scenario } from './lib/scenario.mjs';
 import { startServer } from './lib/server.mjs';
+import { once } from './lib/wait.mjs';
 
 /** `{"a":{"a":...}}`, `depth` objects deep. */
 const nested = (depth) => `${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}`;
@@ -63,17 +64,57 @@ const SOCKET_IO = [
     emit: ['subscribe', { channels: ['kpi'], queue_name: Buffer.from('support') }],
     code: 'INVALID_MESSAGE',
   },
-  { what: 'malformed JSON inside an event', raw: '2["subscribe",{"channels":["kpi"}]', code: 'INVALID_MESSAGE' },
-  { what: 'an event that breaks off', raw: '2["subscribe"', code: 'INVALID_MESSAGE' },
-  { what: 'an event that is an object', raw: '2{"event":"subscribe"}', code: 'INVALID_MESSAGE' },
-  { what: 'an event without a name', raw: '2[]', code: 'INVALID_MESSAGE' },
+  { what: 'a name with escapes', raw: '2["\\u0073ub\\n\\"scribe\\\\\\/",{}]', code: 'INVALID_MESSAGE' },
+  { what: 'a name with a lone surrogate in its payload', raw: '2["a",{"x":"\\ud83d"}]', code: 'INVALID_MESSAGE' },
+  { what: 'an empty name', emit: ['', {}], code: 'INVALID_MESSAGE' },
+  { what: 'a name of 10 000 characters', emit: ['x'.repeat(10_000), {}], code: 'INVALID_MESSAGE' },
   { what: 'a number as name', raw: '2[7,{}]', code: 'INVALID_MESSAGE' },
-  { what: 'a packet of a type that does not exist', raw: '9["subscribe"]', code: 'INVALID_MESSAGE' },
-  { what: 'no packet at all', raw: 'subscribe', code: 'INVALID_MESSAGE' },
+  { what: 'a fraction as name', raw: '2[-1.5e3,{}]', code: 'INVALID_MESSAGE' },
+  { what: 'a number that names a place in a list', emit: [0, {}], code: 'INVALID_MESSAGE' },
+  {
+    what: 'an object 100 levels deep',
+    raw: `2["subscribe",{"channels":["kpi"],"queue_name":${nested(100)}}]`,
+    code: 'INVALID_MESSAGE',
+  },
   {
     what: 'an object 10 000 levels deep',
     raw: `2["subscribe",{"channels":["kpi"],"queue_name":${nested(10_000)}}]`,
     code: 'INVALID_MESSAGE',
+  },
+];
+
+// Packets that break the protocol, as they stand after Engine.IO's `4`; binary ones as they are. They close the
+// transport.
+const BROKEN = [
+  { what: 'malformed JSON inside an event', raw: ['2["subscribe",{"channels":["kpi"}]'] },
+  { what: 'an event that breaks off', raw: ['2["subscribe"'] },
+  { what: 'an event that is an object', raw: ['2{"event":"subscribe"}'] },
+  { what: 'an event that is a text', raw: ['2"subscribe"'] },
+  { what: 'an event without a name', raw: ['2[]'] },
+  { what: 'null as name', raw: ['2[null,{}]'] },
+  { what: 'an object as name', raw: ['2[{"event":"subscribe"}]'] },
+  { what: 'an event of nothing', raw: ['2'] },
+  ...['connect', 'connect_error', 'disconnect', 'disconnecting', 'newListener', 'removeListener'].map((name) => ({
+    what: `the reserved name ${name}`,
+    raw: [`2["${name}",{}]`],
+  })),
+  { what: 'the reserved name disconnect, written with an escape', raw: ['2["dis\\u0063onnect"]'] },
+  { what: 'an event for a namespace that it never joined', raw: ['2/admin,["subscribe",{"channels":["kpi"]}]'] },
+  { what: 'a packet of a type that does not exist', raw: ['9["subscribe"]'] },
+  { what: 'no packet at all', raw: ['subscribe'] },
+  { what: 'a second CONNECT', raw: ['0'] },
+  { what: "the server's own CONNECT_ERROR", raw: ['4{"message":"no"}'] },
+  { what: 'an acknowledgement that is no list', raw: ['31{}'] },
+  { what: 'more attachments than ten', raw: ['511-["subscribe",{"_placeholder":true,"num":0}]'] },
+  { what: 'attachments without a number', raw: ['5-["subscribe",{"_placeholder":true,"num":0}]'] },
+  {
+    what: 'text where an attachment has to come',
+    raw: ['51-["subscribe",{"_placeholder":true,"num":0}]', '2["client:ping",{}]'],
+  },
+  { what: 'an attachment that nobody announced', raw: [Buffer.from([1, 2, 3])] },
+  {
+    what: 'a placeholder for an attachment that does not come',
+    raw: ['51-["subscribe",{"_placeholder":true,"num":1}]', Buffer.from([1])],
   },
 ];
 
@@ -205,13 +246,38 @@ for (const [version, client, transport] of [
         await join(hostile, organization_id, 'hostile');
 
         if (raw) {
-          hostile.socket.io.engine.write(raw);
+          hostile.raw(raw);
         } else {
           const acknowledgement = await hostile.call(...emit);
           assert.equal(acknowledgement.success, false);
           assert.equal(acknowledgement.error.code, code);
         }
         await assertHarmless(hostile, others, organization_id, code);
+      });
+    }
+
+    for (const { what, raw } of BROKEN) {
+      scenario(`that sends ${what} loses its transport, comes back by itself and harms nobody`, async (t) => {
+        const organization_id = freshOrganization();
+        const others = await bystanders(t, organization_id);
+        const hostile = socketIoClient(t, client, server.url, { transports: [transport] });
+        await hostile.connect();
+        await join(hostile, organization_id, 'hostile');
+        const noticed = [];
+        for (const { socket } of others) for (const event of ['disconnect', 'close']) socket.on(event, () => noticed.push(event));
+
+        const gone = once(hostile.socket, 'disconnect', 'the transport to be closed');
+        const back = once(hostile.socket, 'connect', 'the client to come back by itself');
+        for (const packet of raw) hostile.raw(packet);
+        // Behind the broken packet everything is lost.
+        hostile.send('client:ping', {});
+        const [reason] = await gone;
+        assert.match(reason, /^transport (close|error)$/);
+        await back;
+
+        await join(hostile, organization_id, 'hostile');
+        await assertAllHear([hostile, ...others], organization_id);
+        assert.deepEqual(noticed, []);
       });
     }
   });

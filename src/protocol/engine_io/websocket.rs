@@ -62,7 +62,7 @@ impl<A: Application> Upgrade<A> {
                 let open = frame(self.shared.open(&session, &[]));
                 session.push(&open, DropPolicy::Reply);
                 self.shared.application.opened(&session);
-                tokio::spawn(serve(session, reader));
+                tokio::spawn(serve(session, Box::new(reader)));
             }
             UpgradeKind::Probe(Some(probe)) => {
                 tokio::spawn(run_probe(self.shared, probe, transport, reader, deflates));
@@ -92,7 +92,7 @@ async fn run_probe<A: Application>(
     let moved = probe.moved(transport, deflates);
     drop(probe);
     if moved.is_ok() {
-        tokio::spawn(serve(session, reader));
+        tokio::spawn(serve(session, Box::new(reader)));
     }
 }
 
@@ -125,8 +125,9 @@ async fn agree<A: Application>(
     (next().await? == Packet::Upgrade).then_some(())
 }
 
-/// Reads a session's WebSocket to its end.
-async fn serve<A: Application>(session: Arc<Session<A>>, mut reader: MessageReader) {
+/// Reads a session's WebSocket to its end. What a future is made of, it may hold twice; the box keeps
+/// that small.
+async fn serve<A: Application>(session: Arc<Session<A>>, mut reader: Box<MessageReader>) {
     let mut turn = Turn::default();
     loop {
         let limit = session.shared.application.max_message(&session);

@@ -36,8 +36,9 @@ enum End {
 }
 
 impl PlainConnection {
-    /// Serves the client until it or its stream ends.
-    pub async fn run(mut self) {
+    /// Serves the client until it or its stream ends. What a future is made of, it may hold twice; the
+    /// box keeps that small.
+    pub async fn run(mut self: Box<Self>) {
         let mut turn = Turn::default();
         let end = loop {
             let limit = self.max_message();
@@ -66,7 +67,7 @@ impl PlainConnection {
         }
         let Self {
             session, sender, ..
-        } = self;
+        } = *self;
         // It has left, even if its socket takes a while to close.
         drop(session);
         if let End::Closed(reason) = end {

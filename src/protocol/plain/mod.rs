@@ -163,7 +163,7 @@ impl PlainGateway {
                     max_message_size: self.options.max_message_size,
                 };
                 // A task of its own is much smaller than this one.
-                tokio::spawn(connection.run());
+                tokio::spawn(Box::new(connection).run());
             }
             Err((fault, reason, _being_refused)) => {
                 self.hub.stats.count_close(reason);

@@ -137,9 +137,10 @@ impl List {
     }
 }
 
-/// Whether so much came together in the last round that as much may be expected of the next.
+/// Whether several events came together in the last round, so that as much may be expected of the next. A
+/// publisher that waits for its answers never makes it so: its events are written one by one.
 fn is_worth_waiting(links: usize, frames: usize) -> bool {
-    frames > links * 2
+    frames > links + links / 8
 }
 
 #[cfg(test)]
@@ -238,9 +239,13 @@ mod tests {
     fn only_rounds_that_found_several_frames_for_each_connection_are_followed_by_a_wait() {
         assert!(!is_worth_waiting(1, 1));
         assert!(
-            !is_worth_waiting(1000, 2000),
+            !is_worth_waiting(1000, 1000),
             "one publisher that waits for its answers"
         );
-        assert!(is_worth_waiting(1000, 2001));
+        assert!(
+            !is_worth_waiting(1000, 1125),
+            "some twice, where rounds overlap"
+        );
+        assert!(is_worth_waiting(1000, 1126));
     }
 }

@@ -21,7 +21,8 @@ const EVENTS = [
 /**
  * A Socket.IO client, either major version, that is closed after the test `t`.
  *
- * `options` are the client's own. Messages come to the inbox as `{event, payload, meta, ack}`.
+ * `options` are the client's own. Messages come to the inbox as `{event, payload, meta, args, ack}`: `args` are the
+ * arguments of the handler, of which `ack` was the last if the event asks for an acknowledgement.
  */
 export function socketIoClient(t, io, url, options = {}) {
   const socket = io(url, {
@@ -36,7 +37,7 @@ export function socketIoClient(t, io, url, options = {}) {
   const inbox = new Inbox();
   const receive = (event, args) => {
     const ack = typeof args.at(-1) === 'function' ? args.pop() : undefined;
-    inbox.push({ event, payload: args[0], meta: args[1], ack });
+    inbox.push({ event, payload: args[0], meta: args[1], args, ack });
   };
   if (socket.onAny) {
     socket.onAny((event, ...args) => receive(event, args));
@@ -64,6 +65,10 @@ export function socketIoClient(t, io, url, options = {}) {
     },
     send(event, ...args) {
       socket.emit(event, ...args);
+    },
+    /** Sends a message of Engine.IO, a text or binary, past everything that the client would check. */
+    raw(message) {
+      socket.io.engine.write(message);
     },
   };
 }
