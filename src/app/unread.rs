@@ -73,8 +73,6 @@ pub(super) fn length(request: &Request<Incoming>) -> BodyLength {
 pub(super) struct Rest {
     home: Home,
     phase: Arc<Phase>,
-    /// The peer waits to be told that the body is wanted.
-    is_expecting: bool,
 }
 
 /// The request as a handler gets it, and what tells how much of its body was read; `None` if it has
@@ -90,7 +88,6 @@ pub(super) fn watch(
     let rest = Rest {
         home: Arc::clone(&home),
         phase: Arc::clone(phase),
-        is_expecting: request.headers().contains_key(header::EXPECT),
     };
     let request = request.map(|body| {
         Body::new(Watched {
@@ -110,9 +107,7 @@ impl Rest {
             return;
         };
         while !body.is_end_stream() {
-            // Reading would tell the peer to send it.
-            let next = (!self.is_expecting).then(|| body.frame().now_or_never());
-            match next.flatten() {
+            match body.frame().now_or_never() {
                 Some(Some(Ok(_))) => {}
                 Some(None) => break,
                 Some(Some(Err(_))) | None => {

@@ -122,10 +122,12 @@ async fn an_address_whose_connections_are_all_at_work_gets_no_more_until_one_is_
     let counted = server.hub.gate.refused.view();
     assert_eq!(counted.get("tcp_address_full"), Some(&1), "{counted:?}");
     // A proxy has the connections of many.
+    let mut proxies = vec![proxy];
     for _ in 0..3 {
-        let mut proxy = Raw::connect_from([127, 0, 0, 3], server.address).await;
-        assert!(is_served(&mut proxy).await);
-        waiting.push(proxy);
+        proxies.push(Raw::connect_from([127, 0, 0, 3], server.address).await);
+    }
+    for proxy in &mut proxies {
+        assert!(is_served(proxy).await);
     }
 }
 

@@ -24,6 +24,7 @@ mod raw;
 mod requests;
 mod secrets;
 mod signals;
+mod tls;
 
 /// Waits for a count of what was refused. An answer comes before the end of its connection, with which
 /// it may be counted.
