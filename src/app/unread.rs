@@ -82,7 +82,7 @@ pub(super) fn watch(
     phase: &Arc<Phase>,
 ) -> (Request<Body>, Option<Rest>) {
     if request.body().is_end_stream() {
-        return (request.map(Body::new), None);
+        return (request.map(|_| Body::empty()), None);
     }
     let home = Home::default();
     let rest = Rest {

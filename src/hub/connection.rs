@@ -139,7 +139,7 @@ impl Connection {
         Some(message)
     }
 
-    /// Notes that a message was refused for the connection's rate: whoever then misses the time to
+    /// Notes that a message was refused, or read late, for the connection's rate: whoever then misses the time to
     /// authenticate did not do so of its own will.
     pub fn note_rate_limited(&self) {
         self.was_rate_limited.store(true, Ordering::Relaxed);

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -30,30 +30,56 @@ const LEAST_WAIT: Duration = Duration::from_millis(500);
 /// How long those that were given up are waited for.
 const LONGEST_LEAVE: Duration = Duration::from_millis(100);
 
-/// The order in which connections are given up: of those that wait for the same, who has waited
-/// longest.
-type Turn = (Waiting, u64);
+/// Since when a connection waits, and what for, in the order in which they are given up: of those that
+/// wait for the same, who has waited longest. In one word, since each request changes it: the kind,
+/// then nanoseconds of the server. 0 is a connection that does not wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Since(u64);
+
+const NOT_WAITING: u64 = 0;
+const BODY: u64 = 1 << 63;
+
+impl Since {
+    fn new(what: Waiting, elapsed: Duration) -> Self {
+        let nanos = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
+        let nanos = nanos.saturating_add(1) & !BODY;
+        Self(match what {
+            Waiting::Request => nanos,
+            Waiting::Body => nanos | BODY,
+        })
+    }
+
+    fn what(self) -> Waiting {
+        if self.0 & BODY == 0 {
+            Waiting::Request
+        } else {
+            Waiting::Body
+        }
+    }
+
+    fn elapsed(self) -> Duration {
+        Duration::from_nanos((self.0 & !BODY).saturating_sub(1))
+    }
+}
+
+/// A connection's place in the order. It may be out of date: whoever gives connections up looks at
+/// what the connection says itself, and puts it where it belongs.
+type Turn = (Since, u64);
 
 /// All of them.
 #[derive(Debug)]
 pub struct Connections {
     limit_per_address: usize,
+    begin: Instant,
     book: Mutex<Book>,
 }
 
 #[derive(Debug, Default)]
 struct Book {
     open: usize,
-    next_turn: u64,
-    waiting: BTreeMap<Turn, Waiter>,
+    next_id: u64,
+    waiting: BTreeMap<Turn, Arc<Notice>>,
     addresses: HashMap<IpAddr, OfAddress>,
-}
-
-#[derive(Debug)]
-struct Waiter {
-    address: IpAddr,
-    since: Instant,
-    notice: Arc<Notice>,
 }
 
 #[derive(Debug, Default)]
@@ -63,49 +89,96 @@ struct OfAddress {
 }
 
 impl Book {
-    fn give_up(&mut self, turn: Turn) -> Option<Arc<Notice>> {
-        let waiter = self.waiting.remove(&turn)?;
-        if let Some(of_address) = self.addresses.get_mut(&waiter.address) {
-            of_address.waiting.remove(&turn);
+    fn list(&mut self, notice: &Arc<Notice>, since: Since) {
+        let turn = (since, notice.id);
+        notice.listed.store(since.0, Ordering::SeqCst);
+        self.waiting.insert(turn, Arc::clone(notice));
+        if let Some(of_address) = self.addresses.get_mut(&notice.address) {
+            of_address.waiting.insert(turn);
         }
-        Some(waiter.notice)
     }
 
-    /// Gives up as many as have waited long enough, the first of them first. If none has, fails with
-    /// the time when one will have.
-    fn give_up_ripe(&mut self, count: usize) -> Result<Vec<Arc<Notice>>, Instant> {
-        let now = Instant::now();
-        let of = |what| self.waiting.range((what, 0)..=(what, u64::MAX));
-        let kinds = [Waiting::Request, Waiting::Body];
-        let ripe = kinds
-            .into_iter()
-            .flat_map(|what| of(what).take_while(|(_, waiter)| waiter.since + LEAST_WAIT <= now));
-        let turns: Vec<Turn> = ripe.map(|(turn, _)| *turn).take(count).collect();
-        let first = kinds.into_iter().filter_map(|what| of(what).next());
-        if turns.is_empty()
-            && let Some(since) = first.map(|(_, waiter)| waiter.since).min()
-        {
-            return Err(since + LEAST_WAIT);
+    fn unlist(&mut self, turn: Turn) -> Option<Arc<Notice>> {
+        let notice = self.waiting.remove(&turn)?;
+        if let Some(of_address) = self.addresses.get_mut(&notice.address) {
+            of_address.waiting.remove(&turn);
         }
-        Ok(turns
-            .into_iter()
-            .filter_map(|turn| self.give_up(turn))
-            .collect())
+        notice.listed.store(NOT_WAITING, Ordering::SeqCst);
+        Some(notice)
+    }
+
+    /// The first turn that `first` finds and that is true. Those in front of it that are not are put
+    /// where they belong, each at most once for each time that its connection changed its state.
+    fn first(&mut self, first: impl Fn(&Self) -> Option<Turn>) -> Option<Turn> {
+        loop {
+            let turn = first(self)?;
+            let since = self.waiting.get(&turn).and_then(|notice| notice.since());
+            if since == Some(turn.0) {
+                return Some(turn);
+            }
+            // Looked at again when it is off the list: whoever begins to wait looks at the list last.
+            if let Some(notice) = self.unlist(turn)
+                && let Some(since) = notice.since()
+            {
+                self.list(&notice, since);
+            }
+        }
+    }
+
+    fn give_up(&mut self, turn: Turn) -> Option<Arc<Notice>> {
+        let notice = self.unlist(turn)?;
+        notice.is_given_up.store(true, Ordering::SeqCst);
+        Some(notice)
+    }
+
+    /// Gives up as many as have waited long enough at `now`, the first of them first. If none has,
+    /// fails with the time when one will have.
+    fn give_up_ripe(&mut self, count: usize, now: Duration) -> Result<Vec<Arc<Notice>>, Duration> {
+        let mut given_up = Vec::new();
+        let mut next = None;
+        for what in [Waiting::Request, Waiting::Body] {
+            let from = (Since::new(what, Duration::ZERO), 0);
+            while given_up.len() < count {
+                let turn = self.first(|book| {
+                    let (turn, _) = book.waiting.range(from..).next()?;
+                    (turn.0.what() == what).then_some(*turn)
+                });
+                let Some(turn) = turn else { break };
+                let ripe = turn.0.elapsed() + LEAST_WAIT;
+                if ripe > now {
+                    next = Some(next.map_or(ripe, |next: Duration| next.min(ripe)));
+                    break;
+                }
+                given_up.extend(self.give_up(turn));
+            }
+        }
+        match next {
+            Some(next) if given_up.is_empty() => Err(next),
+            _ => Ok(given_up),
+        }
     }
 }
 
 /// What a connection is told from outside of its task, and tells.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Notice {
+    id: u64,
+    address: IpAddr,
+    /// What it waits for, as a [`Since`].
+    waiting: AtomicU64,
+    /// Where it stands in the order. Changes with the book locked.
+    listed: AtomicU64,
     is_given_up: AtomicBool,
     task: AtomicWaker,
     gone: Notify,
 }
 
 impl Notice {
-    fn give_up(&self) {
-        self.is_given_up.store(true, Ordering::Release);
-        self.task.wake();
+    fn since(&self) -> Option<Since> {
+        match self.waiting.load(Ordering::SeqCst) {
+            NOT_WAITING => None,
+            since => Some(Since(since)),
+        }
     }
 }
 
@@ -114,6 +187,7 @@ impl Connections {
     pub fn new(limit_per_address: usize) -> Self {
         Self {
             limit_per_address,
+            begin: Instant::now(),
             book: Mutex::default(),
         }
     }
@@ -133,24 +207,33 @@ impl Connections {
     /// share is exempt.
     pub fn open(self: &Arc<Self>, address: IpAddr, is_exempt: bool) -> Option<Place> {
         let mut book = self.book.lock();
-        let of_address = book.addresses.entry(address).or_default();
-        let is_full = self.limit_per_address != 0 && of_address.open >= self.limit_per_address;
+        let of_address = book.addresses.get(&address);
+        let open = of_address.map_or(0, |of_address| of_address.open);
+        let is_full = self.limit_per_address != 0 && open >= self.limit_per_address;
         let mut given_up = None;
         if is_full && !is_exempt {
-            let turn = *of_address.waiting.first()?;
+            let turn = book.first(|book| book.addresses.get(&address)?.waiting.first().copied())?;
             given_up = book.give_up(turn);
         }
         book.addresses.entry(address).or_default().open += 1;
         book.open += 1;
+        let id = book.next_id;
+        book.next_id += 1;
         drop(book);
         if let Some(notice) = given_up {
-            notice.give_up();
+            notice.task.wake();
         }
-        let mut place = Place {
+        let place = Place {
             connections: Arc::clone(self),
-            address,
-            notice: Arc::default(),
-            turn: None,
+            notice: Arc::new(Notice {
+                id,
+                address,
+                waiting: AtomicU64::new(NOT_WAITING),
+                listed: AtomicU64::new(NOT_WAITING),
+                is_given_up: AtomicBool::new(false),
+                task: AtomicWaker::new(),
+                gone: Notify::new(),
+            }),
         };
         // Before anybody has looked at it.
         place.wait(Waiting::Request);
@@ -161,14 +244,14 @@ impl Connections {
     /// gone.
     pub async fn make_room(&self, count: usize) {
         let given_up = loop {
-            let found = self.book.lock().give_up_ripe(count);
+            let found = self.book.lock().give_up_ripe(count, self.begin.elapsed());
             match found {
                 Ok(given_up) => break given_up,
-                Err(ripe) => tokio::time::sleep_until(ripe).await,
+                Err(ripe) => tokio::time::sleep_until(self.begin + ripe).await,
             }
         };
         for notice in &given_up {
-            notice.give_up();
+            notice.task.wake();
         }
         let all = async {
             for notice in &given_up {
@@ -184,51 +267,36 @@ impl Connections {
 #[derive(Debug)]
 pub struct Place {
     connections: Arc<Connections>,
-    address: IpAddr,
     notice: Arc<Notice>,
-    turn: Option<Turn>,
 }
 
 impl Place {
     /// The connection waits, from now on if it did not for this.
-    pub(super) fn wait(&mut self, what: Waiting) {
-        if self.turn.is_none_or(|(waiting, _)| waiting != what) {
+    pub(super) fn wait(&self, what: Waiting) {
+        let since = self.notice.since();
+        if since.is_none_or(|since| since.what() != what) {
             self.wait_anew(what);
         }
     }
 
     /// The connection waits from now on.
-    pub(super) fn wait_anew(&mut self, what: Waiting) {
-        self.leave_turn(Some(what));
-    }
-
-    /// The connection waits no longer.
-    pub(super) fn work(&mut self) {
-        if self.turn.is_some() {
-            self.leave_turn(None);
-        }
-    }
-
-    fn leave_turn(&mut self, next: Option<Waiting>) {
-        let mut book = self.connections.book.lock();
-        if let Some(turn) = self.turn.take() {
-            book.give_up(turn);
-        }
-        let Some(what) = next.filter(|_| !self.is_given_up()) else {
+    pub(super) fn wait_anew(&self, what: Waiting) {
+        let since = Since::new(what, self.connections.begin.elapsed());
+        self.notice.waiting.store(since.0, Ordering::SeqCst);
+        if self.notice.listed.load(Ordering::SeqCst) != NOT_WAITING {
             return;
-        };
-        let turn = (what, book.next_turn);
-        book.next_turn += 1;
-        let waiter = Waiter {
-            address: self.address,
-            since: Instant::now(),
-            notice: Arc::clone(&self.notice),
-        };
-        book.waiting.insert(turn, waiter);
-        if let Some(of_address) = book.addresses.get_mut(&self.address) {
-            of_address.waiting.insert(turn);
         }
-        self.turn = Some(turn);
+        let mut book = self.connections.book.lock();
+        // Once given up it has no second turn.
+        let is_listed = self.notice.listed.load(Ordering::SeqCst) != NOT_WAITING;
+        if !is_listed && !self.is_given_up() {
+            book.list(&self.notice, since);
+        }
+    }
+
+    /// The connection waits no longer. It leaves the order when somebody comes upon it there.
+    pub(super) fn work(&self) {
+        self.notice.waiting.store(NOT_WAITING, Ordering::SeqCst);
     }
 
     /// Whether the connection is to end at once. If it is not yet, the task is woken when it is.
@@ -238,7 +306,7 @@ impl Place {
     }
 
     fn is_given_up(&self) -> bool {
-        self.notice.is_given_up.load(Ordering::Acquire)
+        self.notice.is_given_up.load(Ordering::SeqCst)
     }
 
     /// Wakes the task that was last seen in [`Self::poll_given_up`].
@@ -249,14 +317,16 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.work();
         self.notice.gone.notify_one();
         let mut book = self.connections.book.lock();
+        let listed = self.notice.listed.load(Ordering::SeqCst);
+        book.unlist((Since(listed), self.notice.id));
         book.open -= 1;
-        if let Some(of_address) = book.addresses.get_mut(&self.address) {
+        let address = self.notice.address;
+        if let Some(of_address) = book.addresses.get_mut(&address) {
             of_address.open -= 1;
             if of_address.open == 0 {
-                book.addresses.remove(&self.address);
+                book.addresses.remove(&address);
             }
         }
     }
@@ -280,7 +350,7 @@ mod tests {
     fn places_are_counted_and_come_back_and_addresses_are_forgotten() {
         let connections = Arc::new(Connections::new(2));
         let open = |last| {
-            let mut place = connections.open(address(last), false)?;
+            let place = connections.open(address(last), false)?;
             place.work();
             Some(place)
         };
@@ -301,17 +371,17 @@ mod tests {
     fn an_address_that_is_full_gives_up_its_own_that_waited_longest() {
         let connections = Arc::new(Connections::new(2));
         let other = connections.open(address(2), false).unwrap();
-        let mut first = connections.open(address(1), false).unwrap();
-        let mut second = connections.open(address(1), false).unwrap();
+        let first = connections.open(address(1), false).unwrap();
+        let second = connections.open(address(1), false).unwrap();
         // Whoever goes on waiting keeps its turn, and whoever waits for something new has a new one.
         first.wait(Waiting::Request);
         first.wait_anew(Waiting::Request);
-        let mut third = connections.open(address(1), false).unwrap();
+        let third = connections.open(address(1), false).unwrap();
         third.work();
         assert!(is_given_up(&second) && !is_given_up(&first) && !is_given_up(&other));
         // It has not gone yet, and has no second turn.
         second.wait_anew(Waiting::Request);
-        let mut fourth = connections.open(address(1), false).unwrap();
+        let fourth = connections.open(address(1), false).unwrap();
         fourth.work();
         assert!(is_given_up(&first));
         assert!(connections.open(address(1), false).is_none());
@@ -328,7 +398,7 @@ mod tests {
             .map(|last| connections.open(address(last), false).unwrap())
             .collect();
         places[0].wait(Waiting::Body);
-        let mut works = places.remove(2);
+        let works = places.remove(2);
         works.work();
         tokio::time::advance(LEAST_WAIT).await;
         for expected in [1, 1, 0] {

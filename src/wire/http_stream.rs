@@ -151,7 +151,10 @@ pub struct HttpStream {
     reading: Reading,
     bounds: RequestBounds,
     /// The end of the state that reading is in.
-    deadline: Pin<Box<Sleep>>,
+    deadline: Instant,
+    /// Wakes at the deadline or before it: most states end long before theirs, and a timer that is set
+    /// anew for each request costs more than one that fires for nothing now and then.
+    timer: Pin<Box<Sleep>>,
     /// The end of a write that makes no progress.
     stalled: Option<Pin<Box<Sleep>>>,
     /// Once this side is closed, how much may still be thrown away.
@@ -160,13 +163,15 @@ pub struct HttpStream {
 
 impl HttpStream {
     pub fn new(transport: Transport, timeouts: HttpTimeouts, phase: Arc<Phase>) -> Self {
+        let deadline = Instant::now() + timeouts.header;
         Self {
             transport,
             phase,
             timeouts,
             reading: Reading::Headers,
             bounds: RequestBounds::default(),
-            deadline: Box::pin(tokio::time::sleep(timeouts.header)),
+            deadline,
+            timer: Box::pin(tokio::time::sleep_until(deadline)),
             stalled: None,
             lingering: None,
         }
@@ -177,8 +182,21 @@ impl HttpStream {
     }
 
     fn limit(&mut self, time: Duration) {
-        self.deadline.as_mut().reset(Instant::now() + time);
+        self.deadline = Instant::now() + time;
         self.phase.0.lock().place.wait_anew(Waiting::Request);
+    }
+
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.deadline < self.timer.deadline() {
+            self.timer.as_mut().reset(self.deadline);
+        }
+        loop {
+            ready!(self.timer.as_mut().poll(cx));
+            if self.deadline <= self.timer.deadline() {
+                return Poll::Ready(());
+            }
+            self.timer.as_mut().reset(self.deadline);
+        }
     }
 
     fn begin(&mut self, reading: Reading) {
@@ -217,7 +235,7 @@ impl HttpStream {
 
     /// Whether a request is being served. If its body is waited for, then with the turn of those.
     fn is_serving(&self, is_waiting: bool) -> bool {
-        let mut state = self.phase.0.lock();
+        let state = self.phase.0.lock();
         let is_serving = state.serving > 0;
         if is_serving && is_waiting && state.body == BodyState::Coming {
             state.place.wait(Waiting::Body);
@@ -275,7 +293,7 @@ impl AsyncRead for HttpStream {
             }
             return read;
         }
-        match this.deadline.as_mut().poll(cx) {
+        match this.poll_deadline(cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(()) => {
                 let why = match this.reading {
@@ -342,7 +360,7 @@ impl AsyncWrite for HttpStream {
                 // It has closed its side, or is gone.
                 Poll::Ready(_) => break,
                 Poll::Pending => {
-                    ready!(this.deadline.as_mut().poll(cx));
+                    ready!(this.poll_deadline(cx));
                     break;
                 }
             }

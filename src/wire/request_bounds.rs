@@ -54,35 +54,36 @@ impl RequestBounds {
     /// Takes in bytes that HTTP is about to read. A request of a later minor version than 1.1 is made
     /// one of 1.1, as which it is to be understood (RFC 9110 section 2.5); HTTP would not take it.
     pub fn pass(&mut self, bytes: &mut [u8]) {
-        let length = bytes.len();
-        for at in 0..length {
+        let mut at = 0;
+        while let Some(&byte) = bytes.get(at) {
+            let from = at;
             match self.position {
                 Position::Behind(count) => {
-                    let more = (length - at) as u64;
-                    self.position = Position::Behind(count.saturating_add(more));
-                    self.keep_last(&bytes[at..]);
-                    return;
+                    at = bytes.len();
+                    self.position = Position::Behind(count.saturating_add((at - from) as u64));
                 }
-                Position::Unknown => {
-                    self.keep_last(&bytes[at..]);
-                    return;
+                Position::Unknown => at = bytes.len(),
+                Position::Start => {
+                    if matches!(byte, b'\r' | b'\n') {
+                        at += 1;
+                    } else {
+                        self.position = Position::RequestLine(0);
+                    }
                 }
-                Position::Start if !matches!(bytes[at], b'\r' | b'\n') => {
-                    self.position = Position::RequestLine(0);
-                }
-                Position::Start => {}
                 Position::RequestLine(matched) => {
                     self.position = request_line(matched, &mut bytes[at]);
+                    at += 1;
                 }
                 Position::Headers => {
-                    self.keep_last(&bytes[at..=at]);
-                    if self.is_behind_an_empty_line() {
-                        self.position = Position::Behind(0);
-                    }
-                    continue;
+                    // Line by line, as each byte of every request passes here.
+                    let end = bytes[at..].iter().position(|byte| *byte == b'\n');
+                    at = end.map_or(bytes.len(), |end| at + end + 1);
                 }
             }
-            self.keep_last(&bytes[at..=at]);
+            self.keep_last(&bytes[from..at]);
+            if self.position == Position::Headers && self.is_behind_an_empty_line() {
+                self.position = Position::Behind(0);
+            }
         }
     }
 

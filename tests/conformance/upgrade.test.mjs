@@ -6,10 +6,10 @@ import { io } from 'socket.io-client';
 import io2 from 'socket.io-client-2';
 
 import { once, until } from './lib/wait.mjs';
-import { Endpoint, enter } from './lib/engine.mjs';
+import { acknowledged, Endpoint, enter } from './lib/engine.mjs';
 import { startProxy } from './lib/proxy.mjs';
 import { startPublisher } from './lib/publisher.mjs';
-import { freshOrganization, scenario } from './lib/scenario.mjs';
+import { ORGCAST_ONLY, freshOrganization, scenario } from './lib/scenario.mjs';
 import { startServer } from './lib/server.mjs';
 
 const CLIENTS = { '4.x': io, '2.x': io2 };
@@ -193,7 +193,7 @@ describe('upgrades', { concurrency: true }, () => {
       let server;
       let endpoint;
       before(async () => {
-        server = await startServer();
+        server = await startServer({ max_connections_per_org: 1 });
         endpoint = new Endpoint(server.url, '/ws/', revision);
       });
       after(() => server?.stop());
@@ -244,6 +244,27 @@ describe('upgrades', { concurrency: true }, () => {
         for (let n = 50; n < 60; n += 1) await publish(n);
         for (let n = 0; n < 60; n += 1) assertEvent(await socket.next(), n);
       });
+
+      for (const when of ['before the end of the upgrade', 'with a poll under way']) {
+        scenario(
+          `a session that is closed ${when} has its last answers, and its end, on the WebSocket`,
+          async (t) => {
+            const organization_id = freshOrganization();
+            const holder = await enter(await endpoint.open(), revision, { organization_id });
+            const session = await enter(await endpoint.open(), revision);
+            if (when === 'with a poll under way') session.begin();
+            const socket = await probe(t, session);
+            // The poll, if there is one, is answered with nothing, and no other follows.
+            await session.send(`421["authenticate",{"user_id":"user_2","organization_id":"${organization_id}"}]`);
+            socket.send('5');
+            const { error } = acknowledged(await socket.next(), 1);
+            assert.equal(error.code, 'CONNECTION_LIMIT');
+            assert.equal((await socket.end()).code, 1013);
+            await holder.send('1');
+          },
+          ORGCAST_ONLY,
+        );
+      }
 
       scenario('a second probe is closed, and the first goes on', async (t) => {
         const { session, publish } = await subscribed();

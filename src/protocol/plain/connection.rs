@@ -100,7 +100,10 @@ impl PlainConnection {
         loop {
             match self.rate.check(Instant::now()) {
                 Admission::Within => break,
-                Admission::Slow(wait) => Box::pin(tokio::time::sleep(wait)).await,
+                Admission::Slow(wait) => {
+                    self.session.connection().note_rate_limited();
+                    Box::pin(tokio::time::sleep(wait)).await;
+                }
                 Admission::Over(wait) => {
                     if is_needed(&message) && self.rate.check_reserve() {
                         break;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::client::{answer, error};
+use super::client::{Client, answer, error};
 use super::packet::{Glance, glance};
 use super::{ClientSession, SocketIo};
 use crate::domain::fault::{CloseReason, Fault};
@@ -40,6 +40,7 @@ impl SocketIo {
             match client.rate.check(Instant::now()) {
                 Admission::Within => return true,
                 Admission::Slow(wait) => {
+                    note(client);
                     Box::pin(tokio::time::sleep(wait)).await;
                     if session.is_closing() {
                         return false;
@@ -95,10 +96,9 @@ impl SocketIo {
             Glance::Event { ack, .. } => ack,
             Glance::Ack { .. } | Glance::Other => None,
         };
-        let reply = client.with_session(|session| {
-            session.connection().note_rate_limited();
-            session.refuse(Fault::rate_limited(wait))
-        });
+        note(client);
+        let fault = Fault::rate_limited(wait);
+        let reply = client.with_session(|session| session.refuse(fault));
         if let Some(reply) = reply {
             answer(session, ack, &reply);
         }
@@ -126,4 +126,9 @@ impl SocketIo {
             Box::pin(tokio::time::sleep(wait)).await;
         }
     }
+}
+
+/// What came in vain, or later than it was sent, may have been what the client is of no use without.
+fn note(client: &Client) {
+    client.with_session(|session| session.connection().note_rate_limited());
 }

@@ -71,15 +71,28 @@ impl Link {
         })
     }
 
-    /// Goes on over a socket, which first gets what waits. The socket comes back if the link is
-    /// closed or has one already.
-    pub fn attach(&self, transport: Transport, deflates: bool) -> Result<(), Transport> {
+    /// Goes on over a socket, which first gets what waits; a link that is finished already ends there,
+    /// with this `last` frame. The socket comes back if the link is dead or has one already.
+    pub fn attach(
+        &self,
+        transport: Transport,
+        deflates: bool,
+        last: Option<&Bytes>,
+    ) -> Result<(), Transport> {
         let mut out = self.outgoing.lock();
-        if out.dead || out.closing_since.is_some() {
+        if out.dead {
             return Err(transport);
         }
         self.transport.set(transport)?;
         out.deflates = deflates;
+        if out.closing_since.is_some() {
+            let now = Instant::now();
+            if let Some(frame) = last {
+                out.push(frame, 0, now);
+            }
+            out.closing_since = Some(now);
+            self.guard(&mut out);
+        }
         drop(out);
         self.flush();
         Ok(())

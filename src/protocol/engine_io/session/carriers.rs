@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::{Application, Carrier, CloseReason, Farewell, Polled, Probe, Refusal, Session, Socket};
+use super::{
+    Application, Carrier, CloseReason, Farewell, Polled, Probe, Refusal, Session, Socket, last_frame,
+};
 use crate::wire::transport::Transport;
 
 /// How often a poll is answered with nothing while the client's probe is good.
@@ -199,14 +201,16 @@ impl<A: Application> ProbeGuard<A> {
         self.session.link.wake_reader();
     }
 
-    /// The client has moved: what waits goes to the socket, and so does everything after it. The socket
-    /// comes back if the session is over.
+    /// The client has moved: what waits goes to the socket, and so does everything after it, or the end
+    /// of a session that the server has closed meanwhile. The socket comes back if the session is over.
     pub fn moved(&self, transport: Transport, deflates: bool) -> Result<(), Transport> {
         let mut state = self.session.state.lock();
-        if state.carrier != Carrier::Polling || state.closing.is_some() {
+        if state.carrier != Carrier::Polling {
             return Err(transport);
         }
-        self.session.link.attach(transport, deflates)?;
+        let last = state.closing.map(|closing| last_frame(closing.reason));
+        let link = &self.session.link;
+        link.attach(transport, deflates, last.as_ref())?;
         state.carrier = Carrier::WebSocket;
         drop(state);
         // A poll that still waits is released.

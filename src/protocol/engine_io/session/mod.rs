@@ -193,21 +193,23 @@ impl<A: Application> Session<A> {
     // How a session ends.
 
     /// Closes the session behind everything that was sent: a WebSocket with the reason's code, polling
-    /// with the answer that takes the last of it.
+    /// with the answer that takes the last of it, and in between by whichever comes first.
     pub fn close(&self, reason: CloseReason) {
         let now = Instant::now();
-        let (carrier, is_polled) = {
+        let (carrier, is_awaited) = {
             let mut state = self.state.lock();
             if state.closing.is_some() {
                 return;
             }
             state.closing = Some(Closing { since: now, reason });
-            (state.carrier, state.is_polled)
+            // A client that is about to move has stopped to poll, and hears it on its WebSocket.
+            let is_moving = state.probe.is_some_and(|probe| probe.is_answered);
+            (state.carrier, state.is_polled || is_moving)
         };
         match carrier {
             Carrier::Closed(_) => {}
             Carrier::WebSocket => self.link.finish(Some(&last_frame(reason))),
-            Carrier::Polling if !is_polled && self.link.waiting().0 == 0 => {
+            Carrier::Polling if !is_awaited && self.link.waiting().0 == 0 => {
                 self.end(Some(reason), Socket::Cut);
             }
             Carrier::Polling => {
