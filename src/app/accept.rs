@@ -2,13 +2,14 @@
 //! WebSocket.
 
 use std::convert::Infallible;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::ConnectInfo;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -17,7 +18,6 @@ use hyper_util::rt::TokioIo;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, watch};
-use tower::{Service, ServiceExt};
 
 use super::descriptors::{self, Reserve};
 use super::tls::TlsFiles;
@@ -69,7 +69,7 @@ pub struct FrontOptions {
 /// What every connection is served with.
 #[derive(Clone)]
 pub(super) struct Door {
-    pub service: Site,
+    pub service: Arc<Site>,
     pub hub: Arc<Hub>,
     pub front: FrontOptions,
     pub tls: Option<Arc<TlsFiles>>,
@@ -218,13 +218,17 @@ async fn serve(tcp: TcpStream, remote: SocketAddr, place: Place, is_reserved: bo
     let handler = service_fn(move |request: Request<Incoming>| {
         // Before the body is read from, so that the stream knows what it reads.
         let serving = of_handler.serve(unread::length(&request));
-        let (mut request, rest) = unread::watch(request, &of_handler);
-        request.extensions_mut().insert(ConnectInfo(remote));
-        let response = respond(service.clone(), request, rest, is_reserved);
+        let (request, rest) = unread::watch(request, &of_handler);
+        let service = Arc::clone(&service);
         async move {
-            let response = response.await;
+            let response = if is_reserved && !is_for_operators(request.uri().path()) {
+                for_operators_only()
+            } else {
+                service.serve(remote, request).await
+            };
+            let response = finished(response, rest, is_reserved);
             drop(serving);
-            response
+            Ok::<_, Infallible>(response)
         }
     });
     let connection = http1::Builder::new()
@@ -232,15 +236,28 @@ async fn serve(tcp: TcpStream, remote: SocketAddr, place: Place, is_reserved: bo
         .header_read_timeout(None)
         .max_buf_size(MAX_HEADER_BYTES)
         .max_headers(front.max_headers)
+        .writev(false)
         .serve_connection(TokioIo::new(stream), handler)
         .with_upgrades();
     tokio::pin!(connection);
-    let outcome = tokio::select! {
-        outcome = connection.as_mut() => outcome,
-        _ = stopping.changed() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
+    let outcome = {
+        // Asked once, as it is the same task that waits for it all the time, and asking takes a lock
+        // that all connections share.
+        let has_stopped = stopping.clone();
+        let mut stop = pin!(stopping.changed());
+        let (mut is_asked, mut is_over) = (false, false);
+        poll_fn(|cx| {
+            let is_due = !is_asked || !matches!(has_stopped.has_changed(), Ok(false));
+            if is_due && !is_over {
+                is_asked = true;
+                is_over = stop.as_mut().poll(cx).is_ready();
+                if is_over {
+                    connection.as_mut().graceful_shutdown();
+                }
+            }
+            connection.as_mut().poll(cx)
+        })
+        .await
     };
     let refused = match (phase.ended(), &outcome) {
         (Some(Ended::Header), _) => Some(Refused::HeaderTimeout),
@@ -258,19 +275,9 @@ async fn serve(tcp: TcpStream, remote: SocketAddr, place: Place, is_reserved: bo
     }
 }
 
-/// The answer to one request. On a descriptor that is reserved only operators are answered, and each
+/// The answer as it is sent. On a descriptor that is reserved only operators are answered, and each
 /// once, so that the descriptor is free again.
-async fn respond(
-    service: impl Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
-    request: Request<Body>,
-    rest: Option<Rest>,
-    is_reserved: bool,
-) -> Result<Response<Body>, Infallible> {
-    let mut response = if is_reserved && !is_for_operators(request.uri().path()) {
-        for_operators_only()
-    } else {
-        service.oneshot(request).await?
-    };
+fn finished(mut response: Response<Body>, rest: Option<Rest>, is_reserved: bool) -> Response<Body> {
     if response.status() == StatusCode::NOT_MODIFIED {
         // It would be the length of what was not sent (RFC 9110 section 8.6).
         response.headers_mut().remove(header::CONTENT_LENGTH);
@@ -282,12 +289,13 @@ async fn respond(
     if let Some(rest) = rest {
         rest.settle(&mut response);
     }
-    Ok(response)
+    response
 }
 
 #[cfg(test)]
 mod tests {
     use axum::Router;
+    use tower::ServiceExt;
 
     use super::*;
 
@@ -321,9 +329,8 @@ mod tests {
         for method in ["GET", "HEAD"] {
             let request = Request::builder().method(method);
             let request = request.body(Body::empty()).unwrap();
-            let response = respond(service.clone(), request, None, false)
-                .await
-                .unwrap();
+            let answered = service.clone().oneshot(request).await.unwrap();
+            let response = finished(answered, None, false);
             assert_eq!(response.status(), StatusCode::NOT_MODIFIED);
             assert_eq!(
                 response.headers().get(header::CONTENT_LENGTH),

@@ -86,13 +86,13 @@ pub async fn start(options: Options) -> Result<Running, ServerError> {
     let socket_io = Arc::new(socket_io);
     let ping_interval = options.plain.ping_interval;
     let plain = PlainGateway::new(Arc::clone(&hub), authenticator, options.plain, queues);
-    let service = router(
+    let service = Arc::new(router(
         Arc::clone(&hub),
         Arc::clone(&socket_io),
         Arc::new(plain),
         Arc::clone(&revocations),
         &options.http,
-    );
+    ));
 
     let (stop_accepting, stopping) = watch::channel(false);
     let (holds, alive) = mpsc::channel(1);

@@ -153,22 +153,22 @@ pub(super) async fn resolve(
     mut request: Request,
     next: Next,
 ) -> Response {
-    proxies.resolve(&mut request);
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    if let Some(ConnectInfo(peer)) = peer.copied() {
+        let client = proxies.resolve(peer, &mut request);
+        request.extensions_mut().insert(ConnectInfo(client));
+    }
     next.run(request).await
 }
 
 impl Proxies {
-    pub fn resolve(&self, request: &mut Request) {
-        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-        if let Some(ConnectInfo(peer)) = peer.copied() {
-            let client = self.client(peer.ip(), request.headers());
-            let client = SocketAddr::new(client, peer.port());
-            let tls = self.tls(peer.ip(), request.headers());
-            request.extensions_mut().insert(ConnectInfo(client));
-            if let Some(tls) = tls {
-                request.extensions_mut().insert(tls);
-            }
+    /// The client's address; how it came is put beside the request.
+    pub fn resolve(&self, peer: SocketAddr, request: &mut Request) -> SocketAddr {
+        let client = self.client(peer.ip(), request.headers());
+        if let Some(tls) = self.tls(peer.ip(), request.headers()) {
+            request.extensions_mut().insert(tls);
         }
+        SocketAddr::new(client, peer.port())
     }
 }
 

@@ -7,16 +7,14 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
 use axum::response::{IntoResponse, Response};
-use futures_util::future::BoxFuture;
 use http::{HeaderValue, Method, header};
 use hyper::body::Body;
-use tower::{Layer, Service, ServiceExt, service_fn};
+use tower::{Layer, ServiceExt, service_fn};
 
 use super::address::Proxies;
 use super::origin::{CorsHeaders, Origins, let_in};
@@ -43,21 +41,15 @@ pub(super) struct Realtime {
     pub compression_threshold: Option<usize>,
 }
 
-impl Service<Request> for Site {
-    type Response = Response;
-    type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Response, Infallible>>;
-
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
+impl Site {
+    /// Answers a request that came from this address.
+    pub async fn serve(&self, remote: SocketAddr, mut request: Request) -> Response {
         if self.realtime.takes(&request) {
-            let realtime = Arc::clone(&self.realtime);
-            return Box::pin(async move { Ok(realtime.serve(request).await) });
+            return self.realtime.serve(remote, request).await;
         }
-        Box::pin(self.router.clone().oneshot(request))
+        request.extensions_mut().insert(ConnectInfo(remote));
+        let answered = Box::pin(self.router.clone().oneshot(request)).await;
+        answered.unwrap_or_else(|never| match never {})
     }
 }
 
@@ -70,13 +62,14 @@ impl Realtime {
         matches!(*request.method(), Method::GET | Method::POST) && path == self.path
     }
 
-    async fn serve(&self, mut request: Request) -> Response {
+    async fn serve(&self, remote: SocketAddr, mut request: Request) -> Response {
         if let Err(refused) = head::checked(&self.app, &mut request) {
             return *refused;
         }
-        if let Some(proxies) = &self.proxies {
-            proxies.resolve(&mut request);
-        }
+        let remote = match &self.proxies {
+            Some(proxies) => proxies.resolve(remote, &mut request),
+            None => remote,
+        };
         if let Err(fault) = let_in(&self.origins, &self.app, &request) {
             return Refusal(fault).into_response();
         }
@@ -85,7 +78,7 @@ impl Realtime {
             let accepted = request.headers().get(header::ACCEPT_ENCODING)?;
             Some((threshold, accepted.clone()))
         });
-        let mut response = self.answer(request).await;
+        let mut response = self.answer(remote, request).await;
         cors.write(response.headers_mut());
         match accepted {
             Some((threshold, accepted)) if is_at_least(&response, threshold) => {
@@ -95,14 +88,10 @@ impl Realtime {
         }
     }
 
-    async fn answer(&self, request: Request) -> Response {
+    async fn answer(&self, remote: SocketAddr, request: Request) -> Response {
         if limit::is_too_long(request.headers(), self.max_message_size) {
             return Refusal(Fault::too_large(self.max_message_size)).into_response();
         }
-        let remote = request.extensions().get::<ConnectInfo<SocketAddr>>();
-        let Some(ConnectInfo(remote)) = remote.copied() else {
-            return Refusal(Fault::invalid("the connection has no address")).into_response();
-        };
         if request.body().is_end_stream() {
             return gateway::enter(&self.app, remote, request).await;
         }

@@ -58,6 +58,10 @@ struct State {
     begun: usize,
     last: BodyLength,
     body: BodyState,
+    /// When the last request that was served came to its end.
+    idle_since: Instant,
+    /// The stream's own timer has it look at the time in time.
+    is_timed: bool,
     ended: Option<Ended>,
     place: Place,
 }
@@ -81,6 +85,8 @@ impl Phase {
             begun: 0,
             last: BodyLength::NONE,
             body: BodyState::Read,
+            idle_since: Instant::now(),
+            is_timed: false,
             ended: None,
             place,
         }))
@@ -129,9 +135,16 @@ impl Drop for Serving {
     fn drop(&mut self) {
         let mut state = self.0.0.lock();
         state.serving -= 1;
-        // Between two requests HTTP does not read by itself, so the end of one has the stream look at
+        if state.serving > 0 {
+            return;
+        }
+        state.idle_since = Instant::now();
+        state.place.wait_anew(Waiting::Request);
+        // Between two requests HTTP does not read by itself, so somebody has to have the stream look at
         // the time.
-        state.place.wake();
+        if !state.is_timed {
+            state.place.wake();
+        }
     }
 }
 
@@ -155,6 +168,8 @@ pub struct HttpStream {
     /// Wakes at the deadline or before it: most states end long before theirs, and a timer that is set
     /// anew for each request costs more than one that fires for nothing now and then.
     timer: Pin<Box<Sleep>>,
+    /// The timer wakes this stream's task.
+    is_timed: bool,
     /// The end of a write that makes no progress.
     stalled: Option<Pin<Box<Sleep>>>,
     /// Once this side is closed, how much may still be thrown away.
@@ -172,6 +187,7 @@ impl HttpStream {
             bounds: RequestBounds::default(),
             deadline,
             timer: Box::pin(tokio::time::sleep_until(deadline)),
+            is_timed: false,
             stalled: None,
             lingering: None,
         }
@@ -186,10 +202,36 @@ impl HttpStream {
         self.phase.0.lock().place.wait_anew(Waiting::Request);
     }
 
+    /// While a request is served there is no deadline, but afterwards there is one, and nobody else may
+    /// see to it that it is kept. No deadline is shorter than this.
+    fn keep_timed(&mut self, cx: &mut Context<'_>) {
+        let now = Instant::now();
+        let latest = now + self.timeouts.header.min(self.timeouts.keep_alive);
+        let end = self.timer.deadline();
+        if self.is_timed && now < end && end <= latest {
+            return;
+        }
+        if end > latest {
+            self.timer.as_mut().reset(latest);
+        }
+        while self.timer.as_mut().poll(cx).is_ready() {
+            self.timer.as_mut().reset(latest);
+        }
+        self.set_timed();
+    }
+
+    fn set_timed(&mut self) {
+        if !self.is_timed {
+            self.is_timed = true;
+            self.phase.0.lock().is_timed = true;
+        }
+    }
+
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.deadline < self.timer.deadline() {
             self.timer.as_mut().reset(self.deadline);
         }
+        self.set_timed();
         loop {
             ready!(self.timer.as_mut().poll(cx));
             if self.deadline <= self.timer.deadline() {
@@ -199,37 +241,35 @@ impl HttpStream {
         }
     }
 
-    fn begin(&mut self, reading: Reading) {
-        self.reading = reading;
-        self.limit(match reading {
-            Reading::Idle => self.timeouts.keep_alive,
-            Reading::Headers => self.timeouts.header,
-        });
-    }
-
-    /// Looks whether requests were served since it last looked, and nothing is served any more.
-    fn look_at_requests(&mut self) {
-        let (begun, last) = {
-            let mut state = self.phase.0.lock();
-            if state.serving > 0 || state.begun == 0 {
-                return;
-            }
-            (std::mem::take(&mut state.begun), state.last)
-        };
+    /// Looks whether requests were served since it last looked, and nothing is served any more. Fails
+    /// once the connection is given up; else its task is woken when it is.
+    fn look_around(&mut self, cx: &Context<'_>) -> io::Result<()> {
+        let mut state = self.phase.0.lock();
+        if state.place.poll_given_up(cx.waker()) {
+            drop(state);
+            return Err(self.phase.end(Ended::GivenUp));
+        }
+        if state.serving > 0 || state.begun == 0 {
+            return Ok(());
+        }
+        let (begun, last, idle_since) = (
+            std::mem::take(&mut state.begun),
+            state.last,
+            state.idle_since,
+        );
+        drop(state);
         let is_more = self.bounds.served(begun, last);
-        self.begin(if is_more {
+        self.reading = if is_more {
             Reading::Headers
         } else {
             Reading::Idle
-        });
-    }
-
-    /// Fails once the connection is given up; else its task is woken when it is.
-    fn check_place(&self, cx: &Context<'_>) -> io::Result<()> {
-        let is_given_up = self.phase.0.lock().place.poll_given_up(cx.waker());
-        if is_given_up {
-            return Err(self.phase.end(Ended::GivenUp));
-        }
+        };
+        let time = if is_more {
+            self.timeouts.header
+        } else {
+            self.timeouts.keep_alive
+        };
+        self.deadline = idle_since + time;
         Ok(())
     }
 
@@ -244,8 +284,10 @@ impl HttpStream {
     }
 
     /// Whether the peer may be sending what nobody reads any more.
-    fn must_linger(&mut self) -> bool {
-        self.look_at_requests();
+    fn must_linger(&mut self, cx: &Context<'_>) -> bool {
+        if self.look_around(cx).is_err() {
+            return false;
+        }
         let body = self.phase.0.lock().body;
         body == BodyState::Unwanted || !self.bounds.is_at_start()
     }
@@ -277,19 +319,22 @@ impl AsyncRead for HttpStream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.check_place(cx)?;
-        this.look_at_requests();
+        this.look_around(cx)?;
         let before = buffer.filled().len();
         let read = Pin::new(&mut this.transport).poll_read(cx, buffer);
         if read.is_ready() {
             this.bounds.pass(&mut buffer.filled_mut()[before..]);
         }
         if this.is_serving(read.is_pending()) {
+            if read.is_pending() {
+                this.keep_timed(cx);
+            }
             return read;
         }
         if read.is_ready() {
             if this.reading == Reading::Idle {
-                this.begin(Reading::Headers);
+                this.reading = Reading::Headers;
+                this.limit(this.timeouts.header);
             }
             return read;
         }
@@ -343,14 +388,14 @@ impl AsyncWrite for HttpStream {
         let this = self.get_mut();
         if this.lingering.is_none() {
             ready!(Pin::new(&mut this.transport).poll_shutdown(cx))?;
-            if !this.must_linger() {
+            if !this.must_linger(cx) {
                 return Poll::Ready(Ok(()));
             }
             this.limit(LINGER_TIME);
         }
         let mut left = this.lingering.unwrap_or(LINGER_BYTES);
         let mut scrap = [0; 4096];
-        while left > 0 && this.check_place(cx).is_ok() {
+        while left > 0 && this.look_around(cx).is_ok() {
             this.lingering = Some(left);
             let mut buffer = ReadBuf::new(&mut scrap);
             match Pin::new(&mut this.transport).poll_read(cx, &mut buffer) {

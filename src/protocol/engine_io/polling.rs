@@ -42,7 +42,11 @@ pub(super) async fn serve<A: Application>(
     };
     let session = shared.session(sid, version)?;
     match method {
-        Method::GET => get(&session, query).await,
+        Method::GET => {
+            // The poll may wait for long, with nothing of the request but its session.
+            drop(request);
+            get(&session, query).await
+        }
         Method::POST => Box::pin(post(&session, query, request)).await,
         _ => Err(Refusal::BadRequest),
     }

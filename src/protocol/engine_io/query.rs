@@ -7,10 +7,10 @@ use form_urlencoded::parse;
 use super::Refusal;
 
 /// The parameters of Engine.IO, each of which may come once.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Query {
-    version: Option<String>,
-    transport: Option<String>,
+    version: Option<Result<ProtocolVersion, Refusal>>,
+    transport: Option<Result<Transport, Refusal>>,
     sid: Option<String>,
     jsonp: Option<String>,
     is_base64: bool,
@@ -28,18 +28,18 @@ impl Query {
     pub fn parse(query: &str) -> Self {
         let mut found = Self::default();
         for (name, value) in parse(query.as_bytes()) {
-            let slot = match &*name {
-                "EIO" => &mut found.version,
-                "transport" => &mut found.transport,
-                "sid" => &mut found.sid,
-                "j" => &mut found.jsonp,
+            let is_again = match &*name {
+                "EIO" => found.version.replace(version(&value)).is_some(),
+                "transport" => found.transport.replace(transport(&value)).is_some(),
+                "sid" => found.sid.replace(value.into_owned()).is_some(),
+                "j" => found.jsonp.replace(value.into_owned()).is_some(),
                 "b64" => {
                     found.is_base64 |= !value.is_empty();
-                    continue;
+                    false
                 }
-                _ => continue,
+                _ => false,
             };
-            found.is_ambiguous |= slot.replace(value.into_owned()).is_some();
+            found.is_ambiguous |= is_again;
         }
         found
     }
@@ -50,20 +50,14 @@ impl Query {
     }
 
     pub fn version(&self) -> Result<ProtocolVersion, Refusal> {
-        match self.version.as_deref() {
-            _ if self.is_ambiguous => Err(Refusal::BadRequest),
-            Some("3") => Ok(ProtocolVersion::V3),
-            Some("4") => Ok(ProtocolVersion::V4),
-            _ => Err(Refusal::UnsupportedVersion),
+        if self.is_ambiguous {
+            return Err(Refusal::BadRequest);
         }
+        self.version.unwrap_or(Err(Refusal::UnsupportedVersion))
     }
 
     pub fn transport(&self) -> Result<Transport, Refusal> {
-        match self.transport.as_deref() {
-            Some("polling") => Ok(Transport::Polling),
-            Some("websocket") => Ok(Transport::WebSocket),
-            _ => Err(Refusal::UnknownTransport),
-        }
+        self.transport.unwrap_or(Err(Refusal::UnknownTransport))
     }
 
     /// The session that the request is of; an empty one is there, and known to nobody.
@@ -80,6 +74,22 @@ impl Query {
     /// Whether the client can't read binary answers.
     pub fn is_base64(&self) -> bool {
         self.is_base64 || self.jsonp.is_some()
+    }
+}
+
+fn version(value: &str) -> Result<ProtocolVersion, Refusal> {
+    match value {
+        "3" => Ok(ProtocolVersion::V3),
+        "4" => Ok(ProtocolVersion::V4),
+        _ => Err(Refusal::UnsupportedVersion),
+    }
+}
+
+fn transport(value: &str) -> Result<Transport, Refusal> {
+    match value {
+        "polling" => Ok(Transport::Polling),
+        "websocket" => Ok(Transport::WebSocket),
+        _ => Err(Refusal::UnknownTransport),
     }
 }
 

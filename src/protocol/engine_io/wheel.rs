@@ -62,6 +62,11 @@ impl<T: Scheduled> Wheel<T> {
         }
     }
 
+    /// Whether the clock should have looked at `item` by now.
+    pub fn is_due(&self, item: &T, now: Instant) -> bool {
+        item.due().load(Ordering::Acquire) <= self.tick_before(now)
+    }
+
     /// Looks at everything that is due. To be called by one task, every [`TICK`].
     pub fn advance(&self, now: Instant) {
         let last = self.tick_before(now);

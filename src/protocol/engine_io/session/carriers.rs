@@ -5,7 +5,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::{
-    Application, Carrier, CloseReason, Farewell, Polled, Probe, Refusal, Session, Socket, last_frame,
+    Application, Carrier, CloseReason, Farewell, Polled, Probe, Refusal, Session, Socket,
+    last_frame,
 };
 use crate::wire::transport::Transport;
 

@@ -84,6 +84,9 @@ impl<A: Application> Session<A> {
     /// A deadline holds for whoever comes late, however late the clock is.
     pub(super) fn check_due(&self) {
         let now = Instant::now();
+        if !self.shared.wheel.is_due(self, now) {
+            return;
+        }
         let me = self.me.upgrade();
         if let Some(next) = me.and_then(|me| me.check(now)) {
             self.look_again(next);
