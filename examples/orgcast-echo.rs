@@ -332,6 +332,7 @@ async fn main() -> io::Result<()> {
     let link = LinkOptions {
         max_messages: 10_000,
         max_bytes: 64 << 20,
+        max_buffered: 0,
         write_timeout: Duration::from_secs(10),
         compression_threshold: None,
     };

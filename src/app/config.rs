@@ -124,6 +124,8 @@ pub struct Config {
     pub send_queue_max_messages: usize,
     /// Bytes that may wait to be written to one connection.
     pub send_queue_max_bytes: usize,
+    /// Bytes that all connections and requests may hold together of what is on its way; 0 is unlimited.
+    pub max_buffered_bytes: usize,
     /// Milliseconds without a successful write after which a connection is closed.
     pub write_timeout_ms: u64,
     /// Whether messages and HTTP answers are compressed for clients that ask for it.
@@ -260,6 +262,7 @@ impl Default for Config {
             ack_timeout_ms: 30_000,
             send_queue_max_messages: 1024,
             send_queue_max_bytes: 8 * MIB,
+            max_buffered_bytes: 1024 * MIB,
             write_timeout_ms: 10_000,
             compression_enabled: true,
             compression_threshold_bytes: KIB,
@@ -337,6 +340,10 @@ impl Config {
                 self.send_queue_max_messages,
                 "it must be between 1 and 1000000",
             );
+        }
+        if (1..MIB).contains(&self.max_buffered_bytes) {
+            let wanted = "it must be 0, which is unlimited, or at least 1048576";
+            broken.add("max_buffered_bytes", self.max_buffered_bytes, wanted);
         }
         if self.send_queue_max_bytes == 0 {
             broken.add("send_queue_max_bytes", 0, "it must be at least 1");
@@ -527,6 +534,7 @@ mod tests {
             org_limits: BTreeMap::from([(String::new(), OrgLimits::default())]),
             send_queue_max_messages: 0,
             send_queue_max_bytes: 0,
+            max_buffered_bytes: 1,
             channels: vec!["KPI".to_owned()],
             events: BTreeMap::from([("error".to_owned(), "no good".to_owned())]),
             ..Config::default()
@@ -550,6 +558,7 @@ mod tests {
             "drain_interval_ms",
             "shutdown_timeout_ms",
             "send_queue_max_messages",
+            "max_buffered_bytes",
             "send_queue_max_bytes",
             "trusted_proxies",
             "operator_networks",

@@ -153,6 +153,10 @@ pub static KEYS: &[(&str, &str)] = &[
         "Bytes that may wait to be written to one connection.",
     ),
     (
+        "max_buffered_bytes",
+        "Bytes that all connections and requests may hold together; 0 = unlimited.",
+    ),
+    (
         "write_timeout_ms",
         "A connection to which nothing could be written for so many milliseconds is closed.",
     ),

@@ -77,6 +77,7 @@ impl Options {
         let link = LinkOptions {
             max_messages: config.send_queue_max_messages,
             max_bytes: config.send_queue_max_bytes,
+            max_buffered: config.max_buffered_bytes,
             write_timeout: millis(config.write_timeout_ms),
             compression_threshold,
         };

@@ -82,6 +82,7 @@ pub async fn start(options: Options) -> Result<Running, ServerError> {
         Arc::clone(&authenticator),
         options.socket_io,
     );
+    let buffers = Arc::clone(&queues.buffers);
     let socket_io = SocketIoGateway::new(socket_io, options.engine_io, Arc::clone(&queues));
     let socket_io = Arc::new(socket_io);
     let ping_interval = options.plain.ping_interval;
@@ -91,6 +92,7 @@ pub async fn start(options: Options) -> Result<Running, ServerError> {
         Arc::clone(&socket_io),
         Arc::new(plain),
         Arc::clone(&revocations),
+        buffers,
         &options.http,
     ));
 

@@ -198,10 +198,12 @@ pub enum CloseReason {
     ProtocolError,
     /// It could not do what it came for because of its rate, which passes.
     TryAgainLater,
+    /// It held more than others when all together held too much.
+    Overloaded,
 }
 
 impl CloseReason {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::GoingAway,
         Self::InvalidUtf8,
         Self::InvalidCompression,
@@ -217,6 +219,7 @@ impl CloseReason {
         Self::PingTimeout,
         Self::ProtocolError,
         Self::TryAgainLater,
+        Self::Overloaded,
     ];
 
     /// Close code, reason text, and whether a client should reconnect after it.
@@ -237,6 +240,7 @@ impl CloseReason {
             Self::PingTimeout => (1001, "Ping timeout", true),
             Self::ProtocolError => (1002, "Protocol error", false),
             Self::TryAgainLater => (1013, "Rate limit exceeded: try again later", true),
+            Self::Overloaded => (1013, "The server is short of memory: try again later", true),
         }
     }
 
@@ -281,6 +285,7 @@ impl CloseReason {
             Self::PingTimeout => "ping_timeout",
             Self::ProtocolError => "protocol_error",
             Self::TryAgainLater => "try_again_later",
+            Self::Overloaded => "overloaded",
         }
     }
 }

@@ -40,6 +40,7 @@ pub(super) async fn stats(
             total_connections: stats.active_connections,
             unique_users: stats.users,
             tcp_connections: None,
+            buffered_bytes: None,
             queue_stats: json!({ "pendingMessages": stats.pending_messages }),
             timestamp: now().0,
             stats,
@@ -53,6 +54,7 @@ pub(super) async fn stats(
         total_connections: stats.active_connections,
         unique_users: hub.user_count(),
         tcp_connections: Some(app.connections.count()),
+        buffered_bytes: Some(app.buffers.held()),
         queue_stats,
         timestamp: now().0,
         stats,
@@ -69,6 +71,8 @@ struct StatsAnswer<S, Q> {
     unique_users: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     tcp_connections: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    buffered_bytes: Option<usize>,
     queue_stats: Q,
     timestamp: u64,
 }

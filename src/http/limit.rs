@@ -15,12 +15,14 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use parking_lot::Mutex;
 use tokio::time::Sleep;
 
 use super::reply::{Refusal, problem};
 use super::router::App;
-use crate::domain::fault::Fault;
+use crate::domain::fault::{Code, Fault};
 use crate::hub::refused::Refused;
+use crate::wire::buffers::{Buffers, Charge, Owner};
 
 /// Counts a request that is about no organization against its address.
 pub(super) async fn by_address(
@@ -55,14 +57,22 @@ pub(super) fn is_too_long(headers: &HeaderMap, limit: usize) -> bool {
         .is_some_and(|length| usize::try_from(length).map_or(true, |length| length > limit))
 }
 
-/// A body that must have come when the time is over.
-struct Deadline {
+/// A body that must have come when the time is over, and for which there must be room.
+struct Arriving {
     body: Body,
     over: Pin<Box<Sleep>>,
-    was_late: Arc<AtomicBool>,
+    outcome: Arc<Outcome>,
 }
 
-impl HttpBody for Deadline {
+/// What became of a body.
+struct Outcome {
+    was_late: AtomicBool,
+    found_no_room: AtomicBool,
+    /// For what has come of it, until the request is answered.
+    charge: Mutex<Charge>,
+}
+
+impl HttpBody for Arriving {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -71,10 +81,16 @@ impl HttpBody for Deadline {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
+            let data = frame.as_ref().and_then(|frame| frame.as_ref().ok());
+            let length = data.and_then(Frame::data_ref).map_or(0, Bytes::len);
+            if !self.outcome.charge.lock().grow(length) {
+                self.outcome.found_no_room.store(true, Ordering::Relaxed);
+                return Poll::Ready(Some(Err(axum::Error::new("there is no room for the body"))));
+            }
             return Poll::Ready(frame);
         }
         ready!(self.over.as_mut().poll(cx));
-        self.was_late.store(true, Ordering::Relaxed);
+        self.outcome.was_late.store(true, Ordering::Relaxed);
         Poll::Ready(Some(Err(axum::Error::new("the body did not come in time"))))
     }
 
@@ -87,7 +103,8 @@ impl HttpBody for Deadline {
     }
 }
 
-/// Answers 408, and closes the connection, if the body has not come in time.
+/// Answers 408, and closes the connection, if the body has not come in time; and 503 if all that is
+/// on its way takes too much memory.
 pub(super) async fn body_deadline(
     State((app, limit)): State<(App, Duration)>,
     request: Request,
@@ -106,17 +123,25 @@ pub(super) async fn with_deadline<F: Future<Output = Response>>(
     if request.body().is_end_stream() {
         return run(request).await;
     }
-    let was_late = Arc::new(AtomicBool::new(false));
+    let outcome = Arc::new(Outcome {
+        was_late: AtomicBool::new(false),
+        found_no_room: AtomicBool::new(false),
+        charge: Mutex::new(Charge::new(&app.buffers, Owner::Request, 0)),
+    });
     let path = request.uri().path().to_owned();
     let request = request.map(|body| {
-        Body::new(Deadline {
+        Body::new(Arriving {
             body,
             over: Box::pin(tokio::time::sleep(limit)),
-            was_late: Arc::clone(&was_late),
+            outcome: Arc::clone(&outcome),
         })
     });
     let response = run(request).await;
-    if !was_late.load(Ordering::Relaxed) {
+    if outcome.found_no_room.load(Ordering::Relaxed) {
+        app.hub.gate.refused.count(Refused::BufferLimit, path);
+        return no_room(&app.buffers);
+    }
+    if !outcome.was_late.load(Ordering::Relaxed) {
         return response;
     }
     app.hub.gate.refused.count(Refused::BodyTimeout, path);
@@ -124,5 +149,19 @@ pub(super) async fn with_deadline<F: Future<Output = Response>>(
     let mut response = problem(StatusCode::REQUEST_TIMEOUT, "INVALID_MESSAGE", &message);
     let close = HeaderValue::from_static("close");
     response.headers_mut().insert(header::CONNECTION, close);
+    response
+}
+
+fn no_room(buffers: &Buffers) -> Response {
+    let message = format!(
+        "what is on its way takes more memory than the server may use for it \
+         (`max_buffered_bytes`: {}); try again later",
+        buffers.limit()
+    );
+    let code = Code::ConnectionLimit.as_str();
+    let mut response = problem(StatusCode::SERVICE_UNAVAILABLE, code, &message);
+    let headers = response.headers_mut();
+    headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }

@@ -25,6 +25,7 @@ use crate::domain::fault::{Code, Fault};
 use crate::hub::Hub;
 use crate::protocol::plain::PlainGateway;
 use crate::protocol::socket_io::SocketIoGateway;
+use crate::wire::buffers::Buffers;
 use crate::wire::connections::Connections;
 
 /// What the HTTP side is configured with.
@@ -65,6 +66,7 @@ pub(super) struct Shared {
     /// Whether permessage-deflate is agreed on.
     pub compresses: bool,
     pub connections: Arc<Connections>,
+    pub buffers: Arc<Buffers>,
 }
 
 pub(super) type App = Arc<Shared>;
@@ -75,6 +77,7 @@ pub fn router(
     socket_io: Arc<SocketIoGateway>,
     plain: Arc<PlainGateway>,
     revocations: Arc<Revocations>,
+    buffers: Arc<Buffers>,
     options: &HttpOptions,
 ) -> Site {
     let origins = Origins::new(options);
@@ -88,6 +91,7 @@ pub fn router(
         max_message_size,
         compresses: options.compression_threshold.is_some(),
         connections: Arc::clone(&options.connections),
+        buffers,
     });
     let path = &options.path;
     let counted_by_address = middleware::from_fn_with_state(Arc::clone(&shared), limit::by_address);

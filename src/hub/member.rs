@@ -75,6 +75,7 @@ impl Attachment {
             self.hub
                 .plan_end(&self.connection, &mut membership.life, pass.expires_at);
         }
+        self.connection.deliver.know();
         tracing::debug!(
             connection = %self.connection.id,
             user = %pass.identity.user,

@@ -45,6 +45,9 @@ pub trait Deliver: Send + Sync {
     /// Returns why the connection was closed, if it was.
     fn tick(&self, now: Instant) -> Option<CloseReason>;
 
+    /// The client has authenticated: what it holds counts as that of somebody known.
+    fn know(&self) {}
+
     /// Frames that wait to be written.
     fn waiting(&self) -> usize;
 

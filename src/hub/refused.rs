@@ -44,10 +44,12 @@ pub enum Refused {
     HeadersTooLarge,
     /// What came was no HTTP request.
     MalformedRequest,
+    /// There was no room left for a request's body.
+    BufferLimit,
 }
 
 impl Refused {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Message,
         Self::Request,
         Self::Handshake,
@@ -67,6 +69,7 @@ impl Refused {
         Self::GivenUp,
         Self::HeadersTooLarge,
         Self::MalformedRequest,
+        Self::BufferLimit,
     ];
 
     /// The name under which it is counted.
@@ -91,6 +94,7 @@ impl Refused {
             Self::GivenUp => "given_up",
             Self::HeadersTooLarge => "headers_too_large",
             Self::MalformedRequest => "malformed_request",
+            Self::BufferLimit => "buffer_limit",
         }
     }
 

@@ -24,8 +24,9 @@ use crate::hub::Hub;
 use crate::hub::limits::{Lease, Ticket};
 use crate::hub::outbound::{Encoding, Outbound};
 use crate::hub::ports::Delivery;
+use crate::wire::buffers::Owner;
 use crate::wire::send_queue::link::Link;
-use crate::wire::send_queue::{DropPolicy, Observer, Pushed};
+use crate::wire::send_queue::{DropPolicy, Observer, Overdue, Pushed};
 use crate::wire::websocket::deflate::compress_frame;
 use crate::wire::websocket::read::ProtocolViolation;
 use envelope::event_frame;
@@ -41,12 +42,14 @@ impl Observer for DeliveryTimes {
 
 /// An event as this link's client reads it; encoded and compressed once for all clients.
 fn outgoing<'a>(link: &Link, outbound: &'a Outbound, encoding: Encoding) -> &'a Bytes {
-    let encode = |event: &_| encode(encoding, event);
+    // As long as it waits for anybody it is held once.
+    let counted = |frame| link.buffers().counted(frame, Owner::Known);
+    let encode = |event: &_| counted(encode(encoding, event));
     match link.compression_threshold() {
         None => outbound.frame(encoding, encode),
-        Some(threshold) => {
-            outbound.compressed(encoding, encode, |frame| compress_frame(frame, threshold))
-        }
+        Some(threshold) => outbound.compressed(encoding, encode, |frame| {
+            compress_frame(frame, threshold).map(counted)
+        }),
     }
 }
 
@@ -76,6 +79,15 @@ fn delivery(pushed: Pushed) -> Delivery {
         Pushed::Dropped => Delivery::Dropped,
         Pushed::Overflow => Delivery::Overflow,
         Pushed::Closed => Delivery::Gone,
+    }
+}
+
+/// Why a connection ended whose link did not go on; `None` if it was about to end.
+fn closes(overdue: Overdue) -> Option<CloseReason> {
+    match overdue {
+        Overdue::Stalled => Some(CloseReason::TooSlow),
+        Overdue::GivenUp => Some(CloseReason::Overloaded),
+        Overdue::Closing => None,
     }
 }
 

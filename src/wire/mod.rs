@@ -1,5 +1,6 @@
 //! Bytes only: transports, WebSocket handshakes and messages, and what waits to be sent.
 
+pub mod buffers;
 pub mod connections;
 pub mod http_stream;
 mod request_bounds;

@@ -22,6 +22,7 @@ impl Observer for Counter {
 pub const OPTIONS: LinkOptions = LinkOptions {
     max_messages: 1000,
     max_bytes: 1 << 20,
+    max_buffered: 0,
     write_timeout: Duration::from_secs(10),
     compression_threshold: None,
 };

@@ -12,6 +12,7 @@ use super::{Application, Peek, Session, Shared, handle};
 use crate::domain::fault::CloseReason;
 use crate::protocol::turn::Turn;
 use crate::wire::send_queue::DropPolicy;
+use crate::wire::send_queue::counting::Inbound;
 use crate::wire::transport::Transport;
 use crate::wire::websocket::frame::{Opcode, server_frame};
 use crate::wire::websocket::read::{Kind, Message, MessageReader, ProtocolViolation, ReadError};
@@ -139,14 +140,23 @@ async fn serve<A: Application>(session: Arc<Session<A>>, mut reader: Box<Message
                 receive(&session, message, limit).await
             }
             Err(ReadError::Violation(violation)) => Err(violation),
+            Err(ReadError::GivenUp) => {
+                session.abandon(CloseReason::Overloaded);
+                break;
+            }
             Ok(None) | Err(ReadError::Io(_)) => break,
         };
         if let Err(violation) = received {
             violated(&session, violation);
-            Box::pin(linger(session.link())).await;
             break;
         }
         turn.end().await;
+    }
+    drop(reader);
+    session.link().hold(Inbound::Unread, 0);
+    if session.is_over() || session.is_closing() {
+        // It may have been told why.
+        Box::pin(linger(session.link())).await;
     }
     session.left();
 }

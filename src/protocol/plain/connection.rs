@@ -13,6 +13,7 @@ use crate::protocol::session::{Reply, Said, Session};
 use crate::protocol::socket_io::MAX_ANONYMOUS_MESSAGE;
 use crate::protocol::turn::Turn;
 use crate::protocol::violation_of;
+use crate::wire::send_queue::counting::Inbound;
 use crate::wire::websocket::frame::{Opcode, server_frame};
 use crate::wire::websocket::read::{Kind, Message, MessageReader, ProtocolViolation, ReadError};
 use crate::wire::websocket::stream::{linger, next_message};
@@ -50,6 +51,7 @@ impl PlainConnection {
                     self.receive(message, limit).await
                 }
                 Err(ReadError::Violation(violation)) => Err(violation),
+                Err(ReadError::GivenUp) => break End::Closed(CloseReason::Overloaded),
                 Ok(None) | Err(ReadError::Io(_)) => break End::Left,
             };
             match received {
@@ -66,10 +68,14 @@ impl PlainConnection {
             self.hub.closes(self.session.connection(), reason);
         }
         let Self {
-            session, sender, ..
+            session,
+            sender,
+            reader,
+            ..
         } = *self;
         // It has left, even if its socket takes a while to close.
-        drop(session);
+        drop((session, reader));
+        sender.link.hold(Inbound::Unread, 0);
         if let End::Closed(reason) = end {
             sender.finish(reason);
         }
@@ -129,6 +135,7 @@ impl PlainConnection {
         match message.kind {
             Kind::Text => {
                 let text = message.into_text(limit)?;
+                let _counted = self.sender.link.handling(text.len());
                 self.charge(text.len()).await;
                 return Ok(self.answer(&text));
             }

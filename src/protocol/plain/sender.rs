@@ -17,9 +17,9 @@ use crate::hub::ports::{Deliver, Delivery};
 use crate::protocol::dialect::Dialect;
 use crate::protocol::envelope::{Inbound, reply_frame};
 use crate::protocol::session::Reply;
-use crate::protocol::{delivery, outgoing, policy};
+use crate::protocol::{closes, delivery, outgoing, policy};
+use crate::wire::send_queue::DropPolicy;
 use crate::wire::send_queue::link::Link;
-use crate::wire::send_queue::{DropPolicy, Overdue};
 use crate::wire::websocket::frame::{Opcode, close_frame, server_frame};
 
 /// What is sent to a plain client goes through here.
@@ -138,7 +138,7 @@ impl Deliver for PlainSender {
     /// the timeout is closed.
     fn tick(&self, now: Instant) -> Option<CloseReason> {
         if let Some(overdue) = self.link.kill_if_overdue(now) {
-            return (overdue == Overdue::Stalled).then_some(CloseReason::TooSlow);
+            return closes(overdue);
         }
         let heard = self.opened + Duration::from_millis(self.heard_at.load(Ordering::Relaxed));
         let mut state = self.state.lock();
@@ -158,6 +158,10 @@ impl Deliver for PlainSender {
             self.link.push(&ping, DropPolicy::Reply);
         }
         None
+    }
+
+    fn know(&self) {
+        self.link.know();
     }
 
     fn waiting(&self) -> usize {

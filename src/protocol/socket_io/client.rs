@@ -20,7 +20,7 @@ use crate::hub::ports::{Deliver, Delivery};
 use crate::hub::rates::Rate;
 use crate::protocol::engine_io::Session;
 use crate::protocol::session::{self, Reply, failure};
-use crate::protocol::{delivery, outgoing, policy};
+use crate::protocol::{closes, delivery, outgoing, policy};
 use crate::wire::send_queue::{DropPolicy, Overdue};
 
 /// One client, from its handshake to its end.
@@ -211,7 +211,14 @@ impl Deliver for Session<SocketIo> {
 
     fn tick(&self, now: Instant) -> Option<CloseReason> {
         let overdue = self.link().kill_if_overdue(now)?;
-        (overdue == Overdue::Stalled).then_some(CloseReason::TooSlow)
+        if overdue == Overdue::GivenUp {
+            self.kill(CloseReason::Overloaded);
+        }
+        closes(overdue)
+    }
+
+    fn know(&self) {
+        self.link().know();
     }
 
     fn waiting(&self) -> usize {

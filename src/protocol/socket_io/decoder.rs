@@ -47,6 +47,8 @@ pub struct Malformed;
 pub struct Decoder {
     /// A header whose attachments are yet to come, since when.
     partial: Option<Box<(ParserState, Instant)>>,
+    /// Bytes of it and of the attachments that have come.
+    held: usize,
     /// Bytes of its attachments together, at the most.
     max_bytes: usize,
 }
@@ -55,6 +57,7 @@ impl Decoder {
     pub fn new(max_bytes: usize) -> Self {
         Self {
             partial: None,
+            held: 0,
             max_bytes,
         }
     }
@@ -65,6 +68,11 @@ impl Decoder {
         Some(*since + PATIENCE)
     }
 
+    /// Bytes of a packet that is not whole.
+    pub fn held(&self) -> usize {
+        self.held
+    }
+
     /// Takes a text; answers a packet if it is whole.
     pub fn text(&mut self, text: String) -> Result<Option<Incoming>, Malformed> {
         // Nothing may come between a header and its attachments.
@@ -72,10 +80,12 @@ impl Decoder {
             return Err(Malformed);
         }
         let state = ParserState::default();
+        let length = text.len();
         match CommonParser.decode_str(&self.config(), &state, Str::from(text)) {
             Ok(packet) => incoming(packet).map(Some),
             Err(ParseError::NeedsMoreBinaryData) => {
                 self.partial = Some(Box::new((state, Instant::now())));
+                self.held = length;
                 Ok(None)
             }
             Err(_) => Err(Malformed),
@@ -86,9 +96,11 @@ impl Decoder {
     pub fn binary(&mut self, data: Bytes) -> Result<Option<Incoming>, Malformed> {
         let config = self.config();
         let (state, _) = self.partial.as_deref().ok_or(Malformed)?;
+        self.held += data.len();
         match CommonParser.decode_bin(&config, state, data) {
             Ok(packet) => {
                 self.partial = None;
+                self.held = 0;
                 let incoming = incoming(packet)?;
                 check_placeholders(&incoming)?;
                 Ok(Some(incoming))

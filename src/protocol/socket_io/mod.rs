@@ -35,6 +35,7 @@ use crate::auth::claim::{Claim, query_object};
 use crate::domain::fault::{CloseReason, Code, Fault};
 use crate::domain::words;
 use crate::hub::Hub;
+use crate::wire::send_queue::counting::Inbound;
 use crate::wire::websocket::read::ProtocolViolation;
 
 /// What the Socket.IO side is configured with.
@@ -157,7 +158,11 @@ impl SocketIo {
         match decoded {
             Ok(Some(incoming)) => self.handle(session, incoming).await,
             Ok(None) => {
-                let deadline = session.connection.state.lock().decoder.deadline();
+                let (held, deadline) = {
+                    let state = session.connection.state.lock();
+                    (state.decoder.held(), state.decoder.deadline())
+                };
+                session.link().hold(Inbound::Partial, held);
                 if let Some(deadline) = deadline {
                     session.look_again(deadline);
                 }
@@ -226,14 +231,19 @@ impl Application for SocketIo {
     }
 
     async fn message(&self, session: &Arc<ClientSession>, text: String) {
+        let _counted = session.link().handling(text.len());
         self.charge(session, text.len()).await;
         let decoded = session.connection.decode(|decoder| decoder.text(text));
         self.decoded(session, decoded).await;
     }
 
     async fn binary(&self, session: &Arc<ClientSession>, data: Bytes) {
+        let _counted = session.link().handling(data.len());
         self.charge(session, data.len()).await;
         let decoded = session.connection.decode(|decoder| decoder.binary(data));
+        if decoded.as_ref().is_ok_and(Option::is_some) {
+            session.link().hold(Inbound::Partial, 0);
+        }
         self.decoded(session, decoded).await;
     }
 

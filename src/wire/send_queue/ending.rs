@@ -73,14 +73,7 @@ impl Link {
 
     /// Gives up what waits, but for a frame that is on its way already, and closes with this frame.
     pub fn abandon(&self, last: &Bytes) {
-        let mut out = self.outgoing.lock();
-        let begun = usize::from(out.offset > 0);
-        out.queue.truncate(begun);
-        out.bytes = out
-            .queue
-            .front()
-            .map_or(0, |front| front.frame.len() - out.offset);
-        drop(out);
+        self.clear(&mut self.outgoing.lock());
         self.finish(Some(last));
         if self.waiting().0 == 0 {
             return;
@@ -95,6 +88,18 @@ impl Link {
                 }
             });
         }
+    }
+
+    /// Forgets what waits, but for a frame that is on its way already.
+    pub(super) fn clear(&self, out: &mut Outgoing) {
+        let begun = usize::from(out.offset > 0);
+        out.queue.truncate(begun);
+        out.bytes = out
+            .queue
+            .front()
+            .map_or(0, |front| front.frame.len() - out.offset);
+        out.shrink();
+        self.count(out);
     }
 
     /// Closes the connection at once; what waits is lost.
@@ -129,6 +134,8 @@ impl Link {
             let out = self.outgoing.lock();
             if older(out.blocked_since, self.queues.options.write_timeout) {
                 Some(Overdue::Stalled)
+            } else if out.is_given_up {
+                Some(Overdue::GivenUp)
             } else if out.queue.is_empty() && older(out.closing_since, CLOSE_GRACE) {
                 Some(Overdue::Closing)
             } else {

@@ -17,6 +17,7 @@ use tokio::runtime::Handle;
 
 use super::link::Link;
 use super::{LinkOptions, Observer};
+use crate::wire::buffers::Buffers;
 
 /// Connections that a list's task writes to before it lets others run.
 const AT_ONCE: usize = 32;
@@ -27,6 +28,8 @@ const MODERATION: Duration = Duration::from_millis(2);
 /// What the send queues of one server share.
 pub struct SendQueues {
     pub options: LinkOptions,
+    /// What all of them hold, and what clients have sent that is not handled yet.
+    pub buffers: Arc<Buffers>,
     pub(super) observer: Arc<dyn Observer>,
     /// One for each processor.
     lists: Box<[Arc<List>]>,
@@ -46,6 +49,7 @@ impl SendQueues {
     pub fn new(options: LinkOptions, observer: Arc<dyn Observer>) -> Arc<Self> {
         let lists = std::thread::available_parallelism().map_or(1, Into::into);
         Arc::new(Self {
+            buffers: Buffers::new(options.max_buffered),
             options,
             observer,
             lists: (0..lists).map(|_| Arc::default()).collect(),

@@ -88,7 +88,7 @@ impl Link {
         if out.closing_since.is_some() {
             let now = Instant::now();
             if let Some(frame) = last {
-                out.push(frame, 0, now);
+                out.push(frame.clone(), 0, now);
             }
             out.closing_since = Some(now);
             self.guard(&mut out);
@@ -130,14 +130,18 @@ impl Link {
     /// after the other arrive in that order. On overflow the item is not sent; the caller says how
     /// the connection ends.
     pub fn push(&self, item: &Bytes, policy: DropPolicy) -> Pushed {
-        match self.push_if_room(item, policy) {
+        let pushed = match self.push_if_room(item, policy) {
             // Nobody is behind yet whose queue is full of what only waits for more to come.
             Pushed::Dropped | Pushed::Overflow if self.is_postponed() => {
                 self.flush();
                 self.push_if_room(item, policy)
             }
             pushed => pushed,
+        };
+        if pushed == Pushed::Queued {
+            self.queues.buffers.settle();
         }
+        pushed
     }
 
     fn is_postponed(&self) -> bool {
@@ -146,7 +150,8 @@ impl Link {
 
     fn push_if_room(&self, item: &Bytes, policy: DropPolicy) -> Pushed {
         let mut out = self.outgoing.lock();
-        if out.dead || out.closing_since.is_some() {
+        let is_refused = out.is_given_up && policy != DropPolicy::Reply;
+        if out.dead || out.closing_since.is_some() || is_refused {
             return Pushed::Closed;
         }
         let now = Instant::now();
@@ -191,7 +196,15 @@ impl Link {
                 }
             }
         }
-        out.push(item, written, now);
+        let frame = if policy == DropPolicy::Reply {
+            // Of nobody else; events are counted where they are made.
+            let owner = out.owner();
+            self.queues.buffers.counted(item.clone(), owner)
+        } else {
+            item.clone()
+        };
+        out.push(frame, written, now);
+        self.count(&mut out);
         // Events wait for more to come, but not so long that a system call could not take them all,
         // and a client that asks is not kept waiting by them.
         let is_urgent =
@@ -294,6 +307,7 @@ impl Link {
             }
         }
         out.shrink();
+        self.count(&mut out);
         taken.is_last = out.queue.is_empty() && (out.dead || out.closing_since.is_some());
         let is_relieved = was_congested && !out.is_congested();
         drop(out);
@@ -400,6 +414,7 @@ impl Link {
             out.queue.pop_front();
         }
         out.offset = left;
+        self.count(out);
     }
 }
 

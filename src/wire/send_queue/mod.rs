@@ -1,5 +1,6 @@
 //! What waits to be sent to each connection, and who writes it.
 
+pub mod counting;
 mod ending;
 pub mod flusher;
 pub mod link;
@@ -14,6 +15,8 @@ pub struct LinkOptions {
     pub max_messages: usize,
     /// Bytes that may wait in the queue.
     pub max_bytes: usize,
+    /// Bytes that all connections and requests may hold together; 0 is no limit.
+    pub max_buffered: usize,
     /// A connection to which nothing could be written for this long is closed.
     pub write_timeout: Duration,
     /// The payload from which on messages are compressed; `None` for no compression.
@@ -47,6 +50,8 @@ pub enum Overdue {
     Stalled,
     /// The server closed its side, and the peer did not follow.
     Closing,
+    /// It held too much when all together did.
+    GivenUp,
 }
 
 /// How a frame is treated when the queue is full.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::{DropPolicy, LinkOptions, Pushed};
+use crate::wire::buffers::{Holding, Owner};
 
 /// Events that follow each other within this time are a burst.
 const BURST: Duration = Duration::from_millis(50);
@@ -56,12 +57,30 @@ pub(super) struct Outgoing {
     pub is_guarded: bool,
     /// The peer agreed on permessage-deflate.
     pub deflates: bool,
+    /// Its client has authenticated.
+    pub is_known: bool,
+    /// It held too much when all connections together did, and is to end.
+    pub is_given_up: bool,
+    /// Bytes of what came from the client: of messages that are not handled yet, and of packets that
+    /// are not whole.
+    pub unread: usize,
+    pub partial: usize,
+    /// What it is counted for, if that is much.
+    pub holding: Option<Box<Holding>>,
 }
 
 impl Outgoing {
     pub fn is_congested(&self) -> bool {
         !self.dead
             && (self.bytes > PAUSE_READING_BYTES || self.queue.len() > PAUSE_READING_MESSAGES)
+    }
+
+    pub fn owner(&self) -> Owner {
+        if self.is_known {
+            Owner::Known
+        } else {
+            Owner::Anonymous
+        }
     }
 
     /// Whether what waits has not been offered to the socket yet.
@@ -120,15 +139,12 @@ impl Outgoing {
         }
     }
 
-    pub fn push(&mut self, frame: &Bytes, written: usize, now: Instant) {
+    pub fn push(&mut self, frame: Bytes, written: usize, now: Instant) {
         if self.queue.is_empty() {
             self.offset = written;
         }
         self.bytes += frame.len() - written;
-        self.queue.push_back(Waiting {
-            frame: frame.clone(),
-            since: now,
-        });
+        self.queue.push_back(Waiting { frame, since: now });
     }
 
     /// Forgets what a burst needed.

@@ -44,6 +44,8 @@ pub enum ProtocolViolation {
 #[derive(Debug)]
 pub enum ReadError {
     Violation(ProtocolViolation),
+    /// Too much was held by all connections together, and by this one.
+    GivenUp,
     Io(io::Error),
 }
 
@@ -78,6 +80,11 @@ pub struct Message {
 }
 
 impl Message {
+    /// Bytes of the payload, as it was sent.
+    pub fn length(&self) -> usize {
+        self.payload.len()
+    }
+
     /// The beginning of a message that is not compressed, to look at before it is decided on.
     pub fn peek(&self) -> Option<&[u8]> {
         (!self.is_compressed).then_some(self.payload.as_slice())
@@ -360,6 +367,8 @@ pub struct MessageReader {
     /// What was read behind a message that had to be decided on first.
     unread: Vec<u8>,
     taken: usize,
+    /// What was counted for it last.
+    pub(super) counted: usize,
 }
 
 impl MessageReader {
@@ -369,6 +378,7 @@ impl MessageReader {
             frames: FrameReader::new(inflates),
             unread: read_ahead.to_vec(),
             taken: 0,
+            counted: 0,
         }
     }
 

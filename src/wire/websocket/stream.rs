@@ -6,6 +6,8 @@ use std::task::{Poll, ready};
 use std::time::Duration;
 
 use super::read::{Message, MessageReader, ReadError};
+use crate::wire::buffers::rounded;
+use crate::wire::send_queue::counting::Inbound;
 use crate::wire::send_queue::link::Link;
 use crate::wire::transport::Transport;
 
@@ -21,12 +23,28 @@ pub async fn next_message(
 ) -> Result<Option<Message>, ReadError> {
     poll_fn(|cx| {
         link.register_reader(cx.waker());
+        if link.is_given_up() {
+            return Poll::Ready(Err(ReadError::GivenUp));
+        }
         link.poll_drain(cx)?;
-        match link.transport() {
+        let polled = match link.transport() {
             Some(transport) if !link.is_congested() => reader.poll_next(cx, transport, limit),
             Some(_) => Poll::Pending,
             None => Poll::Ready(Ok(None)),
+        };
+        let message = match &polled {
+            Poll::Ready(Ok(Some(message))) => message.length(),
+            _ => 0,
+        };
+        let held = rounded(reader.held() + message);
+        if held != reader.counted {
+            reader.counted = held;
+            link.hold(Inbound::Unread, held);
+            if link.is_given_up() {
+                return Poll::Ready(Err(ReadError::GivenUp));
+            }
         }
+        polled
     })
     .await
 }
