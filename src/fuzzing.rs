@@ -1,9 +1,19 @@
 //! What `fuzz/` runs on bytes from anywhere. Each function panics if a promise is broken.
 
-use http::HeaderMap;
-use http::header::{AUTHORIZATION, COOKIE, HeaderValue, SEC_WEBSOCKET_EXTENSIONS};
-use serde_json::value::RawValue;
+use std::net::SocketAddr;
+use std::sync::LazyLock;
+use std::time::Duration;
 
+use axum::body::Body;
+use http::header::{AUTHORIZATION, COOKIE, HOST, HeaderValue, SEC_WEBSOCKET_EXTENSIONS};
+use http::{HeaderMap, Method, Request};
+use http_body_util::BodyExt;
+use serde_json::value::RawValue;
+use tokio::runtime::Runtime;
+
+use crate::app::config::Config;
+use crate::app::options::Options;
+use crate::app::server::{Composed, compose};
 use crate::auth::claim::Claim;
 use crate::domain::identity::{DepartmentId, OrganizationId, QueueName, UserId};
 use crate::domain::json::Members;
@@ -108,6 +118,107 @@ pub fn envelopes(input: &[u8]) {
             assert_eq!(negotiation::answer(&headers), Some(answer));
         }
     }
+}
+
+/// Requests to the clients' path, one after the other: a line with the query each, then its body, with
+/// 0xff between two. `$` in a query is the session that was opened last. A query that begins with `G`
+/// is a GET and with anything else a POST.
+pub fn gateway(input: &[u8]) {
+    static HOUSE: LazyLock<(Runtime, Composed)> = LazyLock::new(house);
+    let (runtime, house) = &*HOUSE;
+    runtime.block_on(async {
+        let mut sids: Vec<String> = Vec::new();
+        for request in input.split(|byte| *byte == 0xff).take(16) {
+            let mut lines = request.splitn(2, |byte| *byte == b'\n');
+            let line = String::from_utf8_lossy(lines.next().unwrap_or_default());
+            let (method, query) = match line.strip_prefix('G') {
+                Some(query) => (Method::GET, query),
+                None => (Method::POST, line.get(1..).unwrap_or_default()),
+            };
+            let sid = sids.last().map_or("", String::as_str);
+            let query = query.replace('$', sid);
+            let body = lines.next().unwrap_or_default();
+            let Some(body) = ask(house, &method, &query, body).await else {
+                continue;
+            };
+            if let Some(sid) = opened(&body)
+                && !sids.contains(&sid)
+            {
+                sids.push(sid);
+            }
+            assert!(
+                house.hub.gate.taken() <= sids.len(),
+                "{} places for {} sessions",
+                house.hub.gate.taken(),
+                sids.len()
+            );
+        }
+        for sid in &sids {
+            for version in [3, 4] {
+                let query = format!("EIO={version}&transport=polling&sid={sid}");
+                let close: &[u8] = if version == 3 { b"1:1" } else { b"1" };
+                let _ = ask(house, &Method::POST, &query, close).await;
+                // One that the server has closed ends with the poll that takes the last of it.
+                let _ = ask(house, &Method::GET, &query, b"").await;
+                let _ = ask(house, &Method::GET, &query, b"").await;
+            }
+        }
+        // A client of 2.x connects in a task of its own.
+        for _ in 0..64 {
+            if house.hub.gate.taken() == 0 {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("{} places are still taken", house.hub.gate.taken());
+    });
+}
+
+/// The session that an answer opened, for JSONP or not.
+fn opened(answer: &str) -> Option<String> {
+    let (_, rest) = answer.split_once("sid")?;
+    let is_of_sid = |character: char| character.is_ascii_alphanumeric() || "-_".contains(character);
+    let rest = rest.trim_start_matches(|character| !is_of_sid(character));
+    let sid: String = rest.chars().take_while(|c| is_of_sid(*c)).collect();
+    (answer.contains("upgrades") && sid.len() == 16).then_some(sid)
+}
+
+/// The body of a good answer; `None` if there is none yet, and nobody waits for it, or another answer.
+async fn ask(house: &Composed, method: &Method, query: &str, body: &[u8]) -> Option<String> {
+    let request = Request::builder()
+        .method(method)
+        .uri(format!("/ws/?{query}"))
+        .header(HOST, "localhost")
+        .body(Body::from(body.to_vec()))
+        .ok()?;
+    let remote = SocketAddr::from(([127, 0, 0, 1], 1));
+    let answered = house.site.serve(remote, request);
+    let answer = tokio::time::timeout(Duration::ZERO, answered).await.ok()?;
+    let status = answer.status().as_u16();
+    let known = [200, 400, 401, 403, 404, 405, 408, 413, 429, 503];
+    assert!(known.contains(&status), "{status}");
+    let body = answer.into_body().collect().await.ok()?.to_bytes();
+    (status == 200).then(|| String::from_utf8_lossy(&body).into_owned())
+}
+
+fn house() -> (Runtime, Composed) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.unwrap_or_else(|error| panic!("{error}"));
+    let config = Config {
+        handshakes_per_second: 0,
+        handshakes_per_second_per_address: 0,
+        max_message_size_bytes: 4096,
+        ..Config::default()
+    };
+    let house = runtime.block_on(async {
+        let options = Options::of(&config).unwrap_or_else(|error| panic!("{error}"));
+        compose(&options)
+            .await
+            .unwrap_or_else(|error| panic!("{error}"))
+    });
+    (runtime, house)
 }
 
 /// Room names: one room, one name, both ways.

@@ -21,6 +21,7 @@ use super::supervise::supervise;
 use super::tls::{TlsError, TlsFiles};
 use crate::auth::Authenticator;
 use crate::http::guard::ApiAccess;
+use crate::http::realtime::Site;
 use crate::http::router::router;
 use crate::hub::Hub;
 use crate::hub::gate::GateOptions;
@@ -58,22 +59,21 @@ pub struct Running {
     tasks: Vec<JoinHandle<()>>,
 }
 
-/// Starts a server in the runtime that this is called in; it accepts when this returns.
-pub async fn start(options: Options) -> Result<Running, ServerError> {
-    let failed = |error| ServerError::Listen(options.address, error);
-    let tls = match options.tls {
-        None => None,
-        Some(paths) => Some(Arc::new(TlsFiles::open(paths).await?)),
-    };
-    let listener = listen(options.address).map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
+/// A server without its sockets.
+pub(crate) struct Composed {
+    pub hub: Arc<Hub>,
+    pub site: Arc<Site>,
+    tasks: Vec<JoinHandle<()>>,
+}
 
-    let hub = Hub::new(options.hub, options.catalogue);
+/// Puts a server together, in the runtime that this is called in.
+pub(crate) async fn compose(options: &Options) -> Result<Composed, ServerError> {
+    let hub = Hub::new(options.hub.clone(), options.catalogue.clone());
     let Started {
         authority,
         revocations,
         mut tasks,
-    } = options.auth.start().await?;
+    } = options.auth.clone().start().await?;
     let authenticator: Arc<dyn Authenticator> = authority;
     let observer = Arc::new(DeliveryTimes(Arc::clone(&hub)));
     let queues = SendQueues::new(options.link, observer);
@@ -87,7 +87,7 @@ pub async fn start(options: Options) -> Result<Running, ServerError> {
     let socket_io = Arc::new(socket_io);
     let ping_interval = options.plain.ping_interval;
     let plain = PlainGateway::new(Arc::clone(&hub), authenticator, options.plain, queues);
-    let service = Arc::new(router(
+    let site = Arc::new(router(
         Arc::clone(&hub),
         Arc::clone(&socket_io),
         Arc::new(plain),
@@ -95,9 +95,6 @@ pub async fn start(options: Options) -> Result<Running, ServerError> {
         buffers,
         &options.http,
     ));
-
-    let (stop_accepting, stopping) = watch::channel(false);
-    let (holds, alive) = mpsc::channel(1);
     let of_house = Arc::clone(&hub);
     tasks.push(supervise("housekeeping", move || {
         keep_house(
@@ -107,12 +104,31 @@ pub async fn start(options: Options) -> Result<Running, ServerError> {
         )
     }));
     tasks.push(supervise("Engine.IO time", move || socket_io.keep_time()));
+    Ok(Composed { hub, site, tasks })
+}
+
+/// Starts a server in the runtime that this is called in; it accepts when this returns.
+pub async fn start(options: Options) -> Result<Running, ServerError> {
+    let failed = |error| ServerError::Listen(options.address, error);
+    let tls = match options.tls.clone() {
+        None => None,
+        Some(paths) => Some(Arc::new(TlsFiles::open(paths).await?)),
+    };
+    let listener = listen(options.address).map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let Composed {
+        hub,
+        site,
+        mut tasks,
+    } = compose(&options).await?;
     if let Some(files) = &tls {
         let files = Arc::clone(files);
         tasks.push(supervise("TLS files", move || Arc::clone(&files).watch()));
     }
+    let (stop_accepting, stopping) = watch::channel(false);
+    let (holds, alive) = mpsc::channel(1);
     let door = Door {
-        service,
+        service: site,
         hub: Arc::clone(&hub),
         front: options.front,
         tls,
