@@ -7,7 +7,9 @@ use orgcast_load::compare::{self, figures};
 use orgcast_load::error::LoadError;
 use orgcast_load::options::Common;
 use orgcast_load::report::write_json;
-use orgcast_load::scenario::{acks, churn, fanout, hierarchy, idle, ping, rooms, stalled, storm};
+use orgcast_load::scenario::{
+    acks, churn, fanout, hierarchy, hostile, idle, ping, rooms, stalled, storm,
+};
 
 /// Loads orgcast, or what one would use instead of it, and checks every delivery.
 #[derive(Debug, Parser)]
@@ -37,6 +39,8 @@ enum Scenario {
     Churn(churn::Options),
     /// One reader that stops reading among many
     Stalled(stalled::Options),
+    /// Attacks, one after the other and all at once, beside many who listen
+    Hostile(hostile::Options),
     /// Requests with an acknowledgement, in a closed loop
     Ping(ping::Options),
     /// Churn for long, with the slope of the memory
@@ -75,6 +79,7 @@ async fn run(cli: &Cli) -> Result<bool, LoadError> {
         Scenario::Hierarchy(options) => hierarchy::run(&run, options).await,
         Scenario::Churn(options) => churn::run(&run, options).await,
         Scenario::Stalled(options) => stalled::run(&run, options).await,
+        Scenario::Hostile(options) => hostile::run(&run, options).await,
         Scenario::Ping(options) => ping::run(&run, options).await,
         Scenario::Soak(options) => churn::soak(&run, options).await,
         Scenario::Figures(options) => return figures::run(options).map(|()| true),

@@ -71,30 +71,27 @@ pub struct Subject {
 }
 
 /// No limit of orgcast's stands in the way of a load.
-const ORGCAST: [&str; 17] = [
-    "serve",
-    "--port",
-    "0",
-    "--max-connections-total",
-    "0",
-    "--max-connections-per-org",
-    "0",
-    "--rate-limit-messages-per-second",
-    "0",
-    "--rate-limit-requests-per-second",
-    "0",
-    "--room-max-size",
-    "0",
-    "--cors-origins",
-    "*",
-    "--log",
-    "warn",
+const ORGCAST: [(&str, &str); 8] = [
+    ("--port", "0"),
+    ("--max-connections-total", "0"),
+    ("--max-connections-per-org", "0"),
+    ("--rate-limit-messages-per-second", "0"),
+    ("--rate-limit-requests-per-second", "0"),
+    ("--room-max-size", "0"),
+    ("--cors-origins", "*"),
+    ("--log", "warn"),
 ];
 
 const NO_EARLIER: &str =
     "there is no other build of orgcast to compare with; `--earlier` names one";
 const NO_NCHAN: &str =
     "it is not installed; `scripts/unpack-nchan` fetches Debian's nginx and libnginx-mod-nchan";
+
+/// Whether an argument is this flag, with its value or without.
+fn is_of(argument: &str, flag: &str) -> bool {
+    let rest = argument.strip_prefix(flag);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+}
 
 impl Subject {
     /// Why it can't be started on this machine, if it is one that is not always there.
@@ -158,7 +155,13 @@ impl Subject {
                 command.env_remove(name);
             }
         }
-        command.args(ORGCAST);
+        command.arg("serve");
+        for (flag, value) in ORGCAST {
+            // What was asked for goes before what loads need.
+            if !self.arguments.iter().any(|argument| is_of(argument, flag)) {
+                command.args([flag, value]);
+            }
+        }
         if let Some(certificate) = certificate {
             command
                 .arg("--tls.cert-file")

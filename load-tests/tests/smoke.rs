@@ -6,7 +6,9 @@ use orgcast_load::client::{Dial, Protocol, Target};
 use orgcast_load::options::Run;
 use orgcast_load::publisher::Publisher;
 use orgcast_load::report::Report;
-use orgcast_load::scenario::{acks, churn, fanout, hierarchy, idle, ping, rooms, stalled, storm};
+use orgcast_load::scenario::{
+    acks, churn, fanout, hierarchy, hostile, idle, ping, rooms, stalled, storm,
+};
 use orgcast_load::subject::{Kind, Subject};
 use orgcast_load::tls::Certificate;
 use tokio::sync::Mutex;
@@ -282,6 +284,25 @@ async fn a_stalled_reader_is_let_go_and_nobody_else_loses_anything() {
             .unwrap();
         check(&report, &["let_go_after_seconds", "latency_with_p99_us"]);
     }
+}
+
+#[tokio::test]
+async fn nobody_loses_anything_to_attacks() {
+    let _turn = TURN.lock().await;
+    let options = hostile::Options {
+        members: 20,
+        paced: 40.0,
+        size: 200,
+        seconds: 1.0,
+        settle: 0.0,
+    };
+    let report = hostile::run(&against_the_server(Protocol::Socketio), &options)
+        .await
+        .unwrap();
+    check(
+        &report,
+        &["calm_p99_us", "bombs_p99_us", "everything_p99_us"],
+    );
 }
 
 #[tokio::test]

@@ -24,6 +24,11 @@ use crate::domain::fault::{Code, Fault};
 use crate::hub::refused::Refused;
 use crate::wire::buffers::{Buffers, Charge, Owner};
 
+/// What a piece of a body takes beside its bytes.
+const PIECE_OVERHEAD: usize = 64;
+/// A piece of so many bytes may keep the buffer that it was read into.
+const LEAST_SHARED: usize = 4096;
+
 /// Counts a request that is about no organization against its address.
 pub(super) async fn by_address(
     State(app): State<App>,
@@ -83,11 +88,11 @@ impl HttpBody for Arriving {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
             let data = frame.as_ref().and_then(|frame| frame.as_ref().ok());
             let length = data.and_then(Frame::data_ref).map_or(0, Bytes::len);
-            if !self.outcome.charge.lock().grow(length) {
+            if !self.outcome.charge.lock().grow(length + PIECE_OVERHEAD) {
                 self.outcome.found_no_room.store(true, Ordering::Relaxed);
                 return Poll::Ready(Some(Err(axum::Error::new("there is no room for the body"))));
             }
-            return Poll::Ready(frame);
+            return Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(detached))));
         }
         ready!(self.over.as_mut().poll(cx));
         self.outcome.was_late.store(true, Ordering::Relaxed);
@@ -100,6 +105,16 @@ impl HttpBody for Arriving {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+/// A short piece by itself: as it comes it keeps the whole buffer that it was read into, thousands of
+/// times its size.
+fn detached(piece: Bytes) -> Bytes {
+    if piece.len() < LEAST_SHARED {
+        Bytes::copy_from_slice(&piece)
+    } else {
+        piece
     }
 }
 

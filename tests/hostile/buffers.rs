@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::client::{Answer, Got, Ws, broadcast, get, within};
-use crate::server::here;
+use crate::server::{Process, here};
 
 const MIB: usize = 1 << 20;
 const BUDGET: usize = 16 * MIB;
@@ -250,4 +250,33 @@ async fn answers_that_nobody_reads_are_counted_and_an_event_for_many_only_once()
     assert_eq!(closed(address).await, 0);
     drop(stalled);
     until_buffered(address, "all to be given back", |held| held == 0).await;
+}
+
+/// A body that comes byte by byte takes about its length, not a buffer for each byte.
+#[tokio::test]
+async fn a_body_in_tiny_pieces_takes_what_it_is_long() {
+    const PIECES: usize = 2000;
+    let server = Process::start(&[("body-timeout-ms", "60000")], None).await;
+    let address = server.address;
+    let head = "POST /api/ws/broadcast HTTP/1.1\r\nHost: localhost\r\n\
+                Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let mut senders = Vec::new();
+    for _ in 0..10 {
+        let mut tcp = TcpStream::connect(address).await.unwrap();
+        tcp.set_nodelay(true).unwrap();
+        tcp.write_all(head.as_bytes()).await.unwrap();
+        senders.push(tcp);
+    }
+    let before = server.resident();
+    for _ in 0..PIECES {
+        for tcp in &mut senders {
+            tcp.write_all(b"1\r\n \r\n").await.unwrap();
+        }
+        // Each is read by itself.
+        tokio::task::yield_now().await;
+    }
+    let counted = PIECES * 10 * 20;
+    until_buffered(address, "the pieces to come", |held| held > counted).await;
+    let grown = server.resident() - before;
+    assert!(grown < 20 * 1024, "{grown} KiB for {} bytes", PIECES * 10);
 }

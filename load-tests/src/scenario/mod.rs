@@ -10,6 +10,7 @@ pub mod churn;
 pub mod fanout;
 pub mod flow;
 pub mod hierarchy;
+pub mod hostile;
 pub mod idle;
 pub mod ping;
 pub mod rooms;
