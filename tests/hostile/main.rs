@@ -6,6 +6,7 @@
     reason = "a test that can't go on ends"
 )]
 
+mod acks;
 mod buffers;
 #[expect(dead_code, reason = "other tests use the rest")]
 #[path = "../holds/client.rs"]
