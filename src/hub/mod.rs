@@ -39,6 +39,7 @@ use gate::{Gate, GateOptions};
 pub use member::{Attachment, Member};
 use newcomers::Newcomers;
 use ordered::Pace;
+use publish::Deliveries;
 use pulse::Pulse;
 use refused::Refusal;
 use registry::Registry;
@@ -66,6 +67,7 @@ pub struct Hub {
     registry: Registry,
     pub gate: Gate,
     acks: AckCollectors,
+    deliveries: Deliveries,
     pub stats: Stats,
     pub pulse: Pulse,
     /// Tells the lists of this server from those of one that ran before it.
@@ -86,6 +88,7 @@ impl Hub {
             registry: Registry::default(),
             gate,
             acks: AckCollectors::default(),
+            deliveries: Deliveries::new(now),
             stats,
             pulse: Pulse::new(now),
             run: rand::random(),

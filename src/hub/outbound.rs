@@ -1,6 +1,7 @@
 //! An event on its way out, encoded once for each form that clients read, and compressed once.
 
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -31,6 +32,9 @@ pub struct Outbound {
     pub event: Event,
     /// When it was accepted, for the publish-to-socket time.
     pub accepted_at: Instant,
+    /// Nothing else was being delivered when this began to be, nor just before, so that nothing may be
+    /// expected to come together with it.
+    pub is_alone: AtomicBool,
     frames: [OnceLock<Bytes>; ENCODINGS],
     /// `None` inside where the plain frame is the better one.
     compressed: [OnceLock<Option<Bytes>>; ENCODINGS],
@@ -41,6 +45,7 @@ impl Outbound {
         Self {
             event,
             accepted_at,
+            is_alone: AtomicBool::new(false),
             frames: Default::default(),
             compressed: Default::default(),
         }

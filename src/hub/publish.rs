@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -102,6 +102,57 @@ const BYTES_AT_ONCE: usize = 16 * 1024 * 1024;
 
 /// So many connections' data fits into the processor's nearest cache.
 const WARMED_AT_ONCE: usize = 16;
+
+/// Who publishes again so soon after a delivery had more waiting than that one.
+const CLOSE_BEHIND: Duration = Duration::from_micros(500);
+
+/// The deliveries of a server: how many are under way, and when one last came to its end.
+#[derive(Debug)]
+pub(super) struct Deliveries {
+    begin: Instant,
+    under_way: AtomicUsize,
+    /// Nanoseconds after `begin`.
+    ended_at: AtomicU64,
+}
+
+impl Deliveries {
+    pub fn new(begin: Instant) -> Self {
+        Self {
+            begin,
+            under_way: AtomicUsize::new(0),
+            ended_at: AtomicU64::new(0),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.begin.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn begin(&self) -> Turn<'_> {
+        let is_first = self.under_way.fetch_add(1, Ordering::Relaxed) == 0;
+        let ended_at = self.ended_at.load(Ordering::Relaxed);
+        let pause = Duration::from_nanos(self.now().saturating_sub(ended_at));
+        Turn {
+            deliveries: self,
+            is_alone: is_first && pause > CLOSE_BEHIND,
+        }
+    }
+}
+
+/// A delivery under way.
+struct Turn<'a> {
+    deliveries: &'a Deliveries,
+    /// Nothing is delivered beside it, and nothing was just before.
+    is_alone: bool,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let now = self.deliveries.now();
+        self.deliveries.ended_at.store(now, Ordering::Relaxed);
+        self.deliveries.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 impl Hub {
     /// Publishes an event. When it returns, the event is queued for every connection that hears it,
@@ -230,6 +281,8 @@ impl Hub {
 
     fn deliver(&self, outbound: &Arc<Outbound>, recipients: &[Arc<Connection>]) -> Tally {
         let mut tally = Tally::default();
+        let turn = self.deliveries.begin();
+        outbound.is_alone.store(turn.is_alone, Ordering::Relaxed);
         for (at, connection) in recipients.iter().enumerate() {
             if at % WARMED_AT_ONCE == 0 {
                 let end = recipients.len().min(at + WARMED_AT_ONCE);

@@ -12,6 +12,7 @@ mod turn;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -69,6 +70,14 @@ fn policy(outbound: &Outbound) -> DropPolicy {
     match outbound.event.priority {
         Priority::Low => DropPolicy::Droppable,
         _ => DropPolicy::Event,
+    }
+}
+
+fn push_event(link: &Link, frame: &Bytes, outbound: &Outbound) -> Pushed {
+    if outbound.is_alone.load(Ordering::Relaxed) {
+        link.push_alone(frame, policy(outbound))
+    } else {
+        link.push(frame, policy(outbound))
     }
 }
 

@@ -17,7 +17,7 @@ use crate::hub::ports::{Deliver, Delivery};
 use crate::protocol::dialect::Dialect;
 use crate::protocol::envelope::{Inbound, reply_frame};
 use crate::protocol::session::Reply;
-use crate::protocol::{closes, delivery, outgoing, policy};
+use crate::protocol::{closes, delivery, outgoing, push_event};
 use crate::wire::send_queue::DropPolicy;
 use crate::wire::send_queue::link::Link;
 use crate::wire::websocket::frame::{Opcode, close_frame, server_frame};
@@ -120,7 +120,7 @@ impl Deliver for PlainSender {
     fn deliver(&self, outbound: &Arc<Outbound>) -> Delivery {
         let encoding = self.state.lock().encoding;
         let frame = outgoing(&self.link, outbound, encoding);
-        let delivery = delivery(self.link.push(frame, policy(outbound)));
+        let delivery = delivery(push_event(&self.link, frame, outbound));
         if delivery == Delivery::Overflow {
             self.link.abandon(&last_frame(CloseReason::TooSlow));
         }

@@ -20,7 +20,7 @@ use crate::hub::ports::{Deliver, Delivery};
 use crate::hub::rates::Rate;
 use crate::protocol::engine_io::Session;
 use crate::protocol::session::{self, Reply, failure};
-use crate::protocol::{closes, delivery, outgoing, policy};
+use crate::protocol::{closes, delivery, outgoing, push_event};
 use crate::wire::send_queue::{DropPolicy, Overdue};
 
 /// One client, from its handshake to its end.
@@ -191,8 +191,7 @@ impl Deliver for Session<SocketIo> {
     fn deliver(&self, outbound: &Arc<Outbound>) -> Delivery {
         let encoding = self.connection.form.encoding(&outbound.event);
         let frame = outgoing(self.link(), outbound, encoding);
-        let pushed = self.push(frame, policy(outbound));
-        let delivery = delivery(pushed);
+        let delivery = delivery(push_event(self.link(), frame, outbound));
         if delivery == Delivery::Overflow {
             self.abandon(CloseReason::TooSlow);
         }

@@ -9,7 +9,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -62,6 +62,12 @@ impl SendQueues {
         self.next.fetch_add(1, Ordering::Relaxed) % self.lists.len()
     }
 
+    /// Whether a burst is being written.
+    pub(super) fn is_flushing(&self) -> bool {
+        let is_running = |list: &Arc<List>| list.is_running.load(Ordering::Relaxed);
+        self.lists.iter().any(is_running)
+    }
+
     pub(super) fn list(&self, at: usize) -> &Arc<List> {
         &self.lists[at]
     }
@@ -71,6 +77,8 @@ impl SendQueues {
 #[derive(Default)]
 pub(super) struct List {
     state: Mutex<State>,
+    /// The same as in the state, for whoever only looks.
+    is_running: AtomicBool,
 }
 
 #[derive(Default)]
@@ -88,7 +96,7 @@ struct Running<'a> {
 impl Drop for Running<'_> {
     fn drop(&mut self) {
         if !self.is_done {
-            self.list.state.lock().is_running = false;
+            self.list.end(&mut self.list.state.lock());
         }
     }
 }
@@ -103,9 +111,15 @@ impl List {
         state.waiting.push(link);
         if !state.is_running {
             state.is_running = true;
+            self.is_running.store(true, Ordering::Relaxed);
             runtime.spawn(Arc::clone(self).run());
         }
         true
+    }
+
+    fn end(&self, state: &mut State) {
+        state.is_running = false;
+        self.is_running.store(false, Ordering::Relaxed);
     }
 
     async fn run(self: Arc<Self>) {
@@ -119,7 +133,7 @@ impl List {
                 // As long as a burst's audience, it would keep its memory for ever.
                 let round = std::mem::take(&mut state.waiting);
                 if round.is_empty() {
-                    state.is_running = false;
+                    self.end(&mut state);
                     running.is_done = true;
                     return;
                 }
@@ -189,6 +203,26 @@ mod tests {
             counter.0.load(Ordering::Relaxed) > 90 * crowd.len(),
             "most of it was queued"
         );
+    }
+
+    #[tokio::test]
+    async fn an_event_alone_is_written_at_once_unless_a_burst_is_being_written() {
+        let queues = queues_with(OPTIONS, &Arc::default());
+        let (link, _client) = connection(&queues).await;
+        let (other, _reader) = connection(&queues).await;
+        let frame = Bytes::from_static(b"frame");
+        for _ in 0..3 {
+            assert_eq!(link.push_alone(&frame, DropPolicy::Event), Pushed::Written);
+        }
+        // The second of these waits for the list's task, which has not run yet.
+        other.push(&frame, DropPolicy::Event);
+        assert_eq!(other.push(&frame, DropPolicy::Event), Pushed::Queued);
+        assert!(queues.is_flushing());
+        assert_eq!(link.push_alone(&frame, DropPolicy::Event), Pushed::Queued);
+        while queues.is_flushing() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(link.push_alone(&frame, DropPolicy::Event), Pushed::Written);
     }
 
     #[tokio::test]

@@ -130,11 +130,21 @@ impl Link {
     /// after the other arrive in that order. On overflow the item is not sent; the caller says how
     /// the connection ends.
     pub fn push(&self, item: &Bytes, policy: DropPolicy) -> Pushed {
-        let pushed = match self.push_if_room(item, policy) {
+        self.push_or_postpone(item, policy, true)
+    }
+
+    /// The same for an event that nothing else is published beside. However soon it follows the one
+    /// before, it is written at once, unless bursts are being written.
+    pub fn push_alone(&self, item: &Bytes, policy: DropPolicy) -> Pushed {
+        self.push_or_postpone(item, policy, self.queues.is_flushing())
+    }
+
+    fn push_or_postpone(&self, item: &Bytes, policy: DropPolicy, may_postpone: bool) -> Pushed {
+        let pushed = match self.push_if_room(item, policy, may_postpone) {
             // Nobody is behind yet whose queue is full of what only waits for more to come.
             Pushed::Dropped | Pushed::Overflow if self.is_postponed() => {
                 self.flush();
-                self.push_if_room(item, policy)
+                self.push_if_room(item, policy, may_postpone)
             }
             pushed => pushed,
         };
@@ -148,7 +158,7 @@ impl Link {
         self.transport.get().is_some() && self.outgoing.lock().is_postponed()
     }
 
-    fn push_if_room(&self, item: &Bytes, policy: DropPolicy) -> Pushed {
+    fn push_if_room(&self, item: &Bytes, policy: DropPolicy, may_postpone: bool) -> Pushed {
         let mut out = self.outgoing.lock();
         let is_refused = out.is_given_up && policy != DropPolicy::Reply;
         if out.dead || out.closing_since.is_some() || is_refused {
@@ -167,7 +177,7 @@ impl Link {
             }
         }
         if is_first {
-            is_postponed = out.is_in_a_burst(policy, now);
+            is_postponed = out.is_in_a_burst(policy, now) && may_postpone;
         }
         if is_first
             && !is_postponed
