@@ -13,6 +13,7 @@ use super::reply::Refusal;
 use super::router::App;
 use crate::domain::fault::Fault;
 use crate::protocol::engine_io::Query;
+use crate::wire::buffers::Owner;
 use crate::wire::websocket::handshake::{self, HandshakeError, into_transport, is_upgrade};
 use crate::wire::websocket::negotiation;
 
@@ -28,6 +29,15 @@ pub(super) async fn enter(app: &App, remote: SocketAddr, mut request: Request) -
             "connect here with socket.io-client, or with a WebSocket",
         ))
         .into_response(),
+    }
+}
+
+/// Whose the body of a request is.
+pub(super) fn owner(app: &App, request: &Request) -> Owner {
+    let query = Query::parse(request.uri().query().unwrap_or_default());
+    match app.socket_io.session_of(&query) {
+        Some(session) if session.connection.is_authenticated() => Owner::Request,
+        _ => Owner::Anonymous,
     }
 }
 

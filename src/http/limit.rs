@@ -125,13 +125,15 @@ pub(super) async fn body_deadline(
     request: Request,
     next: Next,
 ) -> Response {
-    with_deadline(&app, limit, request, |request| next.run(request)).await
+    let answer = |request| next.run(request);
+    with_deadline(&app, limit, Owner::Request, request, answer).await
 }
 
 /// The same around anything that answers a request.
 pub(super) async fn with_deadline<F: Future<Output = Response>>(
     app: &App,
     limit: Duration,
+    owner: Owner,
     request: Request,
     run: impl FnOnce(Request) -> F,
 ) -> Response {
@@ -141,7 +143,7 @@ pub(super) async fn with_deadline<F: Future<Output = Response>>(
     let outcome = Arc::new(Outcome {
         was_late: AtomicBool::new(false),
         found_no_room: AtomicBool::new(false),
-        charge: Mutex::new(Charge::new(&app.buffers, Owner::Request, 0)),
+        charge: Mutex::new(Charge::new(&app.buffers, owner, 0)),
     });
     let path = request.uri().path().to_owned();
     let request = request.map(|body| {

@@ -96,9 +96,9 @@ impl Realtime {
             return gateway::enter(&self.app, remote, request).await;
         }
         // Boxed, so that a poll, which has no body, is not as large as this.
-        let entered = limit::with_deadline(&self.app, self.body_timeout, request, |request| {
-            gateway::enter(&self.app, remote, request)
-        });
+        let owner = gateway::owner(&self.app, &request);
+        let answer = |request| gateway::enter(&self.app, remote, request);
+        let entered = limit::with_deadline(&self.app, self.body_timeout, owner, request, answer);
         Box::pin(entered).await
     }
 }

@@ -181,10 +181,11 @@ impl Buffers {
     }
 
     /// Whether a request may hold what it has just been counted for.
-    fn has_room(&self) -> bool {
+    fn has_room(&self, owner: Owner) -> bool {
         self.settle();
-        let bodies = self.bodies.load(Ordering::Relaxed);
-        self.limit == 0 || (self.held() <= self.limit && bodies <= self.limit / BODY_SHARE)
+        let is_within =
+            |(held, share): (&AtomicUsize, usize)| held.load(Ordering::Relaxed) <= share;
+        self.limit == 0 || (self.held() <= self.limit && self.share(owner).is_none_or(is_within))
     }
 }
 
@@ -228,7 +229,7 @@ impl Charge {
     #[must_use]
     pub fn grow(&mut self, bytes: usize) -> bool {
         self.set(self.owner, self.bytes + bytes);
-        self.buffers.has_room()
+        self.buffers.has_room(self.owner)
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::client::{Answer, Got, Ws, broadcast, get, within};
+use crate::client::{Answer, Got, Polling, Ws, broadcast, get, within};
 use crate::server::{Process, here};
 
 const MIB: usize = 1 << 20;
@@ -220,6 +220,34 @@ async fn bodies_have_half_of_the_budget_and_are_told_to_come_again() {
         );
     }
     listener.hears(address).await;
+    until_buffered(address, "all to be given back", |held| held == 0).await;
+}
+
+/// Bodies of nobody known don't stand in the way of a backend's.
+#[tokio::test]
+async fn bodies_of_clients_that_have_not_authenticated_leave_those_of_backends_their_share() {
+    let server = server().await;
+    let address = server.address;
+    let mut listener = Listener::new(address).await;
+    let mut waiting = Vec::new();
+    for _ in 0..30 {
+        let polling = Polling::open(address).await.unwrap();
+        let mut tcp = TcpStream::connect(address).await.unwrap();
+        let head = format!(
+            "POST {} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 900000\r\n\r\n",
+            polling.path()
+        );
+        tcp.write_all(head.as_bytes()).await.unwrap();
+        let _ = tcp.write_all(&vec![b'4'; 899_999]).await;
+        waiting.push(tcp);
+        listener.hears(address).await;
+    }
+    until_buffered(address, "the share to hold", |held| held <= ANONYMOUS).await;
+    let long = "x".repeat(900_000);
+    let event = json!({"event":"kpi:update","target":{"organization_id":"a"},"data":{"long":long}});
+    let answer = broadcast(address, &event).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    drop(waiting);
     until_buffered(address, "all to be given back", |held| held == 0).await;
 }
 

@@ -146,6 +146,11 @@ impl<A: Application> EngineIo<A> {
         async move { shared.wheel.run().await }
     }
 
+    /// The session that a request names.
+    pub fn session_of(&self, query: &Query) -> Option<Arc<Session<A>>> {
+        self.0.session(query.sid()?, query.version().ok()?).ok()
+    }
+
     /// Serves a request that is no WebSocket handshake.
     pub async fn request(
         &self,

@@ -82,7 +82,7 @@ impl Client {
         self.state.lock().session.as_mut().map(run)
     }
 
-    pub(super) fn is_authenticated(&self) -> bool {
+    pub fn is_authenticated(&self) -> bool {
         let state = self.state.lock();
         state
             .session
