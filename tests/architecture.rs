@@ -52,6 +52,7 @@ const CONFINED: &[(&str, &[&str])] = &[
             "protocol/mod.rs",
             "protocol/engine_io/",
             "protocol/socket_io/mod.rs",
+            "fuzzing.rs",
         ],
     ),
     ("jsonwebtoken", &["auth/"]),
