@@ -31,6 +31,8 @@ const PROGRESS: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(10);
 /// How often it is looked whether all who poll have gone.
 const LOOK_FOR_POLLING: Duration = Duration::from_millis(50);
+/// How long the next request of a client that polls may take when its last answer was taken.
+const LAST_POLLS: Duration = Duration::from_millis(250);
 /// How long requests may still take once every client has gone.
 const LAST_REQUESTS: Duration = Duration::from_secs(5);
 
@@ -93,8 +95,13 @@ fn millis(duration: Duration) -> u64 {
 /// Lets nobody in any more. Clients that poll are waited for: what is queued for them goes with their
 /// next request, which may come on a connection of its own.
 async fn stop_listening(hub: &Hub, stop_accepting: &watch::Sender<bool>) {
-    while hub.connections().iter().any(|client| client.is_polling()) {
-        tokio::time::sleep(LOOK_FOR_POLLING).await;
+    let is_anybody_polling = || hub.connections().iter().any(|client| client.is_polling());
+    if is_anybody_polling() {
+        while is_anybody_polling() {
+            tokio::time::sleep(LOOK_FOR_POLLING).await;
+        }
+        // The last answer ends a session, and the request behind it is to be told so.
+        tokio::time::sleep(LAST_POLLS).await;
     }
     // Nobody listens any more only if the accept loop has ended, which is what is wanted.
     let _ = stop_accepting.send(true);
