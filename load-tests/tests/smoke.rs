@@ -303,6 +303,17 @@ async fn nobody_loses_anything_to_attacks() {
         &report,
         &["calm_p99_us", "bombs_p99_us", "everything_p99_us"],
     );
+    // Beside a test suite and without optimisation; a client that is worked off in one go stops
+    // everybody for several seconds.
+    for attack in ["bombs", "floods", "connects", "polls"] {
+        let waited = figure(&report, &format!("{attack}_healthz_max_ms"));
+        assert!(
+            waited < 1000.0,
+            "an operator waited {waited} ms during {attack}"
+        );
+        let p99 = figure(&report, &format!("{attack}_p99_us"));
+        assert!(p99 < 1_000_000.0, "{p99} µs to a listener during {attack}");
+    }
 }
 
 #[tokio::test]

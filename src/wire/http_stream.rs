@@ -395,7 +395,7 @@ impl AsyncWrite for HttpStream {
         }
         let mut left = this.lingering.unwrap_or(LINGER_BYTES);
         let mut scrap = [0; 4096];
-        while left > 0 && this.look_around(cx).is_ok() {
+        while left > 0 && !this.phase.0.lock().place.poll_given_up(cx.waker()) {
             this.lingering = Some(left);
             let mut buffer = ReadBuf::new(&mut scrap);
             match Pin::new(&mut this.transport).poll_read(cx, &mut buffer) {
