@@ -1,29 +1,37 @@
-//! The edge of the server: what HTTP lets in, how connections begin and end, and what an operator
-//! sees of it. Everything runs on loopback, against the real server.
+//! What the server does for whoever asks it well: its routes, heads and bodies of requests, its
+//! command line, its log and its hub. A file a topic.
 
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test that can't go on ends"
+    reason = "a test that can't go on ends where it is"
 )]
 
-#[allow(dead_code, reason = "other tests use the rest")]
-#[path = "../holds/client.rs"]
-mod client;
-#[allow(dead_code, reason = "other tests use the rest")]
-#[path = "../holds/server.rs"]
-mod server;
-
 mod bodies;
-mod connections;
-mod endings;
+#[expect(dead_code, reason = "other tests use the rest")]
+#[path = "../resilience/client.rs"]
+mod client;
+mod compression;
+mod dashboard;
+mod demo;
+mod docs;
+mod envelopes;
 mod files;
+mod hub;
 mod logged;
+mod logs;
 mod origins;
+mod program;
 mod raw;
+mod refusals;
 mod requests;
 mod secrets;
+#[expect(dead_code, reason = "other tests use the rest")]
+#[path = "../resilience/server.rs"]
+mod server;
 mod signals;
+mod stats;
+mod support;
 mod tls;
 
 /// Waits for a count of what was refused. An answer comes before the end of its connection, with which
