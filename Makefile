@@ -16,7 +16,7 @@ MODULES := web-client/node_modules/.package-lock.json
 PAGE := web-client/dashboard/dist/.built
 PAGE_SOURCES := $(shell find web-client/client/src $(addprefix web-client/dashboard/,src index.html vite.config.ts) -type f)
 
-.PHONY: help run page build test tools lint test-rust fuzz test-clients test-conformance test-web bench-tools bench bench-quick figures clean
+.PHONY: help run page build test tools lint test-rust fuzz test-conformance test-web bench-tools bench bench-quick figures clean
 
 help:
 	@sed -n 's/^# make/make/p' $(MAKEFILE_LIST)
@@ -45,7 +45,7 @@ $(MODULES): web-client/package-lock.json $(wildcard web-client/package.json web-
 build: page
 	cargo build --locked --bin orgcast
 
-test: tools page lint test-rust fuzz test-web test-clients test-conformance
+test: tools page lint test-rust fuzz test-web test-conformance
 
 tools:
 	scripts/install-test-tools
@@ -56,9 +56,6 @@ lint:
 
 test-rust: build
 	ulimit -n "$$(ulimit -Hn)"; ORGCAST_BIN=$(SERVER) cargo test --workspace --locked
-
-test-clients: build
-	cd tests/clients && npm ci --no-audit --no-fund && ORGCAST_BIN=$(SERVER) npm test
 
 test-conformance: build
 	cargo build --locked --example orgcast-echo
@@ -94,7 +91,6 @@ figures:
 clean:
 	cargo clean
 	rm -rf load-tests/peers/node_modules load-tests/peers/nchan
-	rm -rf tests/clients/node_modules tests/clients/artifacts
-	rm -rf tests/conformance/node_modules tests/conformance/.venv
+	rm -rf tests/conformance/node_modules tests/conformance/artifacts tests/conformance/.venv
 	rm -rf web-client/node_modules web-client/*/node_modules web-client/testkit/react18/node_modules
 	rm -rf web-client/*/dist web-client/artifacts

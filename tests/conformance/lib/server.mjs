@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 
-import { startServer as start } from '../../clients/lib/server.mjs';
+import { startServer as start } from './orgcast.mjs';
 import { REFERENCE } from './scenario.mjs';
 
 // The reference takes orgcast's command line.

@@ -5,13 +5,13 @@ import { io } from 'socket.io-client';
 import { WebSocket as UndiciWebSocket } from 'undici';
 import WebSocket from 'ws';
 
-import { once, until, within } from './lib/wait.mjs';
-import { servePages } from '../clients/lib/pages.mjs';
-import { startBrowser } from './lib/browser.mjs';
-import { Endpoint } from './lib/engine.mjs';
-import { CLOSE, PING, TEXT, Wire, closing, frame, upgradeRequest, wire } from './lib/frames.mjs';
-import { REFERENCE, scenario } from './lib/scenario.mjs';
-import { startServer } from './lib/server.mjs';
+import { once, until, within } from '../lib/wait.mjs';
+import { servePages } from '../lib/pages.mjs';
+import { startBrowser } from '../lib/browser.mjs';
+import { Endpoint } from '../lib/engine.mjs';
+import { CLOSE, PING, TEXT, Wire, closing, frame, upgradeRequest, wire } from '../lib/frames.mjs';
+import { REFERENCE, scenario } from '../lib/scenario.mjs';
+import { startServer } from '../lib/server.mjs';
 
 const ENGINE = { name: 'Engine.IO', target: '/ws/?EIO=4&transport=websocket' };
 const PLAIN = { name: 'plain', target: '/ws' };

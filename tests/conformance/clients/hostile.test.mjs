@@ -4,10 +4,10 @@ import { after, before, describe } from 'node:test';
 import { io } from 'socket.io-client';
 import io2 from 'socket.io-client-2';
 
-import { plainClient, socketIoClient } from './lib/clients.mjs';
-import { freshOrganization, scenario } from './lib/scenario.mjs';
-import { startServer } from './lib/server.mjs';
-import { once } from './lib/wait.mjs';
+import { plainClient, socketIoClient } from '../lib/clients.mjs';
+import { freshOrganization, scenario } from '../lib/scenario.mjs';
+import { startServer } from '../lib/orgcast.mjs';
+import { once } from '../lib/wait.mjs';
 
 /** `{"a":{"a":...}}`, `depth` objects deep. */
 const nested = (depth) => `${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}`;

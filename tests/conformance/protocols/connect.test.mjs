@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, describe } from 'node:test';
 
-import { once, until } from './lib/wait.mjs';
-import { acknowledged, Endpoint, enter } from './lib/engine.mjs';
-import { ORGCAST_ONLY, freshOrganization, scenario } from './lib/scenario.mjs';
-import { serverFor, startServer, stats } from './lib/server.mjs';
-import { call, connect, stock } from './lib/stock.mjs';
-import { SECRET, token } from './lib/token.mjs';
+import { once, until } from '../lib/wait.mjs';
+import { acknowledged, Endpoint, enter } from '../lib/engine.mjs';
+import { ORGCAST_ONLY, freshOrganization, scenario } from '../lib/scenario.mjs';
+import { serverFor, startServer, stats } from '../lib/server.mjs';
+import { call, connect, stock } from '../lib/stock.mjs';
+import { SECRET, token } from '../lib/token.mjs';
 
 const AN_OBJECT = 'has a text in version 2; version 4 tells these clients an object';
 

@@ -3,11 +3,11 @@ import { after, before, describe } from 'node:test';
 
 import { io } from 'socket.io-client';
 
-import { receivedSoFar, socketIoClient } from './lib/clients.mjs';
-import { freshOrganization, scenario } from './lib/scenario.mjs';
-import { startServer } from './lib/server.mjs';
-import { behavesOverEveryTransport } from './lib/socketio-behaviour.mjs';
-import { once } from './lib/wait.mjs';
+import { receivedSoFar, socketIoClient } from '../lib/clients.mjs';
+import { freshOrganization, scenario } from '../lib/scenario.mjs';
+import { startServer } from '../lib/orgcast.mjs';
+import { behavesOverEveryTransport } from '../lib/socketio-behaviour.mjs';
+import { once } from '../lib/wait.mjs';
 
 behavesOverEveryTransport('4.x', io);
 

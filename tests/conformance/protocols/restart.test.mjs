@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, describe } from 'node:test';
 
-import { once } from './lib/wait.mjs';
-import { startPython } from './lib/python.mjs';
-import { ORGCAST_ONLY, freshOrganization, scenario } from './lib/scenario.mjs';
-import { serverFor, startServer } from './lib/server.mjs';
-import { call, connect, stock } from './lib/stock.mjs';
+import { once } from '../lib/wait.mjs';
+import { startPython } from '../lib/python.mjs';
+import { ORGCAST_ONLY, freshOrganization, scenario } from '../lib/scenario.mjs';
+import { serverFor, startServer } from '../lib/server.mjs';
+import { call, connect, stock } from '../lib/stock.mjs';
 
 describe('python-socketio', { concurrency: true }, () => {
   let server;

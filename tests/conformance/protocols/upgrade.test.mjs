@@ -5,12 +5,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { io } from 'socket.io-client';
 import io2 from 'socket.io-client-2';
 
-import { once, until } from './lib/wait.mjs';
-import { acknowledged, Endpoint, enter } from './lib/engine.mjs';
-import { startProxy } from './lib/proxy.mjs';
-import { startPublisher } from './lib/publisher.mjs';
-import { ORGCAST_ONLY, freshOrganization, scenario } from './lib/scenario.mjs';
-import { startServer } from './lib/server.mjs';
+import { once, until } from '../lib/wait.mjs';
+import { acknowledged, Endpoint, enter } from '../lib/engine.mjs';
+import { startProxy } from '../lib/proxy.mjs';
+import { startPublisher } from '../lib/publisher.mjs';
+import { ORGCAST_ONLY, freshOrganization, scenario } from '../lib/scenario.mjs';
+import { startServer } from '../lib/server.mjs';
 
 const CLIENTS = { '4.x': io, '2.x': io2 };
 const EVENTS_A_SECOND = 40;

@@ -4,9 +4,9 @@ import { after, before } from 'node:test';
 import { io } from 'socket.io-client';
 import io2 from 'socket.io-client-2';
 
-import { plainClient, receivedSoFar, socketIoClient } from './lib/clients.mjs';
-import { scenario } from './lib/scenario.mjs';
-import { startServer } from './lib/server.mjs';
+import { plainClient, receivedSoFar, socketIoClient } from '../lib/clients.mjs';
+import { scenario } from '../lib/scenario.mjs';
+import { startServer } from '../lib/orgcast.mjs';
 
 const BROADCASTS = 200;
 const organization_id = 'org_123';

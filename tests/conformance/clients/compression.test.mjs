@@ -6,14 +6,14 @@ import zlib from 'node:zlib';
 
 import { io } from 'socket.io-client';
 
-import { startBrowser } from './lib/browser.mjs';
-import { plainClient, socketIoClient } from './lib/clients.mjs';
-import { startMeter } from './lib/meter.mjs';
-import { servePages } from './lib/pages.mjs';
-import { freshOrganization, scenario } from './lib/scenario.mjs';
-import { startServer } from './lib/server.mjs';
-import { richPayload } from './lib/socketio-behaviour.mjs';
-import { within } from './lib/wait.mjs';
+import { startBrowser } from '../lib/browser.mjs';
+import { plainClient, socketIoClient } from '../lib/clients.mjs';
+import { startMeter } from '../lib/meter.mjs';
+import { servePages } from '../lib/pages.mjs';
+import { freshOrganization, scenario } from '../lib/scenario.mjs';
+import { startServer } from '../lib/orgcast.mjs';
+import { richPayload } from '../lib/socketio-behaviour.mjs';
+import { within } from '../lib/wait.mjs';
 
 const gzip = promisify(zlib.gzip);
 const deflate = promisify(zlib.deflate);
@@ -33,7 +33,7 @@ before(async () => {
   browser = await startBrowser();
   pages = await servePages({
     '/': '<!doctype html><title>A page</title><link rel="icon" href="data:," /><script src="/socket.io.js"></script>',
-    '/socket.io.js': new URL('node_modules/socket.io-client/dist/socket.io.min.js', import.meta.url),
+    '/socket.io.js': new URL('../node_modules/socket.io-client/dist/socket.io.min.js', import.meta.url),
   });
 });
 after(async () => {

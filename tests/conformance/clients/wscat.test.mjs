@@ -5,10 +5,10 @@ import path from 'node:path';
 import readline from 'node:readline';
 import { after, before } from 'node:test';
 
-import { scenario } from './lib/scenario.mjs';
-import { startServer } from './lib/server.mjs';
-import { assertIsNow } from './lib/socketio-behaviour.mjs';
-import { Inbox, within } from './lib/wait.mjs';
+import { scenario } from '../lib/scenario.mjs';
+import { startServer } from '../lib/orgcast.mjs';
+import { assertIsNow } from '../lib/socketio-behaviour.mjs';
+import { Inbox, within } from '../lib/wait.mjs';
 
 let server;
 

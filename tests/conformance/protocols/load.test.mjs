@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe } from 'node:test';
 
-import { TEXT, Wire, frame, upgradeRequest } from './lib/frames.mjs';
-import { scenario } from './lib/scenario.mjs';
-import { startServer } from './lib/server.mjs';
+import { TEXT, Wire, frame, upgradeRequest } from '../lib/frames.mjs';
+import { scenario } from '../lib/scenario.mjs';
+import { startServer } from '../lib/server.mjs';
 
 const CLIENTS = Number(process.env.CONFORMANCE_FIRST_EMITS ?? 6_000);
 const AT_ONCE = 100;

@@ -4,11 +4,11 @@ import { after, before, describe } from 'node:test';
 
 import WebSocket from 'ws';
 
-import { ENVELOPES, plainClient, receivedSoFar } from './lib/clients.mjs';
-import { freshOrganization, scenario } from './lib/scenario.mjs';
-import { startServer } from './lib/server.mjs';
-import { assertIsNow, richPayload } from './lib/socketio-behaviour.mjs';
-import { once, within } from './lib/wait.mjs';
+import { ENVELOPES, plainClient, receivedSoFar } from '../lib/clients.mjs';
+import { freshOrganization, scenario } from '../lib/scenario.mjs';
+import { startServer } from '../lib/orgcast.mjs';
+import { assertIsNow, richPayload } from '../lib/socketio-behaviour.mjs';
+import { once, within } from '../lib/wait.mjs';
 
 const MAX_MESSAGE_BYTES = 20_000;
 

@@ -1,5 +1,5 @@
-import { engineSuite } from './lib/engine-suite.mjs';
-import { REFERENCE } from './lib/scenario.mjs';
+import { engineSuite } from '../lib/engine-suite.mjs';
+import { REFERENCE } from '../lib/scenario.mjs';
 
 const revision = 'takes every revision but 4 for 3';
 

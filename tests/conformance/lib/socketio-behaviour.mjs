@@ -4,7 +4,7 @@ import { after, before, describe } from 'node:test';
 import { receivedSoFar, socketIoClient } from './clients.mjs';
 import { startGate } from './gate.mjs';
 import { freshOrganization, scenario } from './scenario.mjs';
-import { startServer } from './server.mjs';
+import { startServer } from './orgcast.mjs';
 import { once, within } from './wait.mjs';
 
 /** Everything JSON can say that a server might be tempted to touch. */

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe } from 'node:test';
 
-import { startEcho } from './lib/echo.mjs';
-import { Endpoint } from './lib/engine.mjs';
-import { transportSuite } from './lib/engine-suite.mjs';
-import { scenario } from './lib/scenario.mjs';
+import { startEcho } from '../lib/echo.mjs';
+import { Endpoint } from '../lib/engine.mjs';
+import { transportSuite } from '../lib/engine-suite.mjs';
+import { scenario } from '../lib/scenario.mjs';
 
 describe('Socket.IO, revision 5', () => {
   let echo;

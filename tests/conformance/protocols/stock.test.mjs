@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { after, before, describe } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { startEcho, TIMING } from './lib/echo.mjs';
-import { scenario } from './lib/scenario.mjs';
-import { call, connect, stock } from './lib/stock.mjs';
-import { once } from './lib/wait.mjs';
+import { startEcho, TIMING } from '../lib/echo.mjs';
+import { scenario } from '../lib/scenario.mjs';
+import { call, connect, stock } from '../lib/stock.mjs';
+import { once } from '../lib/wait.mjs';
 
 const TRANSPORTS = [['polling', 'websocket'], ['websocket'], ['polling']];
 

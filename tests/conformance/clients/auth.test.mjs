@@ -5,10 +5,10 @@ import { after, before, describe } from 'node:test';
 import { io } from 'socket.io-client';
 import io2 from 'socket.io-client-2';
 
-import { socketIoClient } from './lib/clients.mjs';
-import { freshOrganization, scenario } from './lib/scenario.mjs';
-import { startServer } from './lib/server.mjs';
-import { once, until, within } from './lib/wait.mjs';
+import { socketIoClient } from '../lib/clients.mjs';
+import { freshOrganization, scenario } from '../lib/scenario.mjs';
+import { startServer } from '../lib/orgcast.mjs';
+import { once, until, within } from '../lib/wait.mjs';
 
 const SECRET = 'the secret of the client tests, of a sufficient length';
 const KEY = 'ock_the_key_of_the_client_tests';

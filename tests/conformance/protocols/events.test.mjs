@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { after, before, describe } from 'node:test';
 
-import { once, within } from './lib/wait.mjs';
-import { acknowledged, Endpoint, enter } from './lib/engine.mjs';
-import { ORGCAST_ONLY, freshOrganization, scenario } from './lib/scenario.mjs';
-import { startServer } from './lib/server.mjs';
-import { call, connect, stock } from './lib/stock.mjs';
-import { SECRET, token } from './lib/token.mjs';
+import { once, within } from '../lib/wait.mjs';
+import { acknowledged, Endpoint, enter } from '../lib/engine.mjs';
+import { ORGCAST_ONLY, freshOrganization, scenario } from '../lib/scenario.mjs';
+import { startServer } from '../lib/server.mjs';
+import { call, connect, stock } from '../lib/stock.mjs';
+import { SECRET, token } from '../lib/token.mjs';
 
 const TRANSPORTS = { 'default transports': undefined, websocket: ['websocket'], polling: ['polling'] };
 

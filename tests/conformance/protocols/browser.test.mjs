@@ -1,19 +1,19 @@
 import assert from 'node:assert/strict';
 import { after, before, describe } from 'node:test';
 
-import { servePages } from '../clients/lib/pages.mjs';
-import { startBrowser } from './lib/browser.mjs';
-import { freshOrganization, scenario } from './lib/scenario.mjs';
-import { startServer } from './lib/server.mjs';
+import { servePages } from '../lib/pages.mjs';
+import { startBrowser } from '../lib/browser.mjs';
+import { freshOrganization, scenario } from '../lib/scenario.mjs';
+import { startServer } from '../lib/server.mjs';
 
 /** Everything that an escape of a form, of JavaScript or of JSON could spoil. */
 const TEXT = 'quotes " \\ / \\n \n \u2028 \u2029 </script> <!-- % & + = ü 東京 \ud83d\ude00 \u0000';
 
 const PAGES = {
   '/2': page('/2.js'),
-  '/2.js': new URL('node_modules/socket.io-client-2/dist/socket.io.js', import.meta.url),
+  '/2.js': new URL('../node_modules/socket.io-client-2/dist/socket.io.js', import.meta.url),
   '/4': page('/4.js'),
-  '/4.js': new URL('node_modules/socket.io-client/dist/socket.io.js', import.meta.url),
+  '/4.js': new URL('../node_modules/socket.io-client/dist/socket.io.js', import.meta.url),
 };
 
 function page(script) {

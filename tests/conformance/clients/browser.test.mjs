@@ -3,11 +3,11 @@ import { mkdir } from 'node:fs/promises';
 import { after, before } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { startBrowser } from './lib/browser.mjs';
-import { servePages } from './lib/pages.mjs';
-import { scenario } from './lib/scenario.mjs';
-import { startServer } from './lib/server.mjs';
-import { PATIENCE_MS } from './lib/wait.mjs';
+import { startBrowser } from '../lib/browser.mjs';
+import { servePages } from '../lib/pages.mjs';
+import { scenario } from '../lib/scenario.mjs';
+import { startServer } from '../lib/orgcast.mjs';
+import { PATIENCE_MS } from '../lib/wait.mjs';
 
 const LEGACY_PAGE = `<!doctype html>
 <meta charset="utf-8" />
@@ -48,13 +48,13 @@ const LEGACY_PAGE = `<!doctype html>
 </script>`;
 
 const PAGES = {
-  '/kpi.html': new URL('../../web-client/client/examples/kpi.html', import.meta.url),
-  '/socket.io.min.js': new URL('node_modules/socket.io-client/dist/socket.io.min.js', import.meta.url),
+  '/kpi.html': new URL('../../../web-client/client/examples/kpi.html', import.meta.url),
+  '/socket.io.min.js': new URL('../node_modules/socket.io-client/dist/socket.io.min.js', import.meta.url),
   '/legacy.html': LEGACY_PAGE,
-  '/socket.io-2.js': new URL('node_modules/socket.io-client-2/dist/socket.io.js', import.meta.url),
+  '/socket.io-2.js': new URL('../node_modules/socket.io-client-2/dist/socket.io.js', import.meta.url),
 };
 
-const ARTIFACTS = new URL('artifacts/', import.meta.url);
+const ARTIFACTS = new URL('../artifacts/', import.meta.url);
 
 let allowed;
 let stranger;

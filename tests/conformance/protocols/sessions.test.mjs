@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import http from 'node:http';
 import { after, before, describe } from 'node:test';
 
-import { until } from './lib/wait.mjs';
-import { acknowledged, barrier, Endpoint, enter } from './lib/engine.mjs';
-import { Wire } from './lib/frames.mjs';
-import { fetchText } from './lib/http.mjs';
-import { ORGCAST_ONLY, REFERENCE, freshOrganization, scenario } from './lib/scenario.mjs';
-import { serverFor, startServer, stats } from './lib/server.mjs';
+import { until } from '../lib/wait.mjs';
+import { acknowledged, barrier, Endpoint, enter } from '../lib/engine.mjs';
+import { Wire } from '../lib/frames.mjs';
+import { fetchText } from '../lib/http.mjs';
+import { ORGCAST_ONLY, REFERENCE, freshOrganization, scenario } from '../lib/scenario.mjs';
+import { serverFor, startServer, stats } from '../lib/server.mjs';
 
 const endpointOf = (server, revision = 4) => new Endpoint(server.url, '/ws/', revision);
 

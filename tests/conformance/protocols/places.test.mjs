@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe } from 'node:test';
 
-import { once, until } from './lib/wait.mjs';
-import { ORGCAST_ONLY, freshOrganization, scenario } from './lib/scenario.mjs';
-import { serverFor, startServer, stats } from './lib/server.mjs';
-import { call, connect, stock } from './lib/stock.mjs';
+import { once, until } from '../lib/wait.mjs';
+import { ORGCAST_ONLY, freshOrganization, scenario } from '../lib/scenario.mjs';
+import { serverFor, startServer, stats } from '../lib/server.mjs';
+import { call, connect, stock } from '../lib/stock.mjs';
 
 const VERSIONS = ['4.x', '3.x', '2.x'];
 const TRANSPORTS = { 'default transports': undefined, websocket: ['websocket'], polling: ['polling'] };

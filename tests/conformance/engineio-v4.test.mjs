@@ -1,3 +1,0 @@
-import { engineSuite } from './lib/engine-suite.mjs';
-
-engineSuite(4, { args: [], node: {} });

@@ -1,0 +1,3 @@
+import { engineSuite } from '../lib/engine-suite.mjs';
+
+engineSuite(4, { args: [], node: {} });
