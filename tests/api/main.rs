@@ -8,7 +8,7 @@
 )]
 
 mod bodies;
-#[expect(dead_code, reason = "other tests use the rest")]
+#[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../resilience/client.rs"]
 mod client;
 mod compression;
@@ -26,7 +26,7 @@ mod raw;
 mod refusals;
 mod requests;
 mod secrets;
-#[expect(dead_code, reason = "other tests use the rest")]
+#[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../resilience/server.rs"]
 mod server;
 mod signals;

@@ -18,6 +18,7 @@ impl Raw {
         Self::over(TcpStream::connect(server).await.unwrap())
     }
 
+    #[allow(dead_code, reason = "other tests use it")]
     /// From another address of this machine's, each of 127.0.0.0/8 is one.
     pub async fn connect_from(from: [u8; 4], server: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().unwrap();

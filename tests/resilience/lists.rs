@@ -185,6 +185,7 @@ async fn delivery_time(address: SocketAddr, path: Option<&str>) -> Duration {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn operators_who_ask_all_the_time_hold_up_nobody() {
+    let _machine = crate::MACHINE.lock().await;
     let flags = [
         ("max-connections-total", "0"),
         ("max-connections-per-org", "0"),

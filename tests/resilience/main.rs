@@ -43,7 +43,7 @@ mod lists;
 mod log;
 mod proxies;
 mod rates;
-#[expect(dead_code, reason = "other tests use the rest")]
+#[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../api/raw.rs"]
 mod raw;
 mod restart;
@@ -58,7 +58,7 @@ mod support;
 mod targets;
 mod text;
 mod tls;
-#[expect(dead_code, reason = "other tests use the rest")]
+#[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../auth/tokens.rs"]
 mod tokens;
 mod tokens_again;
