@@ -6,10 +6,11 @@
 //! | layer | modules | what they are |
 //! |---|---|---|
 //! | 0 | [`domain`] | pure: identities, rooms, events, faults |
-//! | 1 | [`wire`], [`auth`], [`hub`] | bytes; claims; who is where |
-//! | 2 | [`protocol`] | Socket.IO and plain JSON |
-//! | 3 | [`http`] | routes |
-//! | 4 | [`app`] | configuration, server, command line |
+//! | 2 | [`wire`], [`auth`] | bytes; claims |
+//! | 3 | [`hub`] | who is where |
+//! | 5 | [`protocol`] | Socket.IO and plain JSON |
+//! | 6 | [`http`] | routes |
+//! | 7 | [`app`] | configuration, server, command line |
 
 pub mod app;
 pub mod auth;
