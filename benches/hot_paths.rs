@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use orgcast::app::clock::SystemClock;
 use orgcast::domain::event::{Catalogue, Event, MessageId, Priority};
 use orgcast::domain::fault::CloseReason;
 use orgcast::domain::grants::Pass;
@@ -101,7 +102,11 @@ fn crowded(rooms: usize) -> (Arc<Hub>, Vec<Member>) {
         expiry_warning: Duration::ZERO,
         ack_timeout: Duration::from_secs(30),
     };
-    let hub = Hub::new(options, Catalogue::new([], []).unwrap());
+    let hub = Hub::new(
+        options,
+        Catalogue::new([], []).unwrap(),
+        Arc::new(SystemClock),
+    );
     let kpi = [Channel::new("kpi").unwrap()];
     let members: Vec<Member> = (0..CONNECTIONS).map(|user| join(&hub, user)).collect();
     for room in 0..rooms {

@@ -1,10 +1,11 @@
 //! The command line: what to do, and the flags as the last source of the configuration.
 
-use std::{ffi::OsString, path::PathBuf, time::SystemTime};
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Arg, ArgMatches, error::ErrorKind, value_parser};
 use toml::Value;
 
+use super::clock::SystemClock;
 use super::{
     demo::{self, DemoOptions},
     files::Files,
@@ -13,6 +14,7 @@ use super::{
     load::{Loaded, Sources, load},
     problem::ConfigError,
 };
+use crate::domain::time::Clock;
 
 const FILE_FLAG: &str = "config";
 
@@ -87,7 +89,7 @@ fn parse_in(
             let outcome = keygen::gen_token(
                 &configuration(matches, Files::None)?.config,
                 matches,
-                SystemTime::now(),
+                SystemClock.now(),
             );
             Ok(Command::Tool(outcome))
         }

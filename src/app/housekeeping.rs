@@ -2,12 +2,11 @@
 //! refused is logged.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use tokio::time::MissedTickBehavior;
 
 use crate::auth::revocation::Revocations;
-use crate::domain::time::UnixMillis;
 use crate::hub::Hub;
 
 /// How often connections that have yet to authenticate, and ends of tokens, are looked at.
@@ -56,8 +55,7 @@ pub(super) async fn keep_house(
         ticks.tick().await;
         let now = Instant::now();
         hub.close_unauthenticated(now).await;
-        hub.end_expired(UnixMillis::from_system(SystemTime::now()))
-            .await;
+        hub.end_expired(hub.now()).await;
         if connections.is_due(now) {
             hub.tick(now).await;
         }
@@ -65,8 +63,7 @@ pub(super) async fn keep_house(
             hub.report();
         }
         if sweeps.is_due(now) {
-            let now = UnixMillis::from_system(SystemTime::now());
-            revocations.sweep(now).await;
+            revocations.sweep(hub.now()).await;
         }
         // Only behind all of it: what panics each time must not look alive.
         hub.pulse.beat(Instant::now());

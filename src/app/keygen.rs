@@ -1,7 +1,7 @@
 //! `gen-key`, `gen-token` and `check-token`: keys and tokens on the command line.
 
 use std::io::Read;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,6 +9,7 @@ use clap::{Arg, ArgAction, ArgGroup, ArgMatches};
 use serde_json::{Map, Value, json};
 
 use super::auth_config::AuthOptions;
+use super::clock::SystemClock;
 use super::config::Config;
 use super::options::catalogue;
 use crate::auth::api_key::{KeyHash, Scope, key_of};
@@ -16,7 +17,7 @@ use crate::auth::key::Algorithm;
 use crate::auth::sign::SigningKey;
 use crate::domain::identity::{OrganizationId, UserId};
 use crate::domain::room::Channel;
-use crate::domain::time::UnixMillis;
+use crate::domain::time::{Clock, UnixMillis};
 
 /// What became of a command: what it says, or why it failed.
 pub type Outcome = Result<Said, String>;
@@ -141,10 +142,10 @@ pub fn gen_key(matches: &ArgMatches) -> Outcome {
 }
 
 /// Makes a token with the configured secret, or with a private key.
-pub fn gen_token(config: &Config, matches: &ArgMatches, now: SystemTime) -> Outcome {
+pub fn gen_token(config: &Config, matches: &ArgMatches, now: UnixMillis) -> Outcome {
     let one = |name| matches.get_one::<String>(name).map(String::as_str);
     let (algorithm, key) = signing_key(config, one("private-key"), one("algorithm"))?;
-    let claims = claims(config, matches, UnixMillis::from_system(now))?;
+    let claims = claims(config, matches, now)?;
     let output = key
         .sign(algorithm, one("kid"), &claims)
         .map_err(|error| error.to_string())?;
@@ -301,7 +302,7 @@ pub fn check_token(config: &Config, matches: &ArgMatches) -> Outcome {
     // A file that is being read may never answer.
     runtime.shutdown_background();
     let authority = started.map_err(|error| error.to_string())?.authority;
-    let now = UnixMillis::from_system(SystemTime::now());
+    let now = SystemClock.now();
     let pass = authority
         .verify_token(token.trim(), now)
         .map_err(|fault| match fault.reason {

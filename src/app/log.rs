@@ -9,16 +9,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde_json::json;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::clock::SystemClock;
 use super::config::{Config, LogFormat};
 use super::log_filter;
-use crate::domain::time::UnixMillis;
+use crate::domain::time::Clock;
 
 /// Bytes of lines that may wait to be written; what comes beyond is lost.
 const MAX_WAITING_BYTES: usize = 4 * 1024 * 1024;
@@ -143,7 +144,7 @@ fn write_lines(
 
 /// The line that says that others are missing, in the form of the others.
 fn notice(count: usize, format: LogFormat) -> Vec<u8> {
-    let now = UnixMillis::from_system(SystemTime::now());
+    let now = SystemClock.now();
     let (target, message) = (module_path!(), "lines of the log were lost");
     let line = match format {
         LogFormat::Text => format!("{now}  WARN {target}: {message} count={count}"),

@@ -4,6 +4,7 @@ mod accept;
 mod auth_config;
 mod auth_start;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod demo;
 mod demo_feed;
@@ -27,14 +28,16 @@ mod unread;
 
 use std::io::Write;
 use std::process::ExitCode;
-use std::time::SystemTime;
 
 use cli::{CliError, Command};
+use clock::SystemClock;
 use config::Config;
 use demo::DemoOptions;
 use load::Loaded;
 use log::Log;
 use options::Options;
+
+use crate::domain::time::Clock;
 
 /// Does what the command line says. Exit codes: 0 done, 1 failed, 2 not understood.
 pub fn run() -> ExitCode {
@@ -61,7 +64,7 @@ fn check(loaded: &Loaded) -> ExitCode {
         Err(error) => return fail(&error, 2),
     };
     let of_tls = options.tls.as_ref();
-    let of_tls = of_tls.map(|paths| paths.warnings(SystemTime::now()));
+    let of_tls = of_tls.map(|paths| paths.warnings(SystemClock.now()));
     let warnings = options.warnings().map(str::to_owned);
     let warnings = warnings.chain(of_tls.into_iter().flatten());
     note(warnings.map(|text| format!("orgcast: warning: {text}")));

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use super::accept::{Door, accept, listen};
 use super::auth_config::AuthConfigError;
 use super::auth_start::Started;
+use super::clock::SystemClock;
 use super::housekeeping::keep_house;
 use super::log::Log;
 use super::options::Options;
@@ -68,7 +69,11 @@ pub(crate) struct Composed {
 
 /// Puts a server together, in the runtime that this is called in.
 pub(crate) async fn compose(options: &Options) -> Result<Composed, ServerError> {
-    let hub = Hub::new(options.hub.clone(), options.catalogue.clone());
+    let hub = Hub::new(
+        options.hub.clone(),
+        options.catalogue.clone(),
+        Arc::new(SystemClock),
+    );
     let Started {
         authority,
         revocations,

@@ -15,6 +15,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use x509_parser::parse_x509_certificate;
 
 use crate::auth::file;
+use crate::domain::time::UnixMillis;
 
 /// How often the files are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
@@ -138,9 +139,8 @@ impl TlsPaths {
     }
 
     /// What of the certificates clients will not accept, if they can be read.
-    pub(super) fn warnings(&self, now: SystemTime) -> Vec<String> {
-        let now = now.duration_since(SystemTime::UNIX_EPOCH);
-        let now = now.map_or(0, |time| i64::try_from(time.as_secs()).unwrap_or(i64::MAX));
+    pub(super) fn warnings(&self, now: UnixMillis) -> Vec<String> {
+        let now = i64::try_from(now.0 / 1000).unwrap_or(i64::MAX);
         let chain = self.chain().unwrap_or_default();
         let mut found = Vec::new();
         for (at, certificate) in chain.iter().enumerate() {

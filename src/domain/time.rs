@@ -19,6 +19,12 @@ impl UnixMillis {
     }
 }
 
+/// Where the time of day comes from. It may jump; what only measures how long something takes has
+/// [`std::time::Instant`].
+pub trait Clock: Send + Sync {
+    fn now(&self) -> UnixMillis;
+}
+
 impl fmt::Display for UnixMillis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let timestamp = i64::try_from(self.0)
@@ -32,6 +38,20 @@ impl fmt::Display for UnixMillis {
 impl Serialize for UnixMillis {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+pub mod testing {
+    use super::{Clock, UnixMillis};
+
+    /// A clock that always shows the same time.
+    pub struct StoppedClock;
+
+    impl Clock for StoppedClock {
+        fn now(&self) -> UnixMillis {
+            UnixMillis(1_705_314_600_000)
+        }
     }
 }
 

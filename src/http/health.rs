@@ -1,6 +1,6 @@
 //! How the server is, for those who watch it: out of counters alone, so that asking costs nothing.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::State;
@@ -9,7 +9,6 @@ use http::{StatusCode, header};
 use serde_json::{Value, json};
 
 use super::router::App;
-use crate::domain::time::UnixMillis;
 use crate::hub::Hub;
 
 /// After so long without housekeeping no new clients should come: timeouts are not held.
@@ -73,7 +72,7 @@ pub(super) async fn health(State(app): State<App>) -> Response {
         "tcp_connections": app.connections.count(),
         "uptime_seconds": hub.uptime_seconds(now),
         "version": env!("CARGO_PKG_VERSION"),
-        "timestamp": UnixMillis::from_system(SystemTime::now()),
+        "timestamp": hub.now(),
     }))
 }
 
@@ -101,8 +100,11 @@ pub(super) async fn readyz(State(app): State<App>) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::domain::event::Catalogue;
+    use crate::domain::time::testing::StoppedClock;
     use crate::hub::HubOptions;
     use crate::hub::gate::GateOptions;
 
@@ -117,7 +119,11 @@ mod tests {
             expiry_warning: Duration::ZERO,
             ack_timeout: Duration::from_secs(30),
         };
-        let hub = Hub::new(options, Catalogue::new([], []).unwrap());
+        let hub = Hub::new(
+            options,
+            Catalogue::new([], []).unwrap(),
+            Arc::new(StoppedClock),
+        );
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         assert_eq!(Condition::of(&hub, at(4)), Condition::Healthy);

@@ -1,6 +1,6 @@
 //! What operators read: statistics, connections, rooms.
 
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
@@ -16,13 +16,8 @@ use super::reply::{Refusal, not_found};
 use super::router::App;
 use crate::domain::fault::Fault;
 use crate::domain::identity::{ConnectionId, OrganizationId, UserId};
-use crate::domain::time::UnixMillis;
 use crate::domain::words::{self, ORGANIZATION, Word, shown};
 use crate::hub::lists::{Begin, Page};
-
-fn now() -> UnixMillis {
-    UnixMillis::from_system(SystemTime::now())
-}
 
 /// The numbers of all, or of one organization: those that are counted for all at once are then left
 /// out. An organization's key sees its own.
@@ -42,7 +37,7 @@ pub(super) async fn stats(
             tcp_connections: None,
             buffered_bytes: None,
             queue_stats: json!({ "pendingMessages": stats.pending_messages }),
-            timestamp: now().0,
+            timestamp: hub.now().0,
             stats,
         })
         .into_response());
@@ -56,7 +51,7 @@ pub(super) async fn stats(
         tcp_connections: Some(app.connections.count()),
         buffered_bytes: Some(app.buffers.held()),
         queue_stats,
-        timestamp: now().0,
+        timestamp: hub.now().0,
         stats,
     })
     .into_response())
@@ -165,7 +160,7 @@ pub(super) async fn connection(
             shown(&id)
         )));
     }
-    let rest = json!({ "userId": id, "timestamp": now().0 });
+    let rest = json!({ "userId": id, "timestamp": app.hub.now().0 });
     list::answer("connections", &connections, &rest).await
 }
 

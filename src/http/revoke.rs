@@ -2,7 +2,6 @@
 //! /api/ws/revoke`, `GET` and `DELETE /api/ws/revocations`).
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
@@ -38,10 +37,6 @@ const MAX_TOKEN_ID_BYTES: usize = 256;
 /// Longest body in bytes: it names one user or token.
 const MAX_BODY_BYTES: usize = 16 * 1024;
 
-fn now() -> UnixMillis {
-    UnixMillis::from_system(SystemTime::now())
-}
-
 /// Does all of it, even if whoever asked for it hangs up meanwhile.
 async fn to_the_end<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
@@ -73,7 +68,7 @@ pub(super) async fn disconnect(
         "success": true,
         "userId": id,
         "closed_connections": closed.await?.connections,
-        "timestamp": now().0,
+        "timestamp": app.hub.now().0,
     })))
 }
 
@@ -104,7 +99,7 @@ pub(super) async fn revoke(
     let known = [USER, ORGANIZATION, TOKEN_ID, EXPIRES_AT];
     spelling::check_all(members.names(), "the body", &known)?;
     let object = members.values(|_| true)?;
-    let now = now();
+    let now = app.hub.now();
     let until = expires_at(&object, now)?;
     let (reach, subject) = named(&object, &permit)?;
     // First the refusal, then the close: whoever comes between the two is refused.
@@ -169,7 +164,7 @@ pub(super) async fn revocations(
     };
     let after = after.as_ref().map(|(reach, subject)| (reach, subject));
     let own = organization.as_ref();
-    let mut found = app.revocations.list(own, after, limit + 1, now());
+    let mut found = app.revocations.list(own, after, limit + 1, app.hub.now());
     let has_next = found.len() > limit;
     found.truncate(limit);
     let next = found.last().filter(|_| has_next).map(write_cursor);
@@ -243,10 +238,12 @@ pub(super) async fn take_back(
 ) -> Result<Result<Json<Value>, Response>, Refusal> {
     let parameters = query::parameters(query.as_deref(), &[USER, ORGANIZATION, TOKEN_ID])?;
     let (reach, subject) = named(&parameters, &permit)?;
-    if !app.revocations.take_back(&reach, &subject, now()) {
+    if !app.revocations.take_back(&reach, &subject, app.hub.now()) {
         return Ok(Err(not_found("this user or token is not revoked here")));
     }
-    Ok(Ok(Json(json!({ "success": true, "timestamp": now() }))))
+    Ok(Ok(Json(
+        json!({ "success": true, "timestamp": app.hub.now() }),
+    )))
 }
 
 fn token_id(object: &Map<String, Value>) -> Result<Option<TokenId>, Fault> {

@@ -26,12 +26,12 @@ pub mod view;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crate::domain::event::Catalogue;
 use crate::domain::fault::CloseReason;
 use crate::domain::identity::ConnectionId;
-use crate::domain::time::UnixMillis;
+use crate::domain::time::{Clock, UnixMillis};
 use acks::AckCollectors;
 use connection::{Connection, NewConnection};
 use expiry::Looks;
@@ -64,6 +64,7 @@ pub struct HubOptions {
 pub struct Hub {
     options: HubOptions,
     catalogue: Catalogue,
+    clock: Arc<dyn Clock>,
     registry: Registry,
     pub gate: Gate,
     acks: AckCollectors,
@@ -78,13 +79,14 @@ pub struct Hub {
 }
 
 impl Hub {
-    pub fn new(options: HubOptions, catalogue: Catalogue) -> Arc<Self> {
+    pub fn new(options: HubOptions, catalogue: Catalogue, clock: Arc<dyn Clock>) -> Arc<Self> {
         let gate = Gate::new(options.gate.clone());
         let now = Instant::now();
         let stats = Stats::new(catalogue.events().len(), now);
         Arc::new(Self {
             options,
             catalogue,
+            clock,
             registry: Registry::default(),
             gate,
             acks: AckCollectors::default(),
@@ -96,6 +98,11 @@ impl Hub {
             looks: Looks::default(),
             draining: AtomicBool::new(false),
         })
+    }
+
+    /// The time of day.
+    pub fn now(&self) -> UnixMillis {
+        self.clock.now()
     }
 
     pub fn catalogue(&self) -> &Catalogue {
@@ -112,7 +119,7 @@ impl Hub {
             new,
             ConnectionId::from_random(rand::random()),
             number,
-            unix_now(),
+            self.now(),
         ));
         // Before anybody can find it, and take it out again.
         if self.options.auth_required {
@@ -131,7 +138,7 @@ impl Hub {
 
     /// Counts a message from a client.
     pub fn received(&self, connection: &Connection, event: Received) {
-        connection.touch(unix_now());
+        connection.touch(self.now());
         self.stats.count_received(event, Instant::now());
     }
 
@@ -257,8 +264,4 @@ impl Hub {
     pub fn connection_count(&self) -> usize {
         self.registry.connections.len()
     }
-}
-
-fn unix_now() -> UnixMillis {
-    UnixMillis::from_system(SystemTime::now())
 }

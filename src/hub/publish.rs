@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
+use super::Hub;
 use super::audience::Audience;
 use super::connection::Connection;
 use super::outbound::Outbound;
 use super::ports::Delivery;
-use super::{Hub, unix_now};
 use crate::domain::event::{Entry, Event, MessageId, Priority};
 use crate::domain::fault::{CloseReason, Code, Fault};
 use crate::domain::identity::{ConnectionId, OrganizationId, UserId};
@@ -223,7 +223,7 @@ impl Hub {
             organization,
             payload: publication.payload,
             attachments: publication.attachments,
-            timestamp: unix_now(),
+            timestamp: self.now(),
         };
         let receipt = Receipt {
             message_id: event.id,

@@ -13,6 +13,7 @@ use crate::domain::event::Catalogue;
 use crate::domain::fault::CloseReason;
 use crate::domain::grants::Pass;
 use crate::domain::identity::{Identity, OrganizationId, UserId};
+use crate::domain::time::testing::StoppedClock;
 
 /// A client that takes everything and says nothing.
 struct Sink;
@@ -47,7 +48,11 @@ pub fn hub() -> Arc<Hub> {
         expiry_warning: Duration::ZERO,
         ack_timeout: Duration::from_secs(30),
     };
-    Hub::new(options, Catalogue::new([], []).unwrap())
+    Hub::new(
+        options,
+        Catalogue::new([], []).unwrap(),
+        Arc::new(StoppedClock),
+    )
 }
 
 pub fn connect(hub: &Arc<Hub>) -> Attachment {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -203,7 +203,10 @@ impl Session {
                 json!({ "success": true, "subscriptions": rooms })
             }
             // Who has not said who it is gets nothing back that it sent.
-            Verb::Ping(kind) => return pong(kind, data.filter(|_| self.is_authenticated())),
+            Verb::Ping(kind) => {
+                let data = data.filter(|_| self.is_authenticated());
+                return pong(kind, data, self.hub.now());
+            }
             Verb::Ack => {
                 let message = command::acknowledged(&of_command(data, event)?)?;
                 self.member()?.acknowledge(message)?;
@@ -234,12 +237,12 @@ impl Session {
         self.attempts
             .check(Instant::now())
             .map_err(Fault::rate_limited)?;
-        let verified = self.authenticator.verify(claim, now());
+        let verified = self.authenticator.verify(claim, self.hub.now());
         let pass = verified.inspect_err(|fault| self.count_refused(fault))?;
         let ended = self.enter(pass, welcome)?;
         let pass = self.member()?.pass();
         // Who was revoked between the check and the entry is found here, or by the revocation.
-        if let Err(fault) = self.authenticator.recheck(pass, now()) {
+        if let Err(fault) = self.authenticator.recheck(pass, self.hub.now()) {
             self.hub.revoke(&self.connection);
             return Err(fault);
         }
@@ -311,7 +314,7 @@ impl Session {
 }
 
 /// What a ping brought goes back as it was written.
-fn pong(kind: PingKind, data: Option<&RawValue>) -> Result<Box<RawValue>, Fault> {
+fn pong(kind: PingKind, data: Option<&RawValue>, now: UnixMillis) -> Result<Box<RawValue>, Fault> {
     #[derive(Serialize)]
     struct Pong<'a> {
         server_time: u64,
@@ -324,7 +327,7 @@ fn pong(kind: PingKind, data: Option<&RawValue>) -> Result<Box<RawValue>, Fault>
         client_time: &'a RawValue,
         server_time: u64,
     }
-    let now = now().0;
+    let now = now.0;
     Ok(match kind {
         PingKind::Heartbeat => {
             let client_time = match data.filter(|data| data.get().starts_with('{')) {
@@ -341,8 +344,4 @@ fn pong(kind: PingKind, data: Option<&RawValue>) -> Result<Box<RawValue>, Fault>
             data,
         }),
     })
-}
-
-fn now() -> UnixMillis {
-    UnixMillis::from_system(SystemTime::now())
 }

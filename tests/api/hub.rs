@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use orgcast::app::clock::SystemClock;
 use orgcast::domain::event::{Catalogue, Priority};
 use orgcast::domain::fault::{CloseReason, Code};
 use orgcast::domain::grants::Pass;
@@ -80,7 +81,11 @@ fn options() -> HubOptions {
 }
 
 fn hub(options: HubOptions) -> Arc<Hub> {
-    Hub::new(options, Catalogue::new([], []).unwrap())
+    Hub::new(
+        options,
+        Catalogue::new([], []).unwrap(),
+        Arc::new(SystemClock),
+    )
 }
 
 fn organization(id: &str) -> OrganizationId {

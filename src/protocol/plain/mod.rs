@@ -125,7 +125,7 @@ impl PlainGateway {
         }
         let link = Link::over(&self.queues, transport, deflates);
         let reader = MessageReader::new(deflates, &read_ahead);
-        let sender = Arc::new(PlainSender::new(link, dialect, &self.options));
+        let sender = Arc::new(PlainSender::new(&self.hub, link, dialect, &self.options));
         let opened = entry
             .map_err(|(fault, lease)| (fault, CloseReason::ConnectionLimit, Some(lease)))
             .and_then(|ticket| {

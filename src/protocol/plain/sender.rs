@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::PlainOptions;
 use crate::domain::fault::CloseReason;
-use crate::domain::time::UnixMillis;
 use crate::domain::words::Tenant;
+use crate::hub::Hub;
 use crate::hub::outbound::{Encoding, Outbound};
 use crate::hub::ports::{Deliver, Delivery};
 use crate::protocol::dialect::Dialect;
@@ -25,6 +25,7 @@ use crate::wire::websocket::frame::{Opcode, close_frame, server_frame};
 /// What is sent to a plain client goes through here.
 pub(super) struct PlainSender {
     pub link: Arc<Link>,
+    hub: Arc<Hub>,
     state: Mutex<State>,
     ping_interval: Duration,
     ping_timeout: Duration,
@@ -41,9 +42,10 @@ struct State {
 }
 
 impl PlainSender {
-    pub fn new(link: Arc<Link>, dialect: Dialect, options: &PlainOptions) -> Self {
+    pub fn new(hub: &Arc<Hub>, link: Arc<Link>, dialect: Dialect, options: &PlainOptions) -> Self {
         Self {
             link,
+            hub: Arc::clone(hub),
             state: Mutex::new(State {
                 dialect,
                 encoding: dialect.encoding(),
@@ -58,7 +60,7 @@ impl PlainSender {
 
     pub fn reply(&self, reply: &Reply, id: Option<&Value>) {
         let encoding = self.state.lock().encoding;
-        let now = UnixMillis::from_system(SystemTime::now());
+        let now = self.hub.now();
         let frame = reply_frame(encoding, reply.event(), &reply.object(), id, now);
         self.push(frame);
     }
