@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
@@ -139,93 +139,37 @@ pub struct Catalogue {
 
 /// Why a catalogue can't be made.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("event `{event}`: channel `{channel}`: {problem}")]
-pub struct CatalogueError {
-    event: String,
-    channel: String,
-    problem: ChannelError,
+pub enum CatalogueError {
+    #[error("event `{event}`: channel `{channel}`: {problem}")]
+    Channel {
+        event: String,
+        channel: String,
+        problem: ChannelError,
+    },
+    /// The file that is compiled in is not what a catalogue is, which a test rules out.
+    #[error("the built-in catalogue: {0}")]
+    BuiltIn(String),
 }
 
-/// The built-in catalogue: every event of the systems that orgcast replaces, by channel.
-const BUILT_IN: &[(&str, &[&str])] = &[
-    ("kpi", &["kpi:update", "kpi:computed", "kpi:alert"]),
-    (
-        "backlog",
-        &["backlog:update", "backlog:snapshot", "backlog:alert"],
-    ),
-    (
-        "attendance",
-        &[
-            "attendance:update",
-            "attendance:checkin",
-            "attendance:checkout",
-            "attendance:alert",
-        ],
-    ),
-    (
-        "alerts",
-        &[
-            "alert:triggered",
-            "alert:acknowledged",
-            "alert:resolved",
-            "alert:escalated",
-        ],
-    ),
-    (
-        "notifications",
-        &["notification", "notification:new", "GENERAL_NOTIFICATION"],
-    ),
-    (
-        "shifts",
-        &[
-            "shift.started",
-            "shift.ended",
-            "shift.paused",
-            "shift.cancelled",
-            "shift.updated",
-        ],
-    ),
-    ("breaks", &["break.started", "break.ended"]),
-    ("violations", &["violation.created", "violation.detected"]),
-    ("exceptions", &["exception.created", "exception.resolved"]),
-    (
-        "employees",
-        &[
-            "employee.created",
-            "employee.updated",
-            "employee.status_changed",
-        ],
-    ),
-    ("dashboard", &["dashboard.stats_updated"]),
-    (
-        "timesheets",
-        &[
-            "timesheet:approved",
-            "timesheet:rejected",
-            "timesheet:annotated",
-        ],
-    ),
-    ("deadlines", &["deadline:reminder"]),
-    ("profiles", &["PROFILE_UPDATED", "USER_JOINED", "USER_LEFT"]),
-    (
-        "orders",
-        &["ORDER_CREATED", "ORDER_UPDATED", "ORDER_STATUS_CHANGED"],
-    ),
-    ("customers", &["CUSTOMER_CREATED", "CUSTOMER_UPDATED"]),
-    (
-        "stores",
-        &["STORE_UPDATED", "PRODUCT_UPDATED", "CATEGORY_UPDATED"],
-    ),
-    (
-        "",
-        &[
-            "system:notification",
-            "system:broadcast",
-            "system:maintenance",
-            "system.notification",
-        ],
-    ),
-];
+/// The built-in catalogue: every event of the systems that orgcast replaces, by channel. The types of the
+/// browser client and the table in README.md are made from it, too (`npm run catalogue` in `web-client`).
+const BUILT_IN: &str = include_str!("catalogue.json");
+
+/// The events of the built-in catalogue that go to one channel, or to none.
+#[derive(Debug, Deserialize)]
+struct BuiltInGroup {
+    channel: Option<String>,
+    events: Vec<BuiltInEvent>,
+}
+
+#[derive(Debug, Deserialize)]
+struct BuiltInEvent {
+    name: String,
+}
+
+fn built_in(json: &str) -> Result<Vec<BuiltInGroup>, CatalogueError> {
+    serde_json::from_str(json).map_err(|error| CatalogueError::BuiltIn(error.to_string()))
+}
 
 impl Catalogue {
     /// The built-in catalogue with `events` (event name to channel, an empty channel meaning none)
@@ -239,10 +183,13 @@ impl Catalogue {
             entries: HashMap::new(),
             channels: BTreeSet::new(),
         };
-        let built_in = BUILT_IN
-            .iter()
-            .flat_map(|(channel, events)| events.iter().map(move |event| (*event, *channel)));
-        for (event, channel) in built_in.chain(events) {
+        for group in built_in(BUILT_IN)? {
+            let channel = group.channel.as_deref().unwrap_or_default();
+            for event in &group.events {
+                catalogue.add(&event.name, channel)?;
+            }
+        }
+        for (event, channel) in events {
             catalogue.add(event, channel)?;
         }
         catalogue.channels.insert(Channel::all());
@@ -253,11 +200,13 @@ impl Catalogue {
     fn add(&mut self, event: &str, channel: &str) -> Result<(), CatalogueError> {
         let channel = match channel {
             "" => None,
-            text => Some(Channel::new(text).map_err(|problem| CatalogueError {
-                event: event.to_owned(),
-                channel: text.to_owned(),
-                problem,
-            })?),
+            text => Some(
+                Channel::new(text).map_err(|problem| CatalogueError::Channel {
+                    event: event.to_owned(),
+                    channel: text.to_owned(),
+                    problem,
+                })?,
+            ),
         };
         if let Some(channel) = &channel {
             self.channels.insert(channel.clone());
@@ -316,6 +265,8 @@ impl Catalogue {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
 
     #[test]
@@ -348,6 +299,35 @@ mod tests {
             "all",
         ] {
             assert!(catalogue.channel(channel).is_some(), "{channel}");
+        }
+    }
+
+    #[test]
+    fn the_readme_lists_the_events_of_the_built_in_catalogue() {
+        let mut table = String::from("| channel | events |\n|---|---|\n");
+        for group in built_in(BUILT_IN).unwrap() {
+            let channel = group.channel.map(|channel| format!("`{channel}`"));
+            let events = group.events.iter().map(|event| format!("`{}`", event.name));
+            writeln!(
+                table,
+                "| {} | {} |",
+                channel.as_deref().unwrap_or("none: the whole organization"),
+                events.collect::<Vec<_>>().join(" ")
+            )
+            .unwrap();
+        }
+        assert!(
+            include_str!("../../README.md").contains(&format!("\n\n{table}\n")),
+            "the table of events in README.md is not the catalogue's; \
+             `npm run catalogue` in web-client writes it anew"
+        );
+    }
+
+    #[test]
+    fn a_built_in_catalogue_that_is_none_is_an_error() {
+        for json in ["", "{}", r#"[{"channel": "kpi"}]"#, r#"[{"events": [{}]}]"#] {
+            let error = built_in(json).unwrap_err();
+            assert!(error.to_string().starts_with("the built-in catalogue: "));
         }
     }
 

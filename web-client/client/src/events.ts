@@ -3,6 +3,8 @@
  * posts, byte for byte, and asks for no member of it: every one may be missing.
  */
 
+import type { BuiltInChannels, BuiltInEvents } from './built-in.js';
+
 /** Where an event of the intraday console belongs. */
 export interface Placed {
   organization_id?: string;
@@ -167,58 +169,7 @@ export interface Details {
  *
  * and once for the program, in the options: `events: { 'ticket:opened': 'tickets' }`.
  */
-export interface EventMap {
-  'kpi:update': KpiUpdate;
-  'kpi:computed': KpiUpdate;
-  'kpi:alert': Alert;
-  'backlog:update': BacklogUpdate;
-  'backlog:snapshot': BacklogUpdate;
-  'backlog:alert': Alert;
-  'attendance:update': AttendanceUpdate;
-  'attendance:checkin': AttendanceRecord;
-  'attendance:checkout': AttendanceRecord;
-  'attendance:alert': Alert;
-  'alert:triggered': Alert;
-  'alert:acknowledged': Alert;
-  'alert:resolved': Alert;
-  'alert:escalated': Alert;
-  notification: NotificationPayload;
-  'notification:new': Details;
-  GENERAL_NOTIFICATION: Details;
-  'shift.started': Shift;
-  'shift.ended': Shift;
-  'shift.paused': Shift;
-  'shift.cancelled': Shift;
-  'shift.updated': Shift;
-  'break.started': Break;
-  'break.ended': Break;
-  'violation.created': Violation;
-  'violation.detected': Violation;
-  'exception.created': Exception;
-  'exception.resolved': Exception;
-  'employee.created': Employee;
-  'employee.updated': Employee;
-  'employee.status_changed': Employee;
-  'dashboard.stats_updated': DashboardStats;
-  'timesheet:approved': Timesheet;
-  'timesheet:rejected': Timesheet;
-  'timesheet:annotated': Timesheet;
-  'deadline:reminder': Details;
-  PROFILE_UPDATED: Details;
-  USER_JOINED: Details;
-  USER_LEFT: Details;
-  ORDER_CREATED: Details;
-  ORDER_UPDATED: Details;
-  ORDER_STATUS_CHANGED: Details;
-  CUSTOMER_CREATED: Details;
-  CUSTOMER_UPDATED: Details;
-  STORE_UPDATED: Details;
-  PRODUCT_UPDATED: Details;
-  CATEGORY_UPDATED: Details;
-  'system:notification': SystemNotification;
-  'system:broadcast': Details;
-  'system:maintenance': Details;
-  'system.notification': SystemNotification;
+export interface EventMap extends BuiltInEvents {
   'auth:expiring': AuthExpiring;
 }
 
@@ -231,25 +182,8 @@ export type AnyEventName = EventName | (string & {});
 export type PayloadOf<E extends string> = E extends EventName ? EventMap[E] : unknown;
 
 /** The channels that may be subscribed to. Add your own as to `EventMap`. */
-export interface ChannelMap {
-  kpi: true;
-  backlog: true;
-  attendance: true;
-  alerts: true;
-  notifications: true;
+export interface ChannelMap extends BuiltInChannels {
   all: true;
-  shifts: true;
-  breaks: true;
-  violations: true;
-  exceptions: true;
-  employees: true;
-  dashboard: true;
-  timesheets: true;
-  deadlines: true;
-  profiles: true;
-  orders: true;
-  customers: true;
-  stores: true;
 }
 
 export type Channel = keyof ChannelMap;
