@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use crate::board::Board;
 use crate::client::{Dial, Heard, Protocol, Rooms, Target};
+use crate::delivery_tracker::DeliveryTracker;
 use crate::ear::Ear;
 use crate::error::{ClientError, LoadError};
 use crate::nchan;
@@ -145,13 +145,13 @@ impl Client {
     }
 
     /// Listens until the connection ends, which is noted.
-    pub async fn attend(mut self, board: &Board, mut ear: Ear, thread: usize) {
+    pub async fn attend(mut self, tracker: &DeliveryTracker, mut ear: Ear, thread: usize) {
         let outcome = self.listen(|text| {
-            board.hear(&mut ear, text, thread);
+            tracker.hear(&mut ear, text, thread);
             Heard::More
         });
         if let Err(error) = outcome.await {
-            board.count_closed(&error);
+            tracker.count_closed(&error);
         }
     }
 }
@@ -195,7 +195,7 @@ impl Crowd {
         dial: Dial,
         first: usize,
         members: Vec<(Persona, Ear)>,
-        board: &Arc<Board>,
+        tracker: &Arc<DeliveryTracker>,
     ) -> Result<Duration, LoadError> {
         let start = Instant::now();
         let asked = members.len();
@@ -203,7 +203,7 @@ impl Crowd {
         let places = Arc::new(Semaphore::new(JOINING));
         for (index, (persona, ear)) in members.into_iter().enumerate() {
             let index = first + index;
-            let (target, board, done) = (target.clone(), Arc::clone(board), done.clone());
+            let (target, tracker, done) = (target.clone(), Arc::clone(tracker), done.clone());
             let (places, thread) = (Arc::clone(&places), self.thread(index));
             self.spawn(index, async move {
                 let place = places.acquire_owned().await;
@@ -214,7 +214,7 @@ impl Crowd {
                         // Whoever does not listen any more has given up.
                         let _ = done.send(Ok(()));
                         drop(done);
-                        client.attend(&board, ear, thread).await;
+                        client.attend(&tracker, ear, thread).await;
                     }
                     Err(error) => {
                         let _ = done.send(Err(error));

@@ -9,7 +9,7 @@
 //! |---|---|
 //! | [`clock`], [`mark`], [`frame`], [`inflate`], [`packet`], [`answer`] | bytes: time, numbered payloads, WebSocket frames, Socket.IO, HTTP |
 //! | [`stream`], [`client`], [`socket`], [`polling`], [`publisher`] | who talks to the server |
-//! | [`ear`], [`board`] | what must arrive, and what did |
+//! | [`ear`], [`delivery_tracker`] | what must arrive, and what did |
 //! | [`subject`], [`nchan`], [`tls`], [`process`], [`limit`] | the server under load: how to start it, what it costs |
 //! | [`crowd`] | many clients on few threads |
 //! | [`scenario`], [`options`] | what is measured |
@@ -17,11 +17,11 @@
 //! | [`report`], [`progress`] | what people and programs read |
 
 pub mod answer;
-pub mod board;
 pub mod client;
 pub mod clock;
 pub mod compare;
 pub mod crowd;
+pub mod delivery_tracker;
 pub mod ear;
 pub mod error;
 pub mod frame;

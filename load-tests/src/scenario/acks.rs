@@ -8,9 +8,9 @@ use clap::Args;
 use tokio::sync::{Barrier, Semaphore, mpsc};
 
 use super::real;
-use crate::board::Board;
 use crate::client::{Dial, Heard, Protocol, Target};
 use crate::crowd::{Crowd, JOINING, Persona};
+use crate::delivery_tracker::DeliveryTracker;
 use crate::error::{ClientError, LoadError};
 use crate::limit;
 use crate::options::Run;
@@ -37,7 +37,7 @@ pub async fn run(run: &Run, options: &Options) -> Result<Report, LoadError> {
     limit::connections(options.connections)?;
     let server = run.start()?;
     let crowd = Crowd::new(run.threads)?;
-    let board = Arc::new(Board::new(&[], run.threads));
+    let tracker = Arc::new(DeliveryTracker::new(&[], run.threads));
     let acknowledged = Arc::new(AtomicUsize::new(0));
     let places = Arc::new(Semaphore::new(JOINING));
     let gate = options
@@ -55,7 +55,7 @@ pub async fn run(run: &Run, options: &Options) -> Result<Report, LoadError> {
             gate: gate.clone(),
         };
         let (done, acknowledged) = (done.clone(), Arc::clone(&acknowledged));
-        let board = Arc::clone(&board);
+        let tracker = Arc::clone(&tracker);
         crowd.spawn(index, async move {
             let outcome = client.emit().await;
             let joined = match outcome {
@@ -71,7 +71,7 @@ pub async fn run(run: &Run, options: &Options) -> Result<Report, LoadError> {
                     let _ = done.send(None);
                     drop(done);
                     if let Err(error) = socket.listen(|_| Heard::More).await {
-                        board.count_closed(&error);
+                        tracker.count_closed(&error);
                     }
                 }
                 Err(error) => {
@@ -104,7 +104,7 @@ pub async fn run(run: &Run, options: &Options) -> Result<Report, LoadError> {
     report.count("acknowledged", count as u64);
     report.add("acknowledged_per_second", real(count as u64) / seconds);
     report.add("seconds", seconds);
-    report.faults = board.faults();
+    report.faults = tracker.faults();
     if count != options.connections {
         let missing = options.connections - count;
         report.faults.push(format!(

@@ -11,9 +11,9 @@ use tokio::time::{interval, sleep, timeout};
 use super::fanout::measure;
 use super::flow::{Backend, Route, beside, pace};
 use super::real;
-use crate::board::Board;
 use crate::client::{Dial, Heard, Target};
 use crate::crowd::{Client, Crowd, Filter, Persona};
+use crate::delivery_tracker::DeliveryTracker;
 use crate::ear::Ear;
 use crate::error::LoadError;
 use crate::mark::Payload;
@@ -133,11 +133,11 @@ async fn churn(
             (Persona { user, filters }, Ear::new([0]))
         })
         .collect();
-    let board = Board::for_ears(members.iter().map(|(_, ear)| ear), 1, run.threads);
-    let board = Arc::new(board);
+    let tracker = DeliveryTracker::for_ears(members.iter().map(|(_, ear)| ear), 1, run.threads);
+    let tracker = Arc::new(tracker);
     let crowd = Crowd::new(run.threads)?;
     crowd
-        .gather(&server.target, run.dial, 0, members, &board)
+        .gather(&server.target, run.dial, 0, members, &tracker)
         .await?;
 
     let payload = Payload::new(&filter.fields(), options.size);
@@ -148,16 +148,20 @@ async fn churn(
         target: server.target.clone(),
         dial: run.dial,
         stay: Duration::from_secs_f64(options.stay),
-        board: Arc::clone(&board),
+        tracker: Arc::clone(&tracker),
         stayed: Arc::new(AtomicU64::new(0)),
         filter,
     };
     let stayed = Arc::clone(&passers.stayed);
     let time = Duration::from_secs_f64(options.seconds);
     let come_and_go = passers.come(&crowd, options.members, options.churn);
-    let publish = pace(&board, &mut backend, options.paced, WARM_UP + time, |_| {
-        false
-    });
+    let publish = pace(
+        &tracker,
+        &mut backend,
+        options.paced,
+        WARM_UP + time,
+        |_| false,
+    );
     let work = async {
         tokio::select! {
             outcome = publish => outcome,
@@ -166,11 +170,11 @@ async fn churn(
     };
     let watched = async {
         let samples = sample(&server, time);
-        let (span, samples) = tokio::join!(measure(&server, &board, time), samples);
+        let (span, samples) = tokio::join!(measure(&server, &tracker, time), samples);
         Ok((span?, samples?))
     };
     let say = || {
-        let (deliveries, stayed) = (board.deliveries(), stayed.load(Ordering::Relaxed));
+        let (deliveries, stayed) = (tracker.deliveries(), stayed.load(Ordering::Relaxed));
         format!(
             "{} deliveries, {} came and went",
             number(real(deliveries)),
@@ -180,7 +184,7 @@ async fn churn(
     let outcome = progress::during(say, beside(work, WARM_UP, watched)).await;
 
     let mut report = Report::new(scenario, run.subject_name(), &run.protocol_name());
-    report.faults = board.faults();
+    report.faults = tracker.faults();
     report.count("members", options.members as u64);
     report.count("came_and_went", stayed.load(Ordering::Relaxed));
     let samples = match outcome {
@@ -193,7 +197,7 @@ async fn churn(
             Vec::new()
         }
     };
-    report.latencies("latency", &board.latencies());
+    report.latencies("latency", &tracker.latencies());
     report.count("server_resident_bytes", server.memory()?.resident);
     Ok((report, samples))
 }
@@ -203,7 +207,7 @@ struct Passers {
     target: Target,
     dial: Dial,
     stay: Duration,
-    board: Arc<Board>,
+    tracker: Arc<DeliveryTracker>,
     stayed: Arc<AtomicU64>,
     filter: Filter,
 }
@@ -215,7 +219,7 @@ impl Passers {
         for index in first.. {
             ticks.tick().await;
             let (target, dial, stay) = (self.target.clone(), self.dial, self.stay);
-            let (board, stayed) = (Arc::clone(&self.board), Arc::clone(&self.stayed));
+            let (tracker, stayed) = (Arc::clone(&self.tracker), Arc::clone(&self.stayed));
             let (filters, thread) = (vec![self.filter.clone()], crowd.thread(index));
             crowd.spawn(index, async move {
                 let persona = Persona {
@@ -226,7 +230,7 @@ impl Passers {
                 let outcome = match Client::join(&target, index, dial, &persona).await {
                     Ok(mut client) => {
                         let listening = client.listen(|text| {
-                            board.hear(&mut ear, text, thread);
+                            tracker.hear(&mut ear, text, thread);
                             Heard::More
                         });
                         timeout(stay, listening).await.unwrap_or(Ok(()))
@@ -237,7 +241,7 @@ impl Passers {
                     Ok(()) => {
                         stayed.fetch_add(1, Ordering::Relaxed);
                     }
-                    Err(error) => board.count_closed(&error),
+                    Err(error) => tracker.count_closed(&error),
                 }
             });
         }

@@ -8,8 +8,8 @@ use tokio::time::sleep;
 
 use super::flow::{Backend, Route, beside, flood, pace};
 use super::{Cost, Meter, real, streams};
-use crate::board::Board;
 use crate::crowd::{Crowd, Filter, Persona};
+use crate::delivery_tracker::DeliveryTracker;
 use crate::ear::Ear;
 use crate::error::LoadError;
 use crate::mark::Payload;
@@ -71,11 +71,11 @@ pub async fn run(run: &Run, options: &Options) -> Result<Report, LoadError> {
             (Persona { user, filters }, Ear::new(0..count))
         })
         .collect();
-    let board = Board::for_ears(members.iter().map(|(_, ear)| ear), count, run.threads);
-    let board = Arc::new(board);
+    let tracker = DeliveryTracker::for_ears(members.iter().map(|(_, ear)| ear), count, run.threads);
+    let tracker = Arc::new(tracker);
     let crowd = Crowd::new(run.threads)?;
     crowd
-        .gather(&server.target, run.dial, 0, members, &board)
+        .gather(&server.target, run.dial, 0, members, &tracker)
         .await?;
 
     let payload = Payload::new(&filter.fields(), options.size);
@@ -89,15 +89,15 @@ pub async fn run(run: &Run, options: &Options) -> Result<Report, LoadError> {
     let work = async {
         let whole = WARM_UP + time;
         match (options.paced, backends.pop()) {
-            (Some(rate), Some(mut one)) => pace(&board, &mut one, rate, whole, |_| false).await,
+            (Some(rate), Some(mut one)) => pace(&tracker, &mut one, rate, whole, |_| false).await,
             (_, last) => {
                 backends.extend(last);
-                flood(&board, backends, options.window, whole).await
+                flood(&tracker, backends, options.window, whole).await
             }
         }
     };
-    let watched = beside(work, WARM_UP, measure(&server, &board, time));
-    let say = || format!("{} deliveries", number(real(board.deliveries())));
+    let watched = beside(work, WARM_UP, measure(&server, &tracker, time));
+    let say = || format!("{} deliveries", number(real(tracker.deliveries())));
     let outcome = progress::during(say, watched).await;
 
     let scenario = if options.paced.is_some() {
@@ -106,7 +106,7 @@ pub async fn run(run: &Run, options: &Options) -> Result<Report, LoadError> {
         "fanout"
     };
     let mut report = Report::new(scenario, run.subject_name(), &run.protocol_name());
-    report.faults = board.faults();
+    report.faults = tracker.faults();
     let span = match outcome {
         Ok(span) => span,
         Err(error) => {
@@ -117,7 +117,7 @@ pub async fn run(run: &Run, options: &Options) -> Result<Report, LoadError> {
     report.count("members", options.members as u64);
     report.count("payload_bytes", payload.size() as u64);
     span.report(&mut report);
-    report.latencies("latency", &board.latencies());
+    report.latencies("latency", &tracker.latencies());
     let memory = server.memory()?;
     report.count("server_resident_bytes", memory.resident);
     Ok(report)
@@ -132,17 +132,21 @@ pub struct Span {
 }
 
 /// Measures for `time`.
-pub async fn measure(server: &Server, board: &Board, time: Duration) -> Result<Span, LoadError> {
-    board.start_recording();
-    let (deliveries, broadcasts) = (board.deliveries(), board.completed());
+pub async fn measure(
+    server: &Server,
+    tracker: &DeliveryTracker,
+    time: Duration,
+) -> Result<Span, LoadError> {
+    tracker.start_recording();
+    let (deliveries, broadcasts) = (tracker.deliveries(), tracker.completed());
     let meter = Meter::start(server)?;
     sleep(time).await;
     let cost = meter.read()?;
-    board.stop_recording();
+    tracker.stop_recording();
     Ok(Span {
         cost,
-        deliveries: board.deliveries() - deliveries,
-        broadcasts: board.completed() - broadcasts,
+        deliveries: tracker.deliveries() - deliveries,
+        broadcasts: tracker.completed() - broadcasts,
     })
 }
 

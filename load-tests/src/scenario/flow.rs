@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use crate::board::{Board, MOST};
 use crate::client::Target;
 use crate::clock;
+use crate::delivery_tracker::{DeliveryTracker, MOST};
 use crate::error::LoadError;
 use crate::mark::Payload;
 use crate::publisher::Publisher;
@@ -27,7 +27,7 @@ pub struct Backend {
     publisher: Publisher,
     routes: Vec<Route>,
     at: usize,
-    /// Receivers that may hear it although the board does not wait for them.
+    /// Receivers that may hear it although the tracker does not wait for them.
     extra: u64,
 }
 
@@ -53,12 +53,16 @@ impl Backend {
     }
 
     /// Publishes the next message as sent at `sent_at`; returns the receipt's recipients.
-    pub async fn publish(&mut self, board: &Board, sent_at: u64) -> Result<Option<u64>, LoadError> {
+    pub async fn publish(
+        &mut self,
+        tracker: &DeliveryTracker,
+        sent_at: u64,
+    ) -> Result<Option<u64>, LoadError> {
         self.at = (self.at + STRIDE) % self.routes.len();
         let route = &mut self.routes[self.at];
-        let mark = board.post(route.stream, sent_at);
+        let mark = tracker.post(route.stream, sent_at);
         let recipients = self.publisher.kpi(route.payload.stamped(mark)).await?;
-        board.check_receipt(route.stream, recipients, self.extra);
+        tracker.check_receipt(route.stream, recipients, self.extra);
         Ok(recipients)
     }
 }
@@ -66,7 +70,7 @@ impl Backend {
 /// Publishes as fast as it goes with at most `window` broadcasts under way, for `time`; then awaits
 /// that everything has arrived.
 pub async fn flood(
-    board: &Arc<Board>,
+    tracker: &Arc<DeliveryTracker>,
     backends: Vec<Backend>,
     window: u64,
     time: Duration,
@@ -74,11 +78,11 @@ pub async fn flood(
     let end = Instant::now() + time;
     let mut tasks = JoinSet::new();
     for mut backend in backends {
-        let board = Arc::clone(board);
+        let tracker = Arc::clone(tracker);
         tasks.spawn(async move {
             while Instant::now() < end {
-                board.room(window).await?;
-                backend.publish(&board, clock::now()).await?;
+                tracker.room(window).await?;
+                backend.publish(&tracker, clock::now()).await?;
             }
             Ok::<(), LoadError>(())
         });
@@ -86,14 +90,14 @@ pub async fn flood(
     while let Some(outcome) = tasks.join_next().await {
         outcome.unwrap_or_else(|_| Err(LoadError::Usage("a publisher panicked".to_owned())))?;
     }
-    board.settled().await
+    tracker.settled().await
 }
 
 /// Publishes `rate` broadcasts a second for `time`, then awaits that everything has arrived. A
 /// message is stamped with the time when it was due, so that a server that holds up its publisher
 /// does not look better for it. `look` sees every receipt.
 pub async fn pace(
-    board: &Board,
+    tracker: &DeliveryTracker,
     backend: &mut Backend,
     rate: f64,
     time: Duration,
@@ -107,14 +111,14 @@ pub async fn pace(
     while start.elapsed() < time {
         ticks.tick().await;
         // Whoever is so far behind waits, and is measured from when the message was due.
-        board.room(MOST).await?;
+        tracker.room(MOST).await?;
         let sent_at = began + clock::nanos(period) * due;
         due += 1;
-        if look(backend.publish(board, sent_at).await?) {
+        if look(backend.publish(tracker, sent_at).await?) {
             break;
         }
     }
-    board.settled().await
+    tracker.settled().await
 }
 
 /// Runs `work` while `measured` looks at it after `warm_up`; an error of either ends both.

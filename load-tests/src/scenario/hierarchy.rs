@@ -9,8 +9,8 @@ use clap::Args;
 use super::fanout::measure;
 use super::flow::{Backend, Route, beside, flood};
 use super::{real, streams};
-use crate::board::Board;
 use crate::crowd::{Crowd, Filter, Persona};
+use crate::delivery_tracker::DeliveryTracker;
 use crate::ear::Ear;
 use crate::error::LoadError;
 use crate::mark::Payload;
@@ -57,11 +57,11 @@ pub async fn run(run: &Run, options: &Options) -> Result<Report, LoadError> {
             (Persona { user, filters }, ear)
         })
         .collect();
-    let board = Board::for_ears(people.iter().map(|(_, ear)| ear), count, run.threads);
-    let board = Arc::new(board);
+    let tracker = DeliveryTracker::for_ears(people.iter().map(|(_, ear)| ear), count, run.threads);
+    let tracker = Arc::new(tracker);
     let crowd = Crowd::new(run.threads)?;
     crowd
-        .gather(&server.target, run.dial, 0, people, &board)
+        .gather(&server.target, run.dial, 0, people, &tracker)
         .await?;
 
     let mut shares: Vec<Vec<Route>> = vec![Vec::new(); options.publishers.clamp(1, targets.len())];
@@ -75,20 +75,20 @@ pub async fn run(run: &Run, options: &Options) -> Result<Report, LoadError> {
         backends.push(Backend::connect(&server.target, routes, 0).await?);
     }
     let time = Duration::from_secs_f64(options.seconds);
-    let work = flood(&board, backends, options.window, WARM_UP + time);
-    let watched = beside(work, WARM_UP, measure(&server, &board, time));
-    let say = || format!("{} deliveries", number(real(board.deliveries())));
+    let work = flood(&tracker, backends, options.window, WARM_UP + time);
+    let watched = beside(work, WARM_UP, measure(&server, &tracker, time));
+    let say = || format!("{} deliveries", number(real(tracker.deliveries())));
     let outcome = progress::during(say, watched).await;
 
     let mut report = Report::new("hierarchy", run.subject_name(), &run.protocol_name());
-    report.faults = board.faults();
+    report.faults = tracker.faults();
     report.count("connections", options.connections as u64);
     report.count("targets", count.into());
     match outcome {
         Ok(span) => span.report(&mut report),
         Err(error) => report.faults.push(error.to_string()),
     }
-    report.latencies("latency", &board.latencies());
+    report.latencies("latency", &tracker.latencies());
     Ok(report)
 }
 

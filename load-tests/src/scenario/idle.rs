@@ -7,8 +7,8 @@ use clap::Args;
 use tokio::time::sleep;
 
 use super::real;
-use crate::board::Board;
 use crate::crowd::{Crowd, Filter, Persona};
+use crate::delivery_tracker::DeliveryTracker;
 use crate::ear::Ear;
 use crate::error::LoadError;
 use crate::limit;
@@ -36,7 +36,7 @@ pub async fn run(run: &Run, options: &Options) -> Result<Report, LoadError> {
     }
     limit::connections(options.connections.last().copied().unwrap_or(0))?;
     let server = run.start()?;
-    let board = Arc::new(Board::new(&[], run.threads));
+    let tracker = Arc::new(DeliveryTracker::new(&[], run.threads));
     let crowd = Crowd::new(run.threads)?;
     let mut report = Report::new("idle", run.subject_name(), &run.protocol_name());
     let mut points: Vec<(usize, Memory)> = Vec::new();
@@ -52,7 +52,7 @@ pub async fn run(run: &Run, options: &Options) -> Result<Report, LoadError> {
             })
             .collect();
         crowd
-            .gather(&server.target, run.dial, connected, members, &board)
+            .gather(&server.target, run.dial, connected, members, &tracker)
             .await?;
         connected = connections;
         let settle = sleep(Duration::from_secs_f64(options.settle));
@@ -84,7 +84,7 @@ pub async fn run(run: &Run, options: &Options) -> Result<Report, LoadError> {
             between(|memory| memory.proportional),
         );
     }
-    report.faults = board.faults();
+    report.faults = tracker.faults();
     Ok(report)
 }
 

@@ -9,9 +9,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
 use super::{Meter, real};
-use crate::board::Board;
 use crate::clock;
 use crate::crowd::{Client, Crowd, Persona, all_joined};
+use crate::delivery_tracker::DeliveryTracker;
 use crate::error::LoadError;
 use crate::options::Run;
 use crate::progress;
@@ -29,13 +29,13 @@ pub struct Options {
 pub async fn run(run: &Run, options: &Options) -> Result<Report, LoadError> {
     let server = run.start()?;
     let crowd = Crowd::new(run.threads)?;
-    let board = Arc::new(Board::new(&[], run.threads));
+    let tracker = Arc::new(DeliveryTracker::new(&[], run.threads));
     let answered = Arc::new(AtomicU64::new(0));
     let (starter, begun) = watch::channel(false);
     let (done, outcomes) = mpsc::unbounded_channel();
     for index in 0..options.connections {
         let (target, dial, thread) = (server.target.clone(), run.dial, crowd.thread(index));
-        let (board, answered) = (Arc::clone(&board), Arc::clone(&answered));
+        let (tracker, answered) = (Arc::clone(&tracker), Arc::clone(&answered));
         let (mut signal, done) = (begun.clone(), done.clone());
         crowd.spawn(index, async move {
             let persona = Persona {
@@ -57,11 +57,11 @@ pub async fn run(run: &Run, options: &Options) -> Result<Report, LoadError> {
             loop {
                 let sent_at = clock::now();
                 if let Err(error) = client.command("client:ping", "{\"n\":1}").await {
-                    board.count_closed(&error);
+                    tracker.count_closed(&error);
                     return;
                 }
                 answered.fetch_add(1, Ordering::Relaxed);
-                board.record(sent_at, thread);
+                tracker.record(sent_at, thread);
             }
         });
     }
@@ -70,7 +70,7 @@ pub async fn run(run: &Run, options: &Options) -> Result<Report, LoadError> {
     let _ = starter.send(true);
     let measured = async {
         sleep(Duration::from_millis(500)).await;
-        board.start_recording();
+        tracker.start_recording();
         let before = answered.load(Ordering::Relaxed);
         let meter = Meter::start(&server)?;
         sleep(Duration::from_secs_f64(options.seconds)).await;
@@ -81,7 +81,7 @@ pub async fn run(run: &Run, options: &Options) -> Result<Report, LoadError> {
     let (requests, cost) = progress::during(say, measured).await?;
 
     let mut report = Report::new("ping", run.subject_name(), &run.protocol_name());
-    report.faults = board.faults();
+    report.faults = tracker.faults();
     if requests == 0 {
         report.faults.push("no request was answered".to_owned());
         return Ok(report);
@@ -96,6 +96,6 @@ pub async fn run(run: &Run, options: &Options) -> Result<Report, LoadError> {
         "generator_cpu_us_per_request",
         cost.own_cpu_us / real(requests),
     );
-    report.latencies("latency", &board.latencies());
+    report.latencies("latency", &tracker.latencies());
     Ok(report)
 }

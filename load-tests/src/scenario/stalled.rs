@@ -9,9 +9,9 @@ use hdrhistogram::Histogram;
 
 use super::flow::{Backend, Route, pace};
 use super::real;
-use crate::board::Board;
 use crate::client::{Dial, Protocol};
 use crate::crowd::{Client, Crowd, Filter, Persona};
+use crate::delivery_tracker::DeliveryTracker;
 use crate::ear::Ear;
 use crate::error::LoadError;
 use crate::mark::Payload;
@@ -53,24 +53,24 @@ pub async fn run(run: &Run, options: &Options) -> Result<Report, LoadError> {
             (Persona { user, filters }, Ear::new([0]))
         })
         .collect();
-    let board = Board::for_ears(members.iter().map(|(_, ear)| ear), 1, run.threads);
-    let board = Arc::new(board);
+    let tracker = DeliveryTracker::for_ears(members.iter().map(|(_, ear)| ear), 1, run.threads);
+    let tracker = Arc::new(tracker);
     let crowd = Crowd::new(run.threads)?;
     crowd
-        .gather(&server.target, run.dial, 0, members, &board)
+        .gather(&server.target, run.dial, 0, members, &tracker)
         .await?;
 
     let payload = Payload::new(&filter.fields(), options.size);
     let routes = vec![Route { stream: 0, payload }];
     let mut backend = Backend::connect(&server.target, routes, 1).await?;
     let time = Duration::from_secs_f64(options.seconds);
-    let say = || format!("{} deliveries", number(real(board.deliveries())));
+    let say = || format!("{} deliveries", number(real(tracker.deliveries())));
     let warm_up = Duration::from_secs(1);
-    pace(&board, &mut backend, options.paced, warm_up, |_| false).await?;
-    board.start_recording();
-    let calm = pace(&board, &mut backend, options.paced, time, |_| false);
+    pace(&tracker, &mut backend, options.paced, warm_up, |_| false).await?;
+    tracker.start_recording();
+    let calm = pace(&tracker, &mut backend, options.paced, time, |_| false);
     progress::during(say, calm).await?;
-    let without = board.latencies();
+    let without = tracker.latencies();
     let memory_without = server.memory()?;
 
     let dial = Dial {
@@ -86,10 +86,10 @@ pub async fn run(run: &Run, options: &Options) -> Result<Report, LoadError> {
     let start = Instant::now();
     let members = options.members as u64;
     let (mut evicted, mut most) = (None, memory_without.resident);
-    board.start_recording();
+    tracker.start_recording();
     let patience = Duration::from_secs_f64(options.patience);
     let disturbed = pace(
-        &board,
+        &tracker,
         &mut backend,
         options.paced,
         patience,
@@ -109,13 +109,13 @@ pub async fn run(run: &Run, options: &Options) -> Result<Report, LoadError> {
     drop(stalled);
 
     let mut report = Report::new("stalled", run.subject_name(), &run.protocol_name());
-    report.faults = board.faults();
+    report.faults = tracker.faults();
     report
         .faults
         .extend(outcome.err().map(|error| error.to_string()));
     report.count("members", members);
     report.latencies("latency_without", &without);
-    let with = board.latencies();
+    let with = tracker.latencies();
     report.latencies("latency_with", &with);
     report.add("p99_ratio", p99(&with) / p99(&without).max(1.0));
     match evicted {

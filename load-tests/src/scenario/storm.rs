@@ -5,8 +5,8 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::{Meter, real};
-use crate::board::Board;
 use crate::crowd::{Crowd, Filter, Persona};
+use crate::delivery_tracker::DeliveryTracker;
 use crate::ear::Ear;
 use crate::error::LoadError;
 use crate::limit;
@@ -25,7 +25,7 @@ pub struct Options {
 pub async fn run(run: &Run, options: &Options) -> Result<Report, LoadError> {
     limit::connections(options.connections)?;
     let server = run.start()?;
-    let board = Arc::new(Board::new(&[], run.threads));
+    let tracker = Arc::new(DeliveryTracker::new(&[], run.threads));
     let crowd = Crowd::new(run.threads)?;
     let members = (0..options.connections)
         .map(|user| {
@@ -36,7 +36,7 @@ pub async fn run(run: &Run, options: &Options) -> Result<Report, LoadError> {
         .collect();
     let meter = Meter::start(&server)?;
     let time = crowd
-        .gather(&server.target, run.dial, 0, members, &board)
+        .gather(&server.target, run.dial, 0, members, &tracker)
         .await?;
     let cost = meter.read()?;
     let connections = real(options.connections as u64);
@@ -55,6 +55,6 @@ pub async fn run(run: &Run, options: &Options) -> Result<Report, LoadError> {
     report.add("generator_cpus", cost.own_cpu_us / 1e6 / cost.seconds);
     report.add("seconds", time.as_secs_f64());
     report.count("server_resident_bytes", server.memory()?.resident);
-    report.faults = board.faults();
+    report.faults = tracker.faults();
     Ok(report)
 }

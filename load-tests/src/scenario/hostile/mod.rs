@@ -11,9 +11,9 @@ use tokio::task::JoinSet;
 
 use super::flow::{Backend, Route, pace};
 use super::real;
-use crate::board::Board;
 use crate::client::Target;
 use crate::crowd::{Crowd, Filter, Persona};
+use crate::delivery_tracker::DeliveryTracker;
 use crate::ear::Ear;
 use crate::error::LoadError;
 use crate::mark::Payload;
@@ -62,11 +62,11 @@ pub async fn run(run: &Run, options: &Options) -> Result<Report, LoadError> {
             (Persona { user, filters }, Ear::new([0]))
         })
         .collect();
-    let board = Board::for_ears(members.iter().map(|(_, ear)| ear), 1, run.threads);
-    let board = Arc::new(board);
+    let tracker = DeliveryTracker::for_ears(members.iter().map(|(_, ear)| ear), 1, run.threads);
+    let tracker = Arc::new(tracker);
     let crowd = Crowd::new(run.threads)?;
     crowd
-        .gather(&server.target, run.dial, 0, members, &board)
+        .gather(&server.target, run.dial, 0, members, &tracker)
         .await?;
     let payload = Payload::new(&filter.fields(), options.size);
     let routes = vec![Route { stream: 0, payload }];
@@ -76,19 +76,19 @@ pub async fn run(run: &Run, options: &Options) -> Result<Report, LoadError> {
 
     let mut report = Report::new("hostile", run.subject_name(), &run.protocol_name());
     report.count("members", options.members as u64);
-    let calm = phase(&server, &board, &mut backend, options, &[]).await?;
+    let calm = phase(&server, &tracker, &mut backend, options, &[]).await?;
     let calm_p99 = calm.tell(&mut report, "calm");
     let each = ALL
         .iter()
         .map(|attack| (attack.name(), std::slice::from_ref(attack)));
     for (name, attacks) in each.chain([("everything", &ALL[..])]) {
-        let say = || format!("{name}: {} deliveries", number(real(board.deliveries())));
-        let attacked = phase(&server, &board, &mut backend, options, attacks);
+        let say = || format!("{name}: {} deliveries", number(real(tracker.deliveries())));
+        let attacked = phase(&server, &tracker, &mut backend, options, attacks);
         let felt = progress::during(say, attacked).await?;
         let p99 = felt.tell(&mut report, name);
         report.add(format!("{name}_p99_ratio"), p99 / calm_p99.max(1.0));
     }
-    report.faults = board.faults();
+    report.faults = tracker.faults();
     Ok(report)
 }
 
@@ -116,7 +116,7 @@ impl Felt {
 
 async fn phase(
     server: &Server,
-    board: &Board,
+    tracker: &DeliveryTracker,
     backend: &mut Backend,
     options: &Options,
     attacks: &[Attack],
@@ -126,11 +126,11 @@ async fn phase(
     for attack in attacks {
         attack.begin(&mut attackers, &server.target, time);
     }
-    board.start_recording();
+    tracker.start_recording();
     let mut most = 0;
     let mut look = Instant::now();
     let probes = tokio::spawn(probe(server.target.clone(), time));
-    pace(board, backend, options.paced, time, |_| {
+    pace(tracker, backend, options.paced, time, |_| {
         if look.elapsed() > Duration::from_millis(200)
             && let Ok(memory) = server.memory()
         {
@@ -140,7 +140,7 @@ async fn phase(
         false
     })
     .await?;
-    let latencies = board.latencies();
+    let latencies = tracker.latencies();
     let probe_max = probes.await.unwrap_or(Ok(Duration::MAX))?;
     attackers.shutdown().await;
     tokio::time::sleep(Duration::from_secs_f64(options.settle)).await;

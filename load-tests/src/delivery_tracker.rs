@@ -36,7 +36,7 @@ struct Audience {
 }
 
 #[derive(Debug)]
-pub struct Board {
+pub struct DeliveryTracker {
     audiences: Vec<Audience>,
     posted: AtomicU64,
     completed: AtomicU64,
@@ -65,7 +65,7 @@ pub fn histogram() -> Histogram<u64> {
         .unwrap_or_else(|_| unreachable!("the bounds of the histogram are valid"))
 }
 
-impl Board {
+impl DeliveryTracker {
     /// `audiences[stream]` counts the receivers that must hear the stream from its beginning.
     pub fn new(audiences: &[u32], threads: usize) -> Self {
         Self {
@@ -293,34 +293,34 @@ mod tests {
 
     #[tokio::test]
     async fn a_broadcast_is_complete_when_everybody_has_heard_it() {
-        let board = Board::new(&[2], 1);
+        let tracker = DeliveryTracker::new(&[2], 1);
         let mut ears = [Ear::new([0]), Ear::new([0])];
         let mut payload = Payload::new("", 150);
-        let first = payload.stamped(board.post(0, clock::now())).to_vec();
-        board.hear(&mut ears[0], &first, 0);
-        assert_eq!(board.completed(), 0);
-        board.hear(&mut ears[1], &first, 0);
-        board.settled().await.unwrap();
-        assert_eq!((board.completed(), board.deliveries()), (1, 2));
-        assert_eq!(board.latencies().len(), 2);
-        assert!(board.faults().is_empty());
+        let first = payload.stamped(tracker.post(0, clock::now())).to_vec();
+        tracker.hear(&mut ears[0], &first, 0);
+        assert_eq!(tracker.completed(), 0);
+        tracker.hear(&mut ears[1], &first, 0);
+        tracker.settled().await.unwrap();
+        assert_eq!((tracker.completed(), tracker.deliveries()), (1, 2));
+        assert_eq!(tracker.latencies().len(), 2);
+        assert!(tracker.faults().is_empty());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_run_with_loss_or_repetition_says_so() {
-        let board = Board::new(&[1], 1);
+        let tracker = DeliveryTracker::new(&[1], 1);
         let mut ear = Ear::new([0]);
         let mut payload = Payload::new("", 150);
-        let _lost = board.post(0, 0);
-        let second = payload.stamped(board.post(0, 0)).to_vec();
-        board.hear(&mut ear, &second, 0);
-        board.hear(&mut ear, &second, 0);
-        let error = board.settled().await.unwrap_err().to_string();
+        let _lost = tracker.post(0, 0);
+        let second = payload.stamped(tracker.post(0, 0)).to_vec();
+        tracker.hear(&mut ear, &second, 0);
+        tracker.hear(&mut ear, &second, 0);
+        let error = tracker.settled().await.unwrap_err().to_string();
         assert!(
             error.starts_with("2 broadcasts did not reach everybody"),
             "{error}"
         );
-        let faults = board.faults();
+        let faults = tracker.faults();
         assert!(
             faults[0].starts_with("1 deliveries are missing"),
             "{faults:?}"
