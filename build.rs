@@ -1,4 +1,4 @@
-//! Puts the dashboard into the binary, if it was built: a list of its files for `http::dashboard`.
+//! Puts the dashboard into the binary, if it was built: a list of its files for `http::assets`.
 
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash, Hasher};

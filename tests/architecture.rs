@@ -75,22 +75,6 @@ const IMPURE: &[&str] = &[
 const CIRCLES: &[(&[&str], &str)] = &[
     (
         &[
-            "http/broadcast.rs",
-            "http/gateway.rs",
-            "http/guard.rs",
-            "http/head.rs",
-            "http/health.rs",
-            "http/info.rs",
-            "http/limit.rs",
-            "http/origin.rs",
-            "http/realtime.rs",
-            "http/revoke.rs",
-            "http/router.rs",
-        ],
-        "the state of the routes is in the file that lists them",
-    ),
-    (
-        &[
             "hub/audience.rs",
             "hub/connection.rs",
             "hub/expiry.rs",

@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, watch};
 use super::descriptors::{self, Reserve};
 use super::tls::TlsFiles;
 use super::unread::{self, Rest};
-use crate::http::address::Networks;
+use crate::http::client_ip::Networks;
 use crate::http::realtime::Site;
 use crate::http::router::{for_operators_only, is_for_operators};
 use crate::hub::Hub;

@@ -18,7 +18,7 @@ use crate::auth::jwks::{JwksError, JwksOptions, Location};
 use crate::auth::jwt::TokenRules;
 use crate::auth::key::{Algorithm, KeyError, VerifyKey, secret_bytes};
 use crate::domain::identity::OrganizationId;
-use crate::http::guard::ApiAccess;
+use crate::http::options::ApiAccess;
 
 /// The group `auth`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

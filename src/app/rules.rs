@@ -4,7 +4,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::config::{Broken, Config};
 use crate::domain::identity::OrganizationId;
-use crate::http::address::Network;
+use crate::http::client_ip::Network;
 
 /// Adds every rule that is broken.
 pub(super) fn check_limits(config: &Config, broken: &mut Broken) {

@@ -21,7 +21,7 @@ use super::signals;
 use super::supervise::supervise;
 use super::tls::{TlsError, TlsFiles};
 use crate::auth::Authenticator;
-use crate::http::guard::ApiAccess;
+use crate::http::options::ApiAccess;
 use crate::http::realtime::Site;
 use crate::http::router::router;
 use crate::hub::Hub;

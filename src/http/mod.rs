@@ -1,22 +1,14 @@
-//! The HTTP side: broadcasts from backends, what operators read, and the doors to `/ws`.
+//! The HTTP side: broadcasts from backends, what operators read, and the clients' path.
 
-pub mod address;
-mod body;
-mod broadcast;
-mod compression;
-mod dashboard;
-mod gateway;
-pub mod guard;
-mod head;
-mod health;
-mod info;
-mod limit;
-mod list;
-pub mod origin;
+mod api;
+mod assets;
+pub mod client_ip;
+mod extract;
+mod middleware;
+pub mod options;
 pub mod origin_pattern;
-mod query;
 pub mod realtime;
-mod reply;
-mod revoke;
+mod response;
 pub mod router;
-mod target;
+mod state;
+mod upgrade;

@@ -1,7 +1,7 @@
 //! Where clients connect.
 //!
 //! A client on long-polling comes here once for each event that it hears, so what stands before the
-//! door are plain calls here, in the order of the router's middleware, and not its layers, each of
+//! protocols are plain calls here, in the order of the router's middleware, and not its layers, each of
 //! which costs an allocation or two.
 
 use std::convert::Infallible;
@@ -16,11 +16,12 @@ use http::{HeaderValue, Method, header};
 use hyper::body::Body;
 use tower::{Layer, ServiceExt, service_fn};
 
-use super::address::Proxies;
-use super::origin::{CorsHeaders, Origins, let_in};
-use super::reply::Refusal;
-use super::router::App;
-use super::{compression, gateway, head, limit};
+use super::client_ip::Proxies;
+use super::middleware::origin::{CorsHeaders, Origins, let_in};
+use super::middleware::{body_bounds, compression, request_head};
+use super::response::Refusal;
+use super::state::App;
+use super::upgrade;
 use crate::domain::fault::Fault;
 
 /// The whole HTTP service: clients by the short way, everything else through the router.
@@ -30,7 +31,7 @@ pub struct Site {
     pub(super) realtime: Arc<Realtime>,
 }
 
-/// What stands before the clients' door.
+/// What stands before the clients' protocols.
 pub(super) struct Realtime {
     pub app: App,
     pub path: String,
@@ -63,7 +64,7 @@ impl Realtime {
     }
 
     async fn serve(&self, remote: SocketAddr, mut request: Request) -> Response {
-        if let Err(refused) = head::checked(&self.app, &mut request) {
+        if let Err(refused) = request_head::checked(&self.app, &mut request) {
             return *refused;
         }
         let remote = match &self.proxies {
@@ -89,16 +90,17 @@ impl Realtime {
     }
 
     async fn answer(&self, remote: SocketAddr, request: Request) -> Response {
-        if limit::is_too_long(request.headers(), self.max_message_size) {
+        if body_bounds::is_too_long(request.headers(), self.max_message_size) {
             return Refusal(Fault::too_large(self.max_message_size)).into_response();
         }
         if request.body().is_end_stream() {
-            return gateway::enter(&self.app, remote, request).await;
+            return upgrade::enter(&self.app, remote, request).await;
         }
         // Boxed, so that a poll, which has no body, is not as large as this.
-        let owner = gateway::owner(&self.app, &request);
-        let answer = |request| gateway::enter(&self.app, remote, request);
-        let entered = limit::with_deadline(&self.app, self.body_timeout, owner, request, answer);
+        let owner = upgrade::owner(&self.app, &request);
+        let answer = |request| upgrade::enter(&self.app, remote, request);
+        let entered =
+            body_bounds::with_deadline(&self.app, self.body_timeout, owner, request, answer);
         Box::pin(entered).await
     }
 }

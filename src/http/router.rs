@@ -5,71 +5,27 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tower::Layer;
 
-use super::address::{Networks, Proxies};
-use super::compression::Readable;
-use super::guard::ApiAccess;
-use super::origin::{Origins, OwnNames};
-use super::origin_pattern::{HostPattern, OriginPattern};
+use super::api::{broadcast, connections, disconnect, health, revocations, rooms, stats};
+use super::assets;
+use super::client_ip::{self, Proxies};
+use super::middleware::compression::{self, Readable};
+use super::middleware::origin::{self, Origins};
+use super::middleware::{body_bounds, rate_limit, request_head};
+use super::options::HttpOptions;
 use super::realtime::{Realtime, Site};
-use super::reply::Refusal;
-use super::{
-    address, broadcast, compression, dashboard, head, health, info, limit, origin, reply, revoke,
-};
+use super::response::{self, Refusal};
+use super::state::Shared;
 use crate::auth::revocation::Revocations;
 use crate::domain::fault::{Code, Fault};
 use crate::hub::Hub;
 use crate::protocol::plain::PlainGateway;
 use crate::protocol::socket_io::SocketIoGateway;
 use crate::wire::buffers::Buffers;
-use crate::wire::connections::Connections;
-
-/// What the HTTP side is configured with.
-#[derive(Debug, Clone)]
-pub struct HttpOptions {
-    /// Where clients connect, without a slash at the end.
-    pub path: String,
-    pub cors_origins: Vec<OriginPattern>,
-    /// Whether clients that send no `Origin` are refused at `path`.
-    pub require_origin: bool,
-    pub access: ApiAccess,
-    pub max_message_size: usize,
-    /// How long a request's body may take.
-    pub body_timeout: Duration,
-    /// Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
-    pub trusted_proxies: Networks,
-    /// The answer from which on it is compressed; `None` for no compression, of WebSockets neither.
-    pub compression_threshold: Option<usize>,
-    /// Whether clients speak TLS to the server itself.
-    pub is_tls: bool,
-    pub own_names: OwnNames,
-    /// Names that are the server's own beside these; with any, it is called by no others.
-    pub allowed_hosts: Vec<HostPattern>,
-    /// Whether there is a page at `/`.
-    pub dashboard: bool,
-    /// Of which operators see how many there are.
-    pub connections: Arc<Connections>,
-}
-
-/// What the handlers share.
-pub(super) struct Shared {
-    pub hub: Arc<Hub>,
-    pub socket_io: Arc<SocketIoGateway>,
-    pub plain: Arc<PlainGateway>,
-    pub access: ApiAccess,
-    pub revocations: Arc<Revocations>,
-    pub max_message_size: usize,
-    /// Whether permessage-deflate is agreed on.
-    pub compresses: bool,
-    pub connections: Arc<Connections>,
-    pub buffers: Arc<Buffers>,
-}
-
-pub(super) type App = Arc<Shared>;
 
 /// The whole HTTP service.
 pub fn router(
@@ -94,17 +50,17 @@ pub fn router(
         buffers,
     });
     let path = &options.path;
-    let counted_by_address = middleware::from_fn_with_state(Arc::clone(&shared), limit::by_address);
+    let counted_by_address = from_fn_with_state(Arc::clone(&shared), rate_limit::by_address);
     let others = Router::new()
-        .route("/api/ws/stats", get(info::stats))
-        .route("/api/ws/connections", get(info::connections))
-        .route("/api/ws/connections/{id}", get(info::connection))
-        .route("/api/ws/rooms", get(info::rooms))
-        .route("/api/ws/disconnect/{user_id}", post(revoke::disconnect))
-        .route("/api/ws/revoke", post(revoke::revoke))
+        .route("/api/ws/stats", get(stats::stats))
+        .route("/api/ws/connections", get(connections::connections))
+        .route("/api/ws/connections/{id}", get(connections::connection))
+        .route("/api/ws/rooms", get(rooms::rooms))
+        .route("/api/ws/disconnect/{user_id}", post(disconnect::disconnect))
+        .route("/api/ws/revoke", post(revocations::revoke))
         .route(
             "/api/ws/revocations",
-            get(revoke::revocations).delete(revoke::take_back),
+            get(revocations::revocations).delete(revocations::take_back),
         )
         .route_layer(counted_by_address.clone());
     let api = Router::new()
@@ -115,8 +71,8 @@ pub fn router(
         .route("/api/ws/broadcast/alert", post(broadcast::alert))
         .merge(others)
         .route("/api/ws/health", get(health::health))
-        .layer(middleware::map_response(reply::no_store))
-        .layer(middleware::from_fn_with_state(
+        .layer(map_response(response::no_store))
+        .layer(from_fn_with_state(
             Readable {
                 limit: max_message_size,
                 compressed: options.compression_threshold.is_some(),
@@ -124,16 +80,16 @@ pub fn router(
             compression::inflate,
         ));
     let page = if options.dashboard {
-        dashboard::routes().route_layer(counted_by_address)
+        assets::routes().route_layer(counted_by_address)
     } else {
         Router::new()
     };
     // Clients don't come this way, see `realtime`: what is left are other methods.
     let clients = Router::new()
-        .route(path, axum::routing::any(reply::no_client_method))
+        .route(path, axum::routing::any(response::no_client_method))
         .route(
             &format!("{path}/"),
-            axum::routing::any(reply::no_client_method),
+            axum::routing::any(response::no_client_method),
         );
     let mut router = Router::new()
         .merge(clients)
@@ -141,20 +97,20 @@ pub fn router(
         .merge(page)
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
-        .fallback(reply::no_route)
-        .method_not_allowed_fallback(reply::wrong_method)
+        .fallback(response::no_route)
+        .method_not_allowed_fallback(response::wrong_method)
         .layer(DefaultBodyLimit::max(max_message_size))
-        .layer(middleware::from_fn_with_state(
+        .layer(from_fn_with_state(
             max_message_size,
-            limit::body_length,
+            body_bounds::body_length,
         ))
         .layer(compression::answers(options.compression_threshold))
-        .layer(middleware::from_fn_with_state(
+        .layer(from_fn_with_state(
             (Arc::clone(&shared), options.body_timeout),
-            limit::body_deadline,
+            body_bounds::body_deadline,
         ))
         .layer(origin::cors(&origins))
-        .layer(middleware::from_fn_with_state(
+        .layer(from_fn_with_state(
             (origins.clone(), Arc::clone(&shared)),
             origin::refuse_strangers,
         ))
@@ -171,10 +127,10 @@ pub fn router(
         compression_threshold: options.compression_threshold,
     });
     if let Some(proxies) = proxies {
-        router = router.layer(middleware::from_fn_with_state(proxies, address::resolve));
+        router = router.layer(from_fn_with_state(proxies, client_ip::resolve));
     }
     // Around the router as a whole, since a route is found by what this makes of the path.
-    let checked = middleware::from_fn_with_state(shared, head::check).layer(router);
+    let checked = from_fn_with_state(shared, request_head::check).layer(router);
     Site {
         router: Router::new().fallback_service(checked),
         realtime,

@@ -1,24 +1,27 @@
 //! The bodies of requests, and what is wrong with them in words that name the member.
 
+use std::error::Error;
+
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
+use http::StatusCode;
+use http_body_util::LengthLimitError;
 
-use super::compression;
 use crate::domain::fault::Fault;
 use crate::domain::json::{self, Members};
 
 /// A body as it came.
-pub(super) type Body = Result<Bytes, BytesRejection>;
+pub(in crate::http) type Body = Result<Bytes, BytesRejection>;
 
 /// What some editors and languages write in front of a text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The whole body, unless it is too large or did not come. A byte order mark is no part of it (RFC 8259
 /// section 8.1 lets a parser ignore it).
-pub(super) fn bytes(body: Body, limit: usize) -> Result<Bytes, Fault> {
+pub(in crate::http) fn bytes(body: Body, limit: usize) -> Result<Bytes, Fault> {
     let too_large = || Fault::too_large(limit);
     let body = body.map_err(|rejection| {
-        if compression::is_too_large(&rejection) {
+        if is_too_large(&rejection) {
             too_large()
         } else {
             Fault::invalid("the body could not be read to its end")
@@ -31,8 +34,20 @@ pub(super) fn bytes(body: Body, limit: usize) -> Result<Bytes, Fault> {
     Ok(body.slice(if is_marked { BYTE_ORDER_MARK.len() } else { 0 }..))
 }
 
+/// Whether a body was refused for its length, as it was sent or inflated.
+fn is_too_large(rejection: &BytesRejection) -> bool {
+    let mut cause: Option<&dyn Error> = Some(rejection);
+    while let Some(error) = cause {
+        if error.is::<LengthLimitError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    rejection.status() == StatusCode::PAYLOAD_TOO_LARGE
+}
+
 /// The members of the object that a body is.
-pub(super) fn members(body: &[u8]) -> Result<Members<'_>, Fault> {
+pub(in crate::http) fn members(body: &[u8]) -> Result<Members<'_>, Fault> {
     const WHAT: &str = "the body";
     Members::of(WHAT, json::parse(WHAT, body)?)
 }

@@ -1,7 +1,6 @@
-//! How fast requests may come, and how long their bodies may take.
+//! How long and how large the bodies of requests may be.
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -18,9 +17,9 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::time::Sleep;
 
-use super::reply::{Refusal, problem};
-use super::router::App;
 use crate::domain::fault::{Code, Fault};
+use crate::http::response::{Refusal, problem};
+use crate::http::state::App;
 use crate::hub::refused::Refused;
 use crate::wire::buffers::{Buffers, Charge, Owner};
 
@@ -29,21 +28,8 @@ const PIECE_OVERHEAD: usize = 64;
 /// A piece of so many bytes may keep the buffer that it was read into.
 const LEAST_SHARED: usize = 4096;
 
-/// Counts a request that is about no organization against its address.
-pub(super) async fn by_address(
-    State(app): State<App>,
-    ConnectInfo(remote): ConnectInfo<SocketAddr>,
-    request: Request,
-    next: Next,
-) -> Response {
-    match app.hub.gate.request(None, remote.ip()) {
-        Ok(()) => next.run(request).await,
-        Err(fault) => Refusal(fault).into_response(),
-    }
-}
-
 /// Answers 413 to a body that says it is longer than the limit, before any of it is asked for.
-pub(super) async fn body_length(
+pub(in crate::http) async fn body_length(
     State(limit): State<usize>,
     request: Request,
     next: Next,
@@ -55,7 +41,7 @@ pub(super) async fn body_length(
 }
 
 /// Whether a body says that it is longer than the limit.
-pub(super) fn is_too_long(headers: &HeaderMap, limit: usize) -> bool {
+pub(in crate::http) fn is_too_long(headers: &HeaderMap, limit: usize) -> bool {
     headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<u64>().ok())
@@ -120,7 +106,7 @@ fn detached(piece: Bytes) -> Bytes {
 
 /// Answers 408, and closes the connection, if the body has not come in time; and 503 if all that is
 /// on its way takes too much memory.
-pub(super) async fn body_deadline(
+pub(in crate::http) async fn body_deadline(
     State((app, limit)): State<(App, Duration)>,
     request: Request,
     next: Next,
@@ -130,7 +116,7 @@ pub(super) async fn body_deadline(
 }
 
 /// The same around anything that answers a request.
-pub(super) async fn with_deadline<F: Future<Output = Response>>(
+pub(in crate::http) async fn with_deadline<F: Future<Output = Response>>(
     app: &App,
     limit: Duration,
     owner: Owner,

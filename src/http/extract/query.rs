@@ -11,7 +11,10 @@ use crate::domain::spelling;
 use crate::domain::words::{Word, shown};
 
 /// The parameters, decoded, all of them among `known`.
-pub(super) fn parameters(query: Option<&str>, known: &[Word]) -> Result<Map<String, Value>, Fault> {
+pub(in crate::http) fn parameters(
+    query: Option<&str>,
+    known: &[Word],
+) -> Result<Map<String, Value>, Fault> {
     let mut found = Map::new();
     let pairs = query.unwrap_or_default().split('&');
     for pair in pairs.filter(|pair| !pair.is_empty()) {
@@ -35,12 +38,12 @@ fn decoded(text: &str) -> String {
 }
 
 /// The text of a parameter.
-pub(super) fn text<'a>(parameters: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+pub(in crate::http) fn text<'a>(parameters: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
     parameters.get(name).and_then(Value::as_str)
 }
 
 /// A whole number out of `allowed`.
-pub(super) fn number(
+pub(in crate::http) fn number(
     parameters: &Map<String, Value>,
     name: &str,
     allowed: RangeInclusive<u64>,
@@ -62,7 +65,10 @@ pub(super) fn number(
 }
 
 /// `true` or `false`.
-pub(super) fn flag(parameters: &Map<String, Value>, name: &str) -> Result<Option<bool>, Fault> {
+pub(in crate::http) fn flag(
+    parameters: &Map<String, Value>,
+    name: &str,
+) -> Result<Option<bool>, Fault> {
     match text(parameters, name) {
         None => Ok(None),
         Some("true") => Ok(Some(true)),

@@ -1,5 +1,5 @@
-//! Who may call the API. A handler takes a [`Permit`] of the scope that it needs; without one it
-//! can't be called, and what it may see is asked of the permit.
+//! Who may call the API. A handler takes an [`ApiKey`] of the scope that it needs; without one it
+//! can't be called, and what it may see is asked of the key.
 
 use std::marker::PhantomData;
 use std::net::SocketAddr;
@@ -10,32 +10,24 @@ use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use super::reply::Refusal;
-use super::router::App;
 use crate::auth::api_key::{ApiKeys, Caller, Reach, Scope};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::identity::OrganizationId;
+use crate::http::options::ApiAccess;
+use crate::http::response::Refusal;
+use crate::http::state::App;
 use crate::hub::refused::Refused;
 
-const API_KEY: &str = "x-api-key";
-
-/// Whom the API answers.
-#[derive(Debug, Clone)]
-pub enum ApiAccess {
-    /// Everybody: right on loopback with asserted identities, and for nothing else.
-    Open,
-    /// Whoever has one of these keys.
-    Keys(ApiKeys),
-}
+const HEADER: &str = "x-api-key";
 
 /// The scope of a route, by type.
-pub(super) trait Needs: Send {
+pub(in crate::http) trait Needs: Send {
     const SCOPE: Scope;
 }
 
-pub(super) struct Broadcast;
-pub(super) struct Read;
-pub(super) struct Admin;
+pub(in crate::http) struct Broadcast;
+pub(in crate::http) struct Read;
+pub(in crate::http) struct Admin;
 
 impl Needs for Broadcast {
     const SCOPE: Scope = Scope::Broadcast;
@@ -49,16 +41,16 @@ impl Needs for Admin {
     const SCOPE: Scope = Scope::Admin;
 }
 
-/// A caller who was let in for this scope.
-pub(super) struct Permit<N> {
+/// The key of a caller who was let in for this scope.
+pub(in crate::http) struct ApiKey<N> {
     /// `None` where the API is open.
     caller: Option<Arc<Caller>>,
     _scope: PhantomData<N>,
 }
 
-impl<N> Permit<N> {
+impl<N> ApiKey<N> {
     /// The organization beyond which the caller sees and reaches nothing; `None` for an operator.
-    pub fn wall(&self) -> Option<&OrganizationId> {
+    pub fn organization(&self) -> Option<&OrganizationId> {
         match &self.caller.as_ref()?.reach {
             Reach::Operator => None,
             Reach::Organization(organization) => Some(organization),
@@ -68,7 +60,7 @@ impl<N> Permit<N> {
     /// The organization that a request is about, given the one that it names. `UNAUTHORIZED` if it
     /// names another than the caller's.
     pub fn within(&self, named: Option<OrganizationId>) -> Result<Option<OrganizationId>, Fault> {
-        match (self.wall(), named) {
+        match (self.organization(), named) {
             (None, named) => Ok(named),
             (Some(own), None) => Ok(Some(own.clone())),
             (Some(own), Some(named)) if *own == named => Ok(Some(named)),
@@ -80,7 +72,7 @@ impl<N> Permit<N> {
 
     /// Fails for every caller but an operator.
     pub fn operator(&self, what: &'static str) -> Result<(), Fault> {
-        match self.wall() {
+        match self.organization() {
             None => Ok(()),
             Some(_) => Err(Fault::unauthorized(format!(
                 "{what} needs an operator's key"
@@ -90,9 +82,9 @@ impl<N> Permit<N> {
 }
 
 /// Why a caller was not let in.
-pub(super) struct Denied(Fault);
+pub(in crate::http) struct KeyRejection(Fault);
 
-impl IntoResponse for Denied {
+impl IntoResponse for KeyRejection {
     fn into_response(self) -> Response {
         let mut response = Refusal(self.0).into_response();
         if response.status() == StatusCode::UNAUTHORIZED {
@@ -105,16 +97,16 @@ impl IntoResponse for Denied {
     }
 }
 
-impl<N: Needs> FromRequestParts<App> for Permit<N> {
-    type Rejection = Denied;
+impl<N: Needs> FromRequestParts<App> for ApiKey<N> {
+    type Rejection = KeyRejection;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Denied> {
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, KeyRejection> {
         let caller = match &app.access {
             ApiAccess::Open => None,
             ApiAccess::Keys(keys) => {
                 let checked = check(keys, &parts.headers, N::SCOPE);
                 let checked = checked.inspect_err(|fault| count_refused(app, parts, fault));
-                Some(checked.map_err(Denied)?)
+                Some(checked.map_err(KeyRejection)?)
             }
         };
         Ok(Self {
@@ -160,7 +152,7 @@ fn presented(headers: &HeaderMap) -> Result<String, Fault> {
                 .eq_ignore_ascii_case("bearer")
                 .then(|| key.trim().to_owned())
         });
-    for key in headers.get_all(API_KEY).iter().map(text).chain(bearers) {
+    for key in headers.get_all(HEADER).iter().map(text).chain(bearers) {
         match &found {
             Some(earlier) if *earlier != key => {
                 return Err(Fault::new(

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
 use serde_json::{Value, json};
 
-use super::router::App;
+use crate::http::state::App;
 use crate::hub::Hub;
 
 /// After so long without housekeeping no new clients should come: timeouts are not held.
@@ -59,7 +59,7 @@ fn unavailable(body: Value) -> Response {
 }
 
 /// How the server is, in a few numbers.
-pub(super) async fn health(State(app): State<App>) -> Response {
+pub(in crate::http) async fn health(State(app): State<App>) -> Response {
     let (hub, now) = (&app.hub, Instant::now());
     let condition = Condition::of(hub, now);
     let is_healthy = condition == Condition::Healthy;
@@ -77,7 +77,7 @@ pub(super) async fn health(State(app): State<App>) -> Response {
 }
 
 /// Whether the process runs.
-pub(super) async fn healthz(State(app): State<App>) -> Response {
+pub(in crate::http) async fn healthz(State(app): State<App>) -> Response {
     alive(app.hub.pulse.silence(Instant::now()))
 }
 
@@ -89,7 +89,7 @@ fn alive(silence: Duration) -> Response {
 }
 
 /// Whether the process takes new clients.
-pub(super) async fn readyz(State(app): State<App>) -> Response {
+pub(in crate::http) async fn readyz(State(app): State<App>) -> Response {
     let condition = Condition::of(&app.hub, Instant::now());
     let status = match condition {
         Condition::Healthy => "ready",

@@ -1,31 +1,29 @@
 //! gzip and deflate on HTTP (RFC 9110 section 8.4): answers of the API and of polling, and the
 //! bodies of requests to the API.
 
-use std::error::Error;
 use std::io;
 
 use async_compression::tokio::bufread::{GzipDecoder, ZlibDecoder};
 use axum::body::Body;
-use axum::extract::rejection::BytesRejection;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::TryStreamExt;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use http_body_util::{LengthLimitError, Limited};
+use http_body_util::Limited;
 use tokio::io::AsyncRead;
 use tokio_util::io::{ReaderStream, StreamReader};
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{And, NotForContentType, Predicate, SizeAbove};
 
-use super::reply;
+use crate::http::response;
 
 const ACCEPTED: &str = "gzip, deflate";
 
 /// Compresses answers of at least `threshold` bytes for whoever accepts it; none without a
 /// threshold. A stream of events is never held back by it.
-pub(super) fn answers(
+pub(in crate::http) fn answers(
     threshold: Option<usize>,
 ) -> CompressionLayer<And<SizeAbove, NotForContentType>> {
     let least = threshold.unwrap_or_default() as u64;
@@ -37,21 +35,9 @@ pub(super) fn answers(
         .compress_when(SizeAbove::new(least).and(NotForContentType::SSE))
 }
 
-/// Whether a body was refused for its length, as it was sent or inflated.
-pub(super) fn is_too_large(rejection: &BytesRejection) -> bool {
-    let mut cause: Option<&dyn Error> = Some(rejection);
-    while let Some(error) = cause {
-        if error.is::<LengthLimitError>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    rejection.status() == StatusCode::PAYLOAD_TOO_LARGE
-}
-
 /// Which bodies of requests are read.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Readable {
+pub(in crate::http) struct Readable {
     /// Longest body, as it is sent.
     pub limit: usize,
     /// Whether a body may be compressed.
@@ -88,7 +74,7 @@ impl Coding {
 
 /// Inflates the bodies of requests, of which no more is read than the limit; what reads them limits
 /// their inflated length. Answers 415 to an encoding that can't be read.
-pub(super) async fn inflate(
+pub(in crate::http) async fn inflate(
     State(readable): State<Readable>,
     request: Request,
     next: Next,
@@ -127,7 +113,7 @@ fn unreadable(readable: Readable) -> Response {
     } else {
         "identity"
     };
-    let mut response = reply::problem(
+    let mut response = response::problem(
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "INVALID_MESSAGE",
         &format!("`Content-Encoding` must be one of: {accepted}"),

@@ -1,4 +1,5 @@
-//! The doors of `/ws`: Engine.IO polling, Engine.IO WebSocket, and plain WebSocket.
+//! What clients come with to their path: Engine.IO polling, or a WebSocket for Engine.IO or for plain
+//! messages.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,14 +7,16 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use hyper::upgrade::OnUpgrade;
 
-use super::reply::Refusal;
-use super::router::App;
+use super::response::Refusal;
+use super::state::App;
 use crate::domain::fault::Fault;
 use crate::protocol::engine_io::Query;
 use crate::wire::buffers::Owner;
+use crate::wire::transport::Transport;
 use crate::wire::websocket::handshake::{self, HandshakeError, into_transport, is_upgrade};
 use crate::wire::websocket::negotiation;
 
@@ -21,10 +24,39 @@ use crate::wire::websocket::negotiation;
 pub(super) async fn enter(app: &App, remote: SocketAddr, mut request: Request) -> Response {
     let query = Query::parse(request.uri().query().unwrap_or_default());
     let on_upgrade = request.extensions_mut().remove::<OnUpgrade>();
+    let (address, raw_query) = (remote.ip(), request.uri().query().unwrap_or_default());
     match (query.is_engine_io(), is_upgrade(request.headers())) {
-        (true, false) => app.socket_io.request(&query, request, remote.ip()).await,
-        (true, true) => engine_upgrade(app, remote, &query, &request, on_upgrade),
-        (false, true) => plain_upgrade(app, remote, &request, on_upgrade),
+        (true, false) => app.socket_io.request(&query, request, address).await,
+        (true, true) => {
+            let socket_io = &app.socket_io;
+            let admit = || socket_io.upgrade(&query, raw_query, request.headers(), address);
+            upgrade(
+                app,
+                &request,
+                on_upgrade,
+                admit,
+                |client, transport, read_ahead, deflates| {
+                    client.serve(transport, &read_ahead, deflates);
+                    std::future::ready(())
+                },
+            )
+        }
+        (false, true) => {
+            let plain = Arc::clone(&app.plain);
+            let admit = || {
+                let admitted = app.plain.upgrade(raw_query, request.headers(), address);
+                admitted.map_err(|fault| Box::new(Refusal(fault).into_response()))
+            };
+            upgrade(
+                app,
+                &request,
+                on_upgrade,
+                admit,
+                async move |client, transport, read_ahead, deflates| {
+                    plain.serve(client, transport, read_ahead, deflates).await;
+                },
+            )
+        }
         (false, false) => Refusal(Fault::invalid(
             "connect here with socket.io-client, or with a WebSocket",
         ))
@@ -41,52 +73,30 @@ pub(super) fn owner(app: &App, request: &Request) -> Owner {
     }
 }
 
-fn engine_upgrade(
+/// Answers 101 and lets `serve` have the connection, unless the handshake is not one or `admit` refuses
+/// the client.
+fn upgrade<C, F>(
     app: &App,
-    remote: SocketAddr,
-    query: &Query,
     request: &Request,
     on_upgrade: Option<OnUpgrade>,
-) -> Response {
+    admit: impl FnOnce() -> Result<C, Box<Response>>,
+    serve: impl FnOnce(C, Transport, Bytes, bool) -> F + Send + 'static,
+) -> Response
+where
+    C: Send + 'static,
+    F: Future<Output = ()> + Send,
+{
     let (response, on_upgrade, deflates) = match accept(app, request, on_upgrade) {
         Ok(accepted) => accepted,
         Err(refused) => return refused,
     };
-    let raw_query = request.uri().query().unwrap_or_default();
-    let upgrade = app
-        .socket_io
-        .upgrade(query, raw_query, request.headers(), remote.ip());
-    let upgrade = match upgrade {
-        Ok(upgrade) => upgrade,
+    let client = match admit() {
+        Ok(client) => client,
         Err(refused) => return *refused,
     };
     tokio::spawn(async move {
         if let Some((transport, read_ahead)) = on_upgrade.await.ok().and_then(into_transport) {
-            upgrade.serve(transport, &read_ahead, deflates);
-        }
-    });
-    response
-}
-
-fn plain_upgrade(
-    app: &App,
-    remote: SocketAddr,
-    request: &Request,
-    on_upgrade: Option<OnUpgrade>,
-) -> Response {
-    let (response, on_upgrade, deflates) = match accept(app, request, on_upgrade) {
-        Ok(accepted) => accepted,
-        Err(refused) => return refused,
-    };
-    let query = request.uri().query().unwrap_or_default();
-    let plain = match app.plain.upgrade(query, request.headers(), remote.ip()) {
-        Ok(plain) => plain,
-        Err(fault) => return Refusal(fault).into_response(),
-    };
-    let gateway = Arc::clone(&app.plain);
-    tokio::spawn(async move {
-        if let Some((transport, read_ahead)) = on_upgrade.await.ok().and_then(into_transport) {
-            gateway.serve(plain, transport, read_ahead, deflates).await;
+            serve(client, transport, read_ahead, deflates).await;
         }
     });
     response

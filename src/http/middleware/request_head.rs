@@ -6,10 +6,10 @@ use axum::response::{IntoResponse, Response};
 use http::uri::{PathAndQuery, Uri};
 use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 
-use super::origin_pattern::Host;
-use super::reply::Refusal;
-use super::router::App;
 use crate::domain::fault::Fault;
+use crate::http::origin_pattern::Host;
+use crate::http::response::Refusal;
+use crate::http::state::App;
 use crate::hub::refused::Refused;
 
 /// Paths that are the same with a slash behind them.
@@ -18,7 +18,11 @@ const WITH_OR_WITHOUT_SLASH: [&str; 3] = ["/api/", "/healthz", "/readyz"];
 /// Refuses what is not clear about where it goes and where it ends, and writes the rest in one way:
 /// the server's name in `Host`, however it was given, and the path without a slash at its end where
 /// that means nothing.
-pub(super) async fn check(State(app): State<App>, mut request: Request, next: Next) -> Response {
+pub(in crate::http) async fn check(
+    State(app): State<App>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     match checked(&app, &mut request) {
         Ok(()) => next.run(request).await,
         Err(response) => *response,
@@ -26,7 +30,7 @@ pub(super) async fn check(State(app): State<App>, mut request: Request, next: Ne
 }
 
 /// The same for whoever needs no middleware; the error is the answer.
-pub(super) fn checked(app: &App, request: &mut Request) -> Result<(), Box<Response>> {
+pub(in crate::http) fn checked(app: &App, request: &mut Request) -> Result<(), Box<Response>> {
     let checked = check_host(request).and_then(|()| check_transfer(request.headers()));
     if let Err(problem) = checked {
         let mut response = problem.into_response();

@@ -10,11 +10,6 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::body::{self, Body};
-use super::guard::{Broadcast, Permit};
-use super::query;
-use super::reply::Refusal;
-use super::router::App;
 use super::target::{read_target, user_ids};
 use crate::domain::event::Priority;
 use crate::domain::fault::Fault;
@@ -22,6 +17,11 @@ use crate::domain::identity::OrganizationId;
 use crate::domain::json::{self, Members};
 use crate::domain::spelling;
 use crate::domain::words::{self, Word};
+use crate::http::extract::api_key::{ApiKey, Broadcast};
+use crate::http::extract::body::{self, Body};
+use crate::http::extract::query;
+use crate::http::response::Refusal;
+use crate::http::state::App;
 use crate::hub::publish::{Publication, Target};
 
 /// The event that carries a notification of `{title, body}`.
@@ -40,16 +40,16 @@ struct Options {
 type Remote = ConnectInfo<SocketAddr>;
 type Answer = Result<Json<Value>, Refusal>;
 
-pub(super) async fn broadcast(
-    permit: Permit<Broadcast>,
+pub(in crate::http) async fn broadcast(
+    key: ApiKey<Broadcast>,
     State(app): State<App>,
     remote: Remote,
     query: RawQuery,
     body: Body,
 ) -> Answer {
-    publish(&app, &permit, remote, query, body, |body| {
-        let mut publication = Request::read(body)?.publication(permit.wall())?;
-        publication.target = behind_the_wall(publication.target, &permit)?;
+    publish(&app, &key, remote, query, body, |body| {
+        let mut publication = Request::read(body)?.publication(key.organization())?;
+        publication.target = within_reach(publication.target, &key)?;
         Ok(publication)
     })
     .await
@@ -57,90 +57,90 @@ pub(super) async fn broadcast(
 
 /// The target as far as the caller reaches: an organization's key is refused every other
 /// organization, and of the connections that it names only its own are meant.
-fn behind_the_wall(target: Target, permit: &Permit<Broadcast>) -> Result<Target, Fault> {
+fn within_reach(target: Target, key: &ApiKey<Broadcast>) -> Result<Target, Fault> {
     match &target {
-        Target::Place(place) => permit.within(Some(place.organization.clone())).map(drop)?,
-        Target::Users(organization, _) => permit.within(Some(organization.clone())).map(drop)?,
-        Target::Everyone { within: None, .. } => permit.operator("`all`")?,
+        Target::Place(place) => key.within(Some(place.organization.clone())).map(drop)?,
+        Target::Users(organization, _) => key.within(Some(organization.clone())).map(drop)?,
+        Target::Everyone { within: None, .. } => key.operator("`all`")?,
         Target::Connections(..) | Target::Everyone { .. } => {}
     }
     Ok(match target {
-        Target::Connections(named, ids) => Target::Connections(permit.within(named)?, ids),
+        Target::Connections(named, ids) => Target::Connections(key.within(named)?, ids),
         Target::Everyone { within, except } => Target::Everyone {
-            within: permit.within(within)?,
+            within: key.within(within)?,
             except,
         },
         other => other,
     })
 }
 
-pub(super) async fn kpi(
-    permit: Permit<Broadcast>,
+pub(in crate::http) async fn kpi(
+    key: ApiKey<Broadcast>,
     state: State<App>,
     remote: Remote,
     query: RawQuery,
     body: Body,
 ) -> Answer {
-    shortcut("kpi:update", &permit, state, remote, query, body).await
+    shortcut("kpi:update", &key, state, remote, query, body).await
 }
 
-pub(super) async fn backlog(
-    permit: Permit<Broadcast>,
+pub(in crate::http) async fn backlog(
+    key: ApiKey<Broadcast>,
     state: State<App>,
     remote: Remote,
     query: RawQuery,
     body: Body,
 ) -> Answer {
-    shortcut("backlog:update", &permit, state, remote, query, body).await
+    shortcut("backlog:update", &key, state, remote, query, body).await
 }
 
-pub(super) async fn attendance(
-    permit: Permit<Broadcast>,
+pub(in crate::http) async fn attendance(
+    key: ApiKey<Broadcast>,
     state: State<App>,
     remote: Remote,
     query: RawQuery,
     body: Body,
 ) -> Answer {
-    shortcut("attendance:update", &permit, state, remote, query, body).await
+    shortcut("attendance:update", &key, state, remote, query, body).await
 }
 
-pub(super) async fn alert(
-    permit: Permit<Broadcast>,
+pub(in crate::http) async fn alert(
+    key: ApiKey<Broadcast>,
     state: State<App>,
     remote: Remote,
     query: RawQuery,
     body: Body,
 ) -> Answer {
-    shortcut("alert:triggered", &permit, state, remote, query, body).await
+    shortcut("alert:triggered", &key, state, remote, query, body).await
 }
 
 async fn shortcut(
     event: &str,
-    permit: &Permit<Broadcast>,
+    key: &ApiKey<Broadcast>,
     State(app): State<App>,
     remote: Remote,
     query: RawQuery,
     body: Body,
 ) -> Answer {
-    let read = |body: &[u8]| shortcut_publication(event, permit, body);
-    publish(&app, permit, remote, query, body, read).await
+    let read = |body: &[u8]| shortcut_publication(event, key, body);
+    publish(&app, key, remote, query, body, read).await
 }
 
 /// The body is the payload, and its ids are the target.
 fn shortcut_publication(
     event: &str,
-    permit: &Permit<Broadcast>,
+    key: &ApiKey<Broadcast>,
     body: &[u8],
 ) -> Result<Publication, Fault> {
     const PLACE: [Word; 3] = [words::ORGANIZATION, words::DEPARTMENT, words::QUEUE];
     let members = body::members(body)?;
     let ids = members.values(|name| PLACE.iter().any(|word| word.0.contains(&name)))?;
-    let place = words::place(&ids, permit.wall())?
+    let place = words::place(&ids, key.organization())?
         .ok_or_else(|| Fault::invalid("`organization_id` is missing: it says whom this is for"))?;
     Ok(Publication {
         event: event.to_owned(),
         payload: json::parse("the body", body)?.to_owned(),
-        target: behind_the_wall(Target::Place(place), permit)?,
+        target: within_reach(Target::Place(place), key)?,
         channel: None,
         priority: Priority::default(),
         requires_ack: false,
@@ -197,13 +197,13 @@ const BYTES_OF_A_REQUEST: usize = 16 * 1024;
 /// before it is read, and one that can't be read counts as well.
 async fn publish(
     app: &App,
-    permit: &Permit<Broadcast>,
+    key: &ApiKey<Broadcast>,
     ConnectInfo(remote): Remote,
     query: RawQuery,
     body: Body,
     read: impl FnOnce(&[u8]) -> Result<Publication, Fault>,
 ) -> Answer {
-    let (gate, address, own) = (&app.hub.gate, remote.ip(), permit.wall());
+    let (gate, address, own) = (&app.hub.gate, remote.ip(), key.organization());
     let inputs = inputs(app, query, body);
     let length = inputs.as_ref().map_or(0, |(_, body)| body.len());
     let cost = u32::try_from(length.div_ceil(BYTES_OF_A_REQUEST)).unwrap_or(u32::MAX);

@@ -1,30 +1,29 @@
-//! Sending users away (`POST /api/ws/disconnect/{userId}`), and revoking users and tokens (`POST
-//! /api/ws/revoke`, `GET` and `DELETE /api/ws/revocations`).
+//! Revoking users and tokens (`POST /api/ws/revoke`, `GET` and `DELETE /api/ws/revocations`).
 
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::body::{self, Body};
-use super::guard::{Admin, Permit};
-use super::list::{self, CURSOR, LIMIT, MAX_PAGE, PAGE};
-use super::query;
-use super::reply::{Refusal, not_found};
-use super::router::App;
+use super::disconnect::to_the_end;
+use super::page::{self, CURSOR, LIMIT, MAX_PAGE, PAGE};
 use crate::auth::revocation::{Listed, Reach, Revocation, Subject};
-use crate::domain::fault::{CloseReason, Code, Fault};
+use crate::domain::fault::{CloseReason, Fault};
 use crate::domain::grants::TokenId;
 use crate::domain::identity::{OrganizationId, UserId};
 use crate::domain::spelling;
 use crate::domain::time::UnixMillis;
-use crate::domain::words::{self, ORGANIZATION, USER, Word, shown};
+use crate::domain::words::{self, ORGANIZATION, USER, Word};
+use crate::http::extract::api_key::{Admin, ApiKey};
+use crate::http::extract::body::{self, Body};
+use crate::http::extract::query;
+use crate::http::response::{Refusal, not_found};
+use crate::http::state::App;
 use crate::hub::lists::not_a_cursor;
 use crate::hub::revoke::Closed;
 
@@ -37,44 +36,9 @@ const MAX_TOKEN_ID_BYTES: usize = 256;
 /// Longest body in bytes: it names one user or token.
 const MAX_BODY_BYTES: usize = 16 * 1024;
 
-/// Does all of it, even if whoever asked for it hangs up meanwhile.
-async fn to_the_end<T: Send + 'static>(
-    work: impl Future<Output = T> + Send + 'static,
-) -> Result<T, Fault> {
-    tokio::spawn(work)
-        .await
-        .map_err(|_| Fault::new(Code::InternalError, "closing the connections failed"))
-}
-
-/// Closes every connection of a user, who may come back at once. Without an organization it is that
-/// of the caller's key; for an operator, every one.
-pub(super) async fn disconnect(
-    permit: Permit<Admin>,
-    State(app): State<App>,
-    RawQuery(query): RawQuery,
-    id: Result<Path<String>, PathRejection>,
-) -> Result<Json<Value>, Refusal> {
-    let parameters = query::parameters(query.as_deref(), &[ORGANIZATION])?;
-    let organization = permit.within(words::organization(&parameters)?)?;
-    let Path(id) = id.map_err(|_| Fault::invalid("the id in the path is not UTF-8"))?;
-    let user = UserId::new(&id)
-        .map_err(|problem| Fault::invalid(format!("`{}` is not an id: {problem}", shown(&id))))?;
-    let hub = Arc::clone(&app.hub);
-    let closed = to_the_end(async move {
-        hub.close_user(organization.as_ref(), &user, CloseReason::Disconnected)
-            .await
-    });
-    Ok(Json(json!({
-        "success": true,
-        "userId": id,
-        "closed_connections": closed.await?.connections,
-        "timestamp": app.hub.now().0,
-    })))
-}
-
 /// Who is to be revoked or accepted again, and where.
-fn named(object: &Map<String, Value>, permit: &Permit<Admin>) -> Result<(Reach, Subject), Fault> {
-    let organization = permit.within(words::organization(object)?)?;
+fn named(object: &Map<String, Value>, key: &ApiKey<Admin>) -> Result<(Reach, Subject), Fault> {
+    let organization = key.within(words::organization(object)?)?;
     match (words::user(object)?, token_id(object)?) {
         (Some(user), None) if organization.is_some() => Ok((organization, Subject::User(user))),
         (Some(_), None) => Err(Fault::invalid(
@@ -89,8 +53,8 @@ fn named(object: &Map<String, Value>, permit: &Permit<Admin>) -> Result<(Reach, 
 
 /// Closes every connection of a user (`{user_id, organization_id}`) or of a token (`{jti}`), and
 /// refuses it until `expires_at`.
-pub(super) async fn revoke(
-    permit: Permit<Admin>,
+pub(in crate::http) async fn revoke(
+    key: ApiKey<Admin>,
     State(app): State<App>,
     body: Body,
 ) -> Result<Json<Value>, Refusal> {
@@ -101,7 +65,7 @@ pub(super) async fn revoke(
     let object = members.values(|_| true)?;
     let now = app.hub.now();
     let until = expires_at(&object, now)?;
-    let (reach, subject) = named(&object, &permit)?;
+    let (reach, subject) = named(&object, &key)?;
     // First the refusal, then the close: whoever comes between the two is refused.
     let refused = app
         .revocations
@@ -145,13 +109,13 @@ async fn close(app: &App, reach: &Reach, subject: &Subject) -> Result<Closed, Fa
 }
 
 /// What is revoked.
-pub(super) async fn revocations(
-    permit: Permit<Admin>,
+pub(in crate::http) async fn revocations(
+    key: ApiKey<Admin>,
     State(app): State<App>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
     let parameters = query::parameters(query.as_deref(), &[ORGANIZATION, LIMIT, CURSOR])?;
-    let organization = permit.within(words::organization(&parameters)?)?;
+    let organization = key.within(words::organization(&parameters)?)?;
     let limit = query::number(&parameters, LIMIT.name(), 1..=MAX_PAGE)?.unwrap_or(PAGE);
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let after = match query::text(&parameters, CURSOR.name()) {
@@ -174,7 +138,7 @@ pub(super) async fn revocations(
         "limit": limit,
         "next_cursor": next,
     });
-    list::answer("revocations", &items, &rest).await
+    page::answer("revocations", &items, &rest).await
 }
 
 #[derive(Serialize)]
@@ -231,13 +195,13 @@ fn read_cursor(cursor: &str) -> Option<(Reach, Subject)> {
 }
 
 /// Accepts a user or a token again.
-pub(super) async fn take_back(
-    permit: Permit<Admin>,
+pub(in crate::http) async fn take_back(
+    key: ApiKey<Admin>,
     State(app): State<App>,
     RawQuery(query): RawQuery,
 ) -> Result<Result<Json<Value>, Response>, Refusal> {
     let parameters = query::parameters(query.as_deref(), &[USER, ORGANIZATION, TOKEN_ID])?;
-    let (reach, subject) = named(&parameters, &permit)?;
+    let (reach, subject) = named(&parameters, &key)?;
     if !app.revocations.take_back(&reach, &subject, app.hub.now()) {
         return Ok(Err(not_found("this user or token is not revoked here")));
     }

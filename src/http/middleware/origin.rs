@@ -10,11 +10,12 @@ use http::request::Parts;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, header};
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 
-use super::address::ForwardedTls;
-use super::origin_pattern::{Host, HostPattern, Origin, OriginPattern};
-use super::reply::Refusal;
-use super::router::{App, HttpOptions};
 use crate::domain::fault::Fault;
+use crate::http::client_ip::ForwardedTls;
+use crate::http::options::{HttpOptions, OwnNames};
+use crate::http::origin_pattern::{Host, HostPattern, Origin, OriginPattern};
+use crate::http::response::Refusal;
+use crate::http::state::App;
 use crate::hub::refused::Refused;
 
 /// How the page that makes a request is related to the server, what for it makes it, and how. Scripts
@@ -25,37 +26,6 @@ const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
 /// Nothing that can stand in `Host`.
 const NO_HOST: &str = "?";
-
-/// By which names the server may be called for its own pages to be let in.
-///
-/// Whoever owns a domain can point it at any address, this server's too, and the browser then takes
-/// a page of that domain for a page of the server (DNS rebinding). So where callers are believed
-/// without proof, a name is proof of nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OwnNames {
-    /// By any: without a token or a key a page can do nothing.
-    Any,
-    /// `localhost`, and addresses, which nobody can point elsewhere.
-    Addresses,
-    /// `localhost` and addresses of this machine alone.
-    Loopback,
-}
-
-impl OwnNames {
-    fn hold(self, host: Host<'_>) -> bool {
-        if self == Self::Any {
-            return true;
-        }
-        let every = self == Self::Addresses;
-        host.name == "localhost"
-            || host
-                .ipv4()
-                .is_some_and(|address| every || address.is_loopback())
-            || host
-                .ipv6()
-                .is_some_and(|address| every || address.is_loopback())
-    }
-}
 
 /// What of a request says where it comes from and where it went.
 #[derive(Clone, Copy)]
@@ -93,7 +63,7 @@ impl<'a> Asked<'a> {
     }
 
     /// What the request calls the server, as it is written. What can't be read, and several of them,
-    /// which [`super::head`] lets through in no request, are no host.
+    /// which [`super::request_head`] lets through in no request, are no host.
     fn host_text(&self) -> &'a str {
         let mut hosts = self.headers.get_all(header::HOST).iter();
         match (hosts.next(), hosts.next()) {
@@ -110,7 +80,7 @@ impl<'a> Asked<'a> {
 
 /// The allowed origins.
 #[derive(Debug, Clone)]
-pub(super) struct Origins {
+pub(in crate::http) struct Origins {
     allowed: Arc<[OriginPattern]>,
     /// Whether clients speak TLS to the server itself.
     is_tls: bool,
@@ -272,7 +242,7 @@ fn shortened(text: &str) -> String {
 
 /// Answers 403 to a browser whose page is of an origin that is not allowed. Whoever sends no
 /// `Origin` is no browser's page, and is refused only where the configuration asks for it.
-pub(super) async fn refuse_strangers(
+pub(in crate::http) async fn refuse_strangers(
     State((origins, app)): State<(Origins, App)>,
     request: Request,
     next: Next,
@@ -284,14 +254,18 @@ pub(super) async fn refuse_strangers(
 }
 
 /// The same for whoever needs no middleware.
-pub(super) fn let_in(origins: &Origins, app: &App, request: &Request) -> Result<(), Fault> {
+pub(in crate::http) fn let_in(
+    origins: &Origins,
+    app: &App,
+    request: &Request,
+) -> Result<(), Fault> {
     origins.check(Asked::of(request)).inspect_err(|fault| {
         app.hub.gate.refused.count(Refused::Origin, &fault.message);
     })
 }
 
 /// The headers of CORS on an answer to what is no preflight, as [`cors`] writes them.
-pub(super) struct CorsHeaders(Option<HeaderValue>);
+pub(in crate::http) struct CorsHeaders(Option<HeaderValue>);
 
 impl CorsHeaders {
     pub fn for_request(origins: &Origins, request: &Request) -> Self {
@@ -314,7 +288,7 @@ impl CorsHeaders {
 
 /// CORS for polling and the API: the request's own origin is answered, since 2.x clients send
 /// credentials and `*` would not do for them.
-pub(super) fn cors(origins: &Origins) -> CorsLayer {
+pub(in crate::http) fn cors(origins: &Origins) -> CorsLayer {
     let origins = origins.clone();
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(
@@ -335,8 +309,8 @@ pub(super) fn cors(origins: &Origins) -> CorsLayer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::address::Networks;
-    use crate::http::guard::ApiAccess;
+    use crate::http::client_ip::Networks;
+    use crate::http::options::ApiAccess;
     use crate::wire::connections::Connections;
 
     fn origins(allowed: &str, require_origin: bool) -> Origins {

@@ -1,0 +1,11 @@
+//! The routes of backends and operators, a file a topic.
+
+pub(super) mod broadcast;
+pub(super) mod connections;
+pub(super) mod disconnect;
+pub(super) mod health;
+mod page;
+pub(super) mod revocations;
+pub(super) mod rooms;
+pub(super) mod stats;
+mod target;

@@ -1,0 +1,5 @@
+//! What the handlers take out of a request.
+
+pub(super) mod api_key;
+pub(super) mod body;
+pub(super) mod query;

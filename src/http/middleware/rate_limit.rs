@@ -1,0 +1,23 @@
+//! How fast requests may come.
+
+use std::net::SocketAddr;
+
+use axum::extract::{ConnectInfo, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use crate::http::response::Refusal;
+use crate::http::state::App;
+
+/// Counts a request that is about no organization against its address.
+pub(in crate::http) async fn by_address(
+    State(app): State<App>,
+    ConnectInfo(remote): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match app.hub.gate.request(None, remote.ip()) {
+        Ok(()) => next.run(request).await,
+        Err(fault) => Refusal(fault).into_response(),
+    }
+}
