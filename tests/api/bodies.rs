@@ -7,9 +7,10 @@ use async_compression::tokio::write::{GzipEncoder, ZlibEncoder};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 
-use super::client::{Answer, within};
-use super::raw::{Raw, ask};
-use super::server::here;
+use crate::here::here;
+use testkit::http::Answer;
+use testkit::raw::{Raw, ask};
+use testkit::wait::within;
 
 const MIB: usize = 1024 * 1024;
 

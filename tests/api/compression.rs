@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-use crate::support::{Server, soon};
+use testkit::process::Server;
+use testkit::wait::soon;
 
 const FIN: u8 = 0x80;
 const RSV1: u8 = 0x40;

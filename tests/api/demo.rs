@@ -5,7 +5,9 @@ use std::process::{Output, Stdio};
 use serde_json::json;
 use tokio::net::TcpSocket;
 
-use crate::support::{Plain, Server, orgcast, soon};
+use testkit::plain::Plain;
+use testkit::process::{Server, orgcast};
+use testkit::wait::soon;
 
 async fn demo(arguments: &[&str]) -> Output {
     let arguments = [&["demo", "--rounds", "1"], arguments].concat();

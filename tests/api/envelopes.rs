@@ -6,7 +6,8 @@ use orgcast::auth::key::Algorithm;
 use orgcast::auth::sign::SigningKey;
 use serde_json::{Map, Value, json};
 
-use crate::support::{Plain, Server};
+use testkit::plain::Plain;
+use testkit::process::Server;
 
 const SECRET: &str = "a secret of at least 32 bytes, for this test";
 

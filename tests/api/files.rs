@@ -6,13 +6,12 @@ use std::process::Output;
 
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
-use super::client::within;
-use super::logged::orgcast;
+use testkit::process::orgcast;
+use testkit::wait::within;
 
 async fn run(command: &str, folder: &Path, text: &str) -> (Option<i32>, String) {
     fs::write(folder.join("orgcast.toml"), text).unwrap();
-    let mut child = orgcast();
-    let output = child.arg(command).current_dir(folder).output();
+    let output = orgcast(&[command]).current_dir(folder).output();
     let Output {
         status,
         stdout,

@@ -8,7 +8,9 @@ use tokio::net::TcpStream;
 use tokio::process::ChildStderr;
 use tokio_tungstenite::client_async;
 
-use crate::support::{Plain, Server, soon};
+use testkit::plain::Plain;
+use testkit::process::Server;
+use testkit::wait::soon;
 
 /// A server's log, read line by line.
 struct Log(Lines<BufReader<ChildStderr>>);
@@ -73,7 +75,7 @@ async fn a_shutdown_is_followed_from_its_begin_to_its_end_and_clients_are_no_lin
         client.next().await;
         clients.push(client);
     }
-    assert_eq!(server.signal("-TERM").await, Some(0));
+    assert_eq!(server.signal("TERM").await, Some(0));
     let mut lines = Vec::new();
     while let Some((level, fields)) = log.next().await {
         assert_eq!(level, "INFO", "{fields}");
@@ -191,7 +193,7 @@ async fn at_debug_a_connection_is_followed_from_its_begin_to_its_end() {
 
     let mut stays = Plain::connect(&server, "?userId=u&companyId=c").await;
     let id = stays.next().await["data"]["connection_id"].clone();
-    let (code, close) = tokio::join!(server.signal("-TERM"), stays.close_code());
+    let (code, close) = tokio::join!(server.signal("TERM"), stays.close_code());
     assert_eq!((code, close), (Some(0), 1001));
     let (_, fields) = log.find("disconnected").await;
     assert_eq!(
@@ -204,7 +206,7 @@ async fn at_debug_a_connection_is_followed_from_its_begin_to_its_end() {
 async fn a_log_that_no_person_watches_has_no_colours() {
     let mut server = Server::start_logging("info", Stdio::piped(), &[]).await;
     let mut stderr = server.child.stderr.take().unwrap();
-    assert_eq!(server.signal("-TERM").await, Some(0));
+    assert_eq!(server.signal("TERM").await, Some(0));
     let mut log = String::new();
     soon("the log", stderr.read_to_string(&mut log))
         .await

@@ -3,35 +3,27 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     reason = "a test that can't go on ends where it is"
 )]
 
 mod bodies;
-#[allow(dead_code, reason = "other tests use the rest")]
-#[path = "../resilience/client.rs"]
-mod client;
 mod compression;
 mod dashboard;
 mod demo;
 mod docs;
 mod envelopes;
 mod files;
+#[path = "../resilience/here.rs"]
+mod here;
 mod hub;
-mod logged;
 mod logs;
 mod origins;
 mod program;
-mod raw;
 mod refusals;
 mod requests;
 mod secrets;
-#[allow(dead_code, reason = "other tests use the rest")]
-#[path = "../resilience/server.rs"]
-mod server;
 mod signals;
 mod stats;
-mod support;
 mod tls;
 
 /// Waits for a count of what was refused. An answer comes before the end of its connection, with which
@@ -42,5 +34,5 @@ async fn until_refused(server: &orgcast::app::server::Running, reason: &str, cou
             tokio::task::yield_now().await;
         }
     };
-    client::within(reason, counted).await;
+    testkit::wait::within(reason, counted).await;
 }

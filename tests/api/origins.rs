@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
-use super::client::UPGRADE;
-use super::raw::{Raw, ask};
-use super::server::here;
+use crate::here::here;
+use testkit::raw::{Raw, ask};
+use testkit::websocket::UPGRADE;
 
 const WEB_SOCKET: &str = "/ws?organization_id=a&user_id=u";
 

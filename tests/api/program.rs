@@ -4,7 +4,9 @@ use std::process::Stdio;
 
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use crate::support::{Plain, Server, orgcast, soon};
+use testkit::plain::Plain;
+use testkit::process::{Server, orgcast};
+use testkit::wait::soon;
 
 async fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     let output = orgcast(arguments)
@@ -133,8 +135,8 @@ async fn what_is_wrong_with_a_configuration_is_said_before_a_port_is_opened() {
 #[tokio::test]
 async fn a_taken_port_is_a_failure_that_names_it() {
     let server = Server::start(&[]).await;
-    let port = server.address.rsplit(':').next().unwrap();
-    let (code, _, err) = run(&["serve", "--port", port]).await;
+    let port = server.address.port();
+    let (code, _, err) = run(&["serve", "--port", &port.to_string()]).await;
     assert_eq!(code, Some(1));
     assert!(
         err.contains(&format!("failed to listen on 127.0.0.1:{port}")),
@@ -144,7 +146,7 @@ async fn a_taken_port_is_a_failure_that_names_it() {
 
 #[tokio::test]
 async fn a_signal_closes_every_client_with_1001_and_ends_with_exit_code_0() {
-    for signal in ["-TERM", "-INT"] {
+    for signal in ["TERM", "INT"] {
         let mut server = Server::start(&[]).await;
         let mut client = Plain::connect(&server, "?userId=u&companyId=c").await;
         client.next().await;

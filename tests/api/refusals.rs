@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Plain, Server};
+use testkit::plain::Plain;
+use testkit::process::Server;
 
 /// Asks and asserts that the answer is the contract's error with all of `said` in its message.
 async fn assert_refused(server: &Server, method: &str, path: &str, body: &str, said: &[&str]) {

@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use super::raw::{Raw, ask};
-use super::server::here;
 use super::until_refused;
+use crate::here::here;
+use testkit::raw::{Raw, ask};
 
 #[tokio::test]
 async fn a_request_says_once_and_clearly_which_host_it_is_for() {

@@ -10,8 +10,11 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use super::client::{Answer, Polling, Ws, request, within};
-use super::logged::Logged;
+use testkit::http::{Answer, request};
+use testkit::polling::Polling;
+use testkit::process::Logged;
+use testkit::wait::within;
+use testkit::websocket::Ws;
 
 const SECRET: &str = "the-mark-of-the-secret-0123456789abcdef";
 const COOKIE: &str = "session";

@@ -1,14 +1,14 @@
 //! Signals that are no reason to end.
 
-use super::client::{Got, Ws};
-use super::logged::Logged;
+use testkit::process::Logged;
+use testkit::websocket::{Got, Ws};
 
 #[tokio::test]
 async fn what_reloads_other_servers_ends_nothing_and_is_said_in_the_log() {
     let server = Logged::start(&[], &[]).await;
     let mut member = Ws::member(server.address, "a", "u").await;
     for (sent, signal) in [("HUP", "SIGHUP"), ("USR1", "SIGUSR1"), ("USR2", "SIGUSR2")] {
-        server.signal(sent).await;
+        server.send_signal(sent);
         member.send(r#"{"event":"ping","data":{}}"#).await;
         assert!(member.text().await.contains("pong"), "after {signal}");
     }

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Plain, Server};
+use testkit::plain::Plain;
+use testkit::process::Server;
 
 #[tokio::test]
 async fn the_stats_of_a_scripted_run_equal_what_the_script_did() {
@@ -97,7 +98,7 @@ async fn the_stats_of_a_scripted_run_equal_what_the_script_did() {
     drop((first, second, third));
     let empty =
         async { while server.get("/api/ws/stats").await["stats"]["active_connections"] != 0 {} };
-    crate::support::soon("the connections to be gone", empty).await;
+    testkit::wait::soon("the connections to be gone", empty).await;
     let stats = server.get("/api/ws/stats").await;
     assert_eq!(stats["stats"]["active_rooms"], 0);
     assert_eq!(stats["stats"]["connections_by_org"], json!({}));
@@ -121,7 +122,7 @@ async fn stats_after_pongs(server: &Server, clients: [&mut Plain; 3]) -> Value {
             unexpected = reading => panic!("nothing more was published: {unexpected:?}"),
         }
     };
-    crate::support::soon("the pongs", answered).await
+    testkit::wait::soon("the pongs", answered).await
 }
 
 fn assert_stats(answer: &Value) {

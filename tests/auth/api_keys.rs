@@ -31,7 +31,7 @@ fn routes() -> Vec<(&'static str, &'static str, Value)> {
 
 #[tokio::test]
 async fn each_route_asks_for_its_scope() {
-    let server = Server::start("", "");
+    let server = Server::start("", "").await;
     let http = Http::new(&server);
     let keys = &server.keys;
     for (route, scope, body) in routes() {
@@ -73,7 +73,7 @@ async fn each_route_asks_for_its_scope() {
 
 #[tokio::test]
 async fn an_organizations_key_is_shown_its_own_and_nothing_else() {
-    let server = Server::start("", "");
+    let server = Server::start("", "").await;
     let http = Http::new(&server);
     let mut mine = Client::with_token(&server, &token("mallory", "evil"), true).await;
     let mut other = Client::with_token(&server, &token("alice", "victim"), false).await;
@@ -126,7 +126,7 @@ async fn an_organizations_key_is_shown_its_own_and_nothing_else() {
 
 #[tokio::test]
 async fn without_any_key_the_api_is_open_and_with_a_token_key_it_is_not() {
-    let open = Server::start_with("", keys());
+    let open = Server::start_with("", keys()).await;
     let http = Http::new(&open);
     assert_eq!(http.send("GET", "/api/ws/stats", &[], "").await.status, 200);
     let mut client = Client::plain(&open, "?userId=u&companyId=o", &[])
@@ -136,7 +136,8 @@ async fn without_any_key_the_api_is_open_and_with_a_token_key_it_is_not() {
     let closed = Server::start_with(
         "[auth]\njwt_secret = \"a secret that is more than 32 bytes long\"\n",
         keys(),
-    );
+    )
+    .await;
     let http = Http::new(&closed);
     assert_eq!(http.send("GET", "/api/ws/stats", &[], "").await.status, 401);
     let mut client = Client::plain(&closed, "?userId=u&companyId=o", &[])
@@ -147,7 +148,7 @@ async fn without_any_key_the_api_is_open_and_with_a_token_key_it_is_not() {
 
 #[tokio::test]
 async fn asserted_identities_beside_tokens_and_a_required_origin_are_options() {
-    let server = Server::start("require_origin = true\n", "allow_asserted = true\n");
+    let server = Server::start("require_origin = true\n", "allow_asserted = true\n").await;
     let origin = [("origin", "http://localhost:3000")];
     let query = "?userId=u&companyId=o";
     assert_eq!(Client::plain(&server, query, &[]).await.err(), Some(403));

@@ -1,6 +1,6 @@
 //! `gen-key`, `gen-token` and `check-token`, and where secrets must not appear.
 
-use std::process::{Command, Output};
+use std::process::Output;
 
 use orgcast::auth::api_key::KeyHash;
 use serde_json::Value;
@@ -9,13 +9,8 @@ use super::tokens::SECRET;
 
 fn orgcast(args: &[&str], env: &[(&str, &str)]) -> Output {
     let dir = tempfile::tempdir().unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_orgcast"));
-    command.args(args).current_dir(dir.path());
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("ORGCAST_") {
-            command.env_remove(name);
-        }
-    }
+    let mut command = testkit::process::orgcast(args);
+    let command = command.as_std_mut().current_dir(dir.path());
     command.envs(env.iter().copied()).output().unwrap()
 }
 

@@ -229,7 +229,7 @@ impl Table {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_hostile_attempt_gets_its_code_and_nothing_of_another_organization() {
-    let server = Server::start("", CONFIG);
+    let server = Server::start("", CONFIG).await;
     let victims = token_with(
         "alice",
         "victim",

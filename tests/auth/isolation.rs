@@ -313,7 +313,7 @@ impl Organization {
 async fn no_event_leaks_and_none_is_lost_among_twenty_organizations() {
     let seed = rand::random();
     println!("seed {seed}");
-    let server = Server::start("", "");
+    let server = Server::start("", "").await;
     let http = Http::new(&server);
     let mut organizations =
         join_all((0..ORGANIZATIONS).map(|number| Organization::found(&server, number, seed))).await;

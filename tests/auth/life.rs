@@ -41,7 +41,7 @@ async fn see_a_token_end(server: &Server, is_socket_io: bool) {
 
 #[tokio::test]
 async fn a_client_is_warned_and_then_closed_at_the_end_of_its_token() {
-    let server = Server::start("", "expiry_warning_ms = 4000\n");
+    let server = Server::start("", "expiry_warning_ms = 4000\n").await;
     tokio::join!(
         see_a_token_end(&server, true),
         see_a_token_end(&server, false)
@@ -91,14 +91,14 @@ async fn renew_a_token(server: &Server, is_socket_io: bool) {
 #[tokio::test]
 async fn a_fresh_token_extends_the_connection_and_no_event_is_lost() {
     let top = "rate_limit_requests_per_second = 0\n";
-    let server = Server::start(top, "expiry_warning_ms = 5000\n");
+    let server = Server::start(top, "expiry_warning_ms = 5000\n").await;
     renew_a_token(&server, true).await;
     renew_a_token(&server, false).await;
 }
 
 #[tokio::test]
 async fn a_token_that_was_refused_extends_nothing() {
-    let server = Server::start("", "");
+    let server = Server::start("", "").await;
     let mut client = Client::with_token(&server, &ends_in(6.0, &json!({})), true).await;
     let expired = json!({"token": ends_in(-60.0, &json!({}))});
     let heard = client.call("authenticate", &expired, "authenticated").await;
@@ -119,7 +119,7 @@ async fn a_token_that_was_refused_extends_nothing() {
 
 #[tokio::test]
 async fn grants_that_a_fresh_token_no_longer_has_end_their_subscriptions() {
-    let server = Server::start("", "");
+    let server = Server::start("", "").await;
     let http = Http::new(&server);
     let wide = json!({"grants": {"channels": ["kpi", "alerts"], "departments": ["d", "e"]}});
     let mut client = Client::with_token(&server, &ends_in(HOUR, &wide), false).await;
@@ -166,7 +166,7 @@ async fn grants_that_a_fresh_token_no_longer_has_end_their_subscriptions() {
 
 #[tokio::test]
 async fn a_client_publishes_only_what_its_token_grants_and_only_there() {
-    let server = Server::start("", "");
+    let server = Server::start("", "").await;
     let grants = json!({"grants": {"events": ["kpi:update", "nonsense"], "departments": ["d"]}});
     let mut client = Client::with_token(&server, &ends_in(HOUR, &grants), true).await;
     let mut listener = Client::with_token(&server, &ends_in(HOUR, &json!({})), false).await;
@@ -204,7 +204,7 @@ async fn a_client_publishes_only_what_its_token_grants_and_only_there() {
 
 #[tokio::test]
 async fn a_revoked_user_is_closed_and_comes_back_only_with_a_newer_token() {
-    let server = Server::start("", "");
+    let server = Server::start("", "").await;
     let http = Http::new(&server);
     let old = ends_in(HOUR, &json!({"iat": now_seconds() - 5.0}));
     let mut first = Client::with_token(&server, &old, true).await;
@@ -236,7 +236,7 @@ async fn a_revoked_user_is_closed_and_comes_back_only_with_a_newer_token() {
 
 #[tokio::test]
 async fn a_revoked_token_is_closed_and_refused_until_its_end() {
-    let server = Server::start("", "");
+    let server = Server::start("", "").await;
     let http = Http::new(&server);
     let stolen = ends_in(HOUR, &json!({"jti": "stolen"}));
     let kept = ends_in(HOUR, &json!({"jti": "kept"}));
@@ -279,7 +279,7 @@ async fn a_revoked_token_is_closed_and_refused_until_its_end() {
 
 #[tokio::test]
 async fn a_revocation_lasts_to_the_end_that_its_call_names() {
-    let server = Server::start("", "");
+    let server = Server::start("", "").await;
     let http = Http::new(&server);
     let query = format!("?token={}", ends_in(HOUR, &json!({"jti": "paused"})));
     // Late enough to be still ahead when a slow machine makes the call.
@@ -306,7 +306,7 @@ async fn a_revocation_lasts_to_the_end_that_its_call_names() {
 
 #[tokio::test]
 async fn a_token_comes_by_query_header_cookie_auth_or_message() {
-    let server = Server::start("", "token_cookie = \"session\"\n");
+    let server = Server::start("", "token_cookie = \"session\"\n").await;
     let token = ends_in(HOUR, &json!({}));
     let bearer = format!("Bearer {token}");
     let cookie = format!("a=b; session={token}");

@@ -1,9 +1,9 @@
-//! The real server as a child process on a free port.
+//! A server that checks tokens, and its keys.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 
 use orgcast::auth::api_key::{KeyHash, key_of};
+use testkit::process;
 
 use super::tokens::SECRET;
 
@@ -20,17 +20,10 @@ pub struct Keys {
 }
 
 pub struct Server {
-    child: Child,
+    _process: process::Server,
     pub port: u16,
     pub keys: Keys,
     _dir: tempfile::TempDir,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 pub fn keys() -> Keys {
@@ -80,7 +73,7 @@ fn key_lines(keys: &Keys) -> String {
 impl Server {
     /// Starts a server that checks tokens with [`SECRET`]. `top` are further keys of the
     /// configuration, `auth` further keys of its group `auth`.
-    pub fn start(top: &str, auth: &str) -> Self {
+    pub async fn start(top: &str, auth: &str) -> Self {
         let keys = keys();
         let text = format!(
             "max_connections_total = 0\nmax_connections_per_org = 0\n\
@@ -88,38 +81,19 @@ impl Server {
              [auth]\njwt_secret = \"{SECRET}\"\n{auth}\n",
             key_lines(&keys)
         );
-        Self::start_with(&text, keys)
+        Self::start_with(&text, keys).await
     }
 
     /// Starts a server with this configuration.
-    pub fn start_with(text: &str, keys: Keys) -> Self {
+    pub async fn start_with(text: &str, keys: Keys) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("orgcast.toml"), text).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_orgcast"));
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("ORGCAST_") {
-                command.env_remove(name);
-            }
-        }
-        let mut child = command
-            .args(["serve", "--port", "0", "--log", "error"])
-            .current_dir(dir.path())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let port = lines
-            .find_map(|line| {
-                let line = line.ok()?;
-                let (_, rest) = line.split_once("listening on http://127.0.0.1:")?;
-                rest.split('/').next()?.parse().ok()
-            })
-            .expect("the server says where it listens");
-        // What it says later must not fill the pipe.
-        std::thread::spawn(move || for _ in lines {});
+        let file = dir.path().join("orgcast.toml");
+        let flags = ["--config", file.to_str().unwrap()];
+        let process = process::Server::start_logging("error", Stdio::inherit(), &flags).await;
         Self {
-            child,
-            port,
+            port: process.address.port(),
+            _process: process,
             keys,
             _dir: dir,
         }

@@ -2,8 +2,10 @@
 
 use serde_json::json;
 
-use crate::client::{Ws, post, within};
-use crate::server::here;
+use crate::here::here;
+use testkit::http::post;
+use testkit::wait::within;
+use testkit::websocket::Ws;
 
 #[tokio::test]
 async fn an_acknowledgement_counts_once_and_only_of_a_connection_that_got_the_event() {

@@ -7,8 +7,12 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::client::{Answer, Got, Polling, Ws, broadcast, get, within};
-use crate::server::{Process, here};
+use crate::here::here;
+use testkit::http::{Answer, broadcast, get};
+use testkit::polling::Polling;
+use testkit::process::Server;
+use testkit::wait::within;
+use testkit::websocket::{Got, Ws};
 
 const MIB: usize = 1 << 20;
 const BUDGET: usize = 16 * MIB;
@@ -44,7 +48,7 @@ async fn until_buffered(address: SocketAddr, what: &str, is_wanted: impl Fn(usiz
 }
 
 async fn closed(address: SocketAddr) -> u64 {
-    let stats = crate::server::stats(address).await;
+    let stats = testkit::process::stats(address).await;
     stats["closed_by_reason"]["overloaded"]
         .as_u64()
         .unwrap_or(0)
@@ -284,7 +288,7 @@ async fn answers_that_nobody_reads_are_counted_and_an_event_for_many_only_once()
 #[tokio::test]
 async fn a_body_in_tiny_pieces_takes_what_it_is_long() {
     const PIECES: usize = 300;
-    let server = Process::start(&[("body-timeout-ms", "60000")], None).await;
+    let server = Server::start_with(&[("body-timeout-ms", "60000")]).await;
     let address = server.address;
     let head = "POST /api/ws/broadcast HTTP/1.1\r\nHost: localhost\r\n\
                 Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";

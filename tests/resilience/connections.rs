@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::client::{Ws, get, within};
-use super::raw::Raw;
-use super::server::{Process, here};
+use crate::here::here;
+use testkit::http::get;
+use testkit::process::Server;
+use testkit::raw::Raw;
+use testkit::wait::within;
+use testkit::websocket::Ws;
 
 /// A plain client from another address of this machine's; `None` if there is no room.
 async fn member_from(from: [u8; 4], server: SocketAddr) -> Option<Ws> {
@@ -143,7 +146,7 @@ async fn connections_that_only_wait_go_when_descriptors_get_scarce() {
         ("body-timeout-ms", "600000"),
         ("operator-networks", "127.0.0.1"),
     ];
-    let server = Process::start(&flags, Some(DESCRIPTORS)).await;
+    let server = Server::start_with_descriptors(DESCRIPTORS, &flags).await;
     let silence = "";
     let headers = "GET /healthz HTTP/1.1\r\nX: ";
     let idle = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -182,7 +185,7 @@ async fn the_last_descriptors_are_for_operators() {
         ("max-connections-per-org", "0"),
         ("auth-required", "false"),
     ];
-    let server = Process::start(&flags, Some(DESCRIPTORS)).await;
+    let server = Server::start_with_descriptors(DESCRIPTORS, &flags).await;
     let address = server.address;
     // WebSockets are not given up.
     let mut members = Vec::new();
@@ -210,7 +213,7 @@ async fn the_last_descriptors_are_for_operators() {
         }
     }
     let body = "{\"organization_id\":\"a\"}";
-    let answer = super::client::post(address, "/api/ws/broadcast/kpi", body).await;
+    let answer = testkit::http::post(address, "/api/ws/broadcast/kpi", body).await;
     assert_eq!(answer.json()["recipients"], 0);
     // An operator's address has no more of anything else than others have.
     let answer = get(address, "/ws/?EIO=4&transport=polling").await;

@@ -1,8 +1,8 @@
 //! How long a connection may do nothing, by what it has begun.
 
-use super::client::within;
-use super::raw::Raw;
-use super::server::here;
+use crate::here::here;
+use testkit::raw::Raw;
+use testkit::wait::within;
 
 const GET: &str = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const POST: &str = "POST /api/ws/broadcast/kpi HTTP/1.1\r\nHost: localhost\r\n\

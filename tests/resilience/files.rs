@@ -6,8 +6,10 @@ use std::process::{Command, Stdio};
 use orgcast::auth::key::Algorithm;
 use serde_json::json;
 
-use crate::support::{Plain, Server, orgcast, soon};
 use crate::tokens::{SECRET, claims, sign_pem, token};
+use testkit::plain::Plain;
+use testkit::process::{Server, orgcast};
+use testkit::wait::soon;
 
 fn make_pipe(path: &Path) {
     let made = Command::new("mkfifo").arg(path).status().unwrap();
@@ -50,7 +52,7 @@ async fn a_jwk_set_that_has_become_a_pipe_stops_nobody() {
     for client in &mut waiting {
         assert_eq!(client.next().await["data"]["error"]["code"], "AUTH_FAILED");
     }
-    let (code, close) = tokio::join!(server.signal("-TERM"), healthy.close_code());
+    let (code, close) = tokio::join!(server.signal("TERM"), healthy.close_code());
     assert_eq!((code, close), (Some(0), 1001));
 }
 

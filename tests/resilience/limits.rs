@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use orgcast::app::config::OrgLimits;
 
-use super::client::{Got, Polling, Ws, connect_packet};
-use super::server::{here, is_empty, wait_for_stats};
+use crate::here::here;
+use testkit::polling::Polling;
+use testkit::process::{is_empty, wait_for_stats};
+use testkit::websocket::{Got, Ws, connect_packet};
 
 #[tokio::test]
 async fn sessions_that_never_connect_take_places_and_give_them_back() {

@@ -8,9 +8,10 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::client::{Ws, get, post};
-use crate::server::Process;
-use crate::support::{Plain, Server};
+use testkit::http::{get, post};
+use testkit::plain::Plain;
+use testkit::process::Server;
+use testkit::websocket::Ws;
 
 /// All items of a list, read by its cursors.
 async fn by_cursor(server: &Server, list: &str, query: &str) -> Vec<Value> {
@@ -96,7 +97,7 @@ async fn a_list_has_each_entry_once_and_in_one_order_by_cursor_and_by_offset() {
     let rest = by_cursor(&server, "connections", &format!("cursor={cursor}&limit=10")).await;
     clients.drain(1..3);
     let gone = async { while server.get("/api/ws/health").await["active_connections"] != 6 {} };
-    crate::support::soon("the connections to be gone", gone).await;
+    testkit::wait::soon("the connections to be gone", gone).await;
     let page = server
         .get(&format!("/api/ws/connections?cursor={cursor}&limit=10"))
         .await;
@@ -190,7 +191,7 @@ async fn operators_who_ask_all_the_time_hold_up_nobody() {
         ("max-connections-total", "0"),
         ("max-connections-per-org", "0"),
     ];
-    let server = Process::start(&flags, None).await;
+    let server = Server::start_with(&flags).await;
     let _crowd = crowd(server.address).await;
     let quiet = delivery_time(server.address, None).await;
     println!("nobody asks: {quiet:.1?}");

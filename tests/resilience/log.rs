@@ -6,8 +6,10 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{Plain, Server, soon};
 use crate::tokens::{SECRET, now_seconds, token_with};
+use testkit::plain::Plain;
+use testkit::process::Server;
+use testkit::wait::soon;
 
 /// A server that checks tokens, whose log goes there.
 async fn logging(level: &str, to: Stdio) -> (Server, tempfile::TempDir) {
@@ -50,7 +52,7 @@ async fn assert_served_to_the_end(mut server: Server) {
     assert_eq!(server.get("/readyz").await["status"], "ready");
     let pong = stays.ask("client:ping", json!({ "n": 1 })).await;
     assert_eq!(pong["data"]["data"]["n"], 1);
-    let (code, close) = tokio::join!(server.signal("-TERM"), stays.close_code());
+    let (code, close) = tokio::join!(server.signal("TERM"), stays.close_code());
     assert_eq!((code, close), (Some(0), 1001));
 }
 

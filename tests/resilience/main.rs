@@ -23,38 +23,28 @@
 //! Limits and rates run against a server inside the test; what is about memory, descriptors and
 //! exit codes runs against a server of its own. Everything is on loopback.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test that can't go on ends"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that can't go on ends")]
 
 /// Held by tests that need the whole machine: one at a time.
 static MACHINE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 mod acks;
 mod buffers;
-mod client;
 mod connections;
 mod endings;
 mod files;
+mod here;
 mod limits;
 mod lists;
 mod log;
 mod proxies;
 mod rates;
-#[allow(dead_code, reason = "other tests use the rest")]
-#[path = "../api/raw.rs"]
-mod raw;
 mod restart;
 mod revocations;
-mod server;
 mod sizes;
 mod slow_readers;
 mod slowloris;
 mod storm;
-#[path = "../api/support.rs"]
-mod support;
 mod targets;
 mod text;
 mod tls;

@@ -2,8 +2,11 @@
 
 use std::time::Instant;
 
-use super::client::{Ws, came_back, request};
-use super::server::{here, is_empty, wait_for_stats};
+use crate::here::here;
+use testkit::http::request;
+use testkit::process::{is_empty, wait_for_stats};
+use testkit::wait::came_back;
+use testkit::websocket::Ws;
 
 const PATH: &str = "/ws?organization_id=a&user_id=u";
 
@@ -63,7 +66,7 @@ async fn behind_a_trusted_proxy_each_client_has_its_own_places() {
                 .unwrap_or_else(|_| panic!("{other}")),
         );
     }
-    let stats = super::server::stats(address).await;
+    let stats = testkit::process::stats(address).await;
     assert_eq!(stats["remote_addresses"], 4);
     assert_eq!(stats["refused_by_reason"]["address_full"], 4);
 }
@@ -99,7 +102,7 @@ async fn handshakes_have_a_rate_per_address() {
     assert!(!refused.is_empty());
     // Another address is not meant.
     assert!(status(address, "1.1.1.2").await.is_ok());
-    let stats = super::server::stats(address).await;
+    let stats = testkit::process::stats(address).await;
     assert_eq!(stats["refused_by_reason"]["handshake_rate"], refused.len());
 }
 

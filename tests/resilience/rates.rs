@@ -8,8 +8,12 @@ use orgcast::app::server::Running;
 use orgcast::hub::lists::Begin;
 use serde_json::{Value, json};
 
-use super::client::{Got, Polling, Ws, broadcast, came_back, connect_packet, get, post, within};
-use super::server::{here, wait_for_stats};
+use crate::here::here;
+use testkit::http::{broadcast, get, post};
+use testkit::polling::Polling;
+use testkit::process::wait_for_stats;
+use testkit::wait::{came_back, within};
+use testkit::websocket::{Got, Ws, connect_packet};
 
 /// So slow a rate that nothing comes back during the test.
 fn five_a_minute(config: &mut Config) {
@@ -45,7 +49,7 @@ async fn a_plain_message_over_the_rate_is_not_processed() {
     let wait = error["data"]["error"]["retry_after_ms"].as_u64().unwrap();
     assert!((1..=12_000).contains(&wait), "{wait}");
     assert!(has_no_subscription(&server).await);
-    let stats = super::server::stats(server.address).await;
+    let stats = testkit::process::stats(server.address).await;
     assert_eq!(stats["refused_by_reason"]["message_rate"], 1);
     // What a connection is of no use without has a reserve.
     ws.send(r#"{"event":"subscribe","data":{"channels":["kpi"]},"id":"needed"}"#)

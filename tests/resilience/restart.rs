@@ -10,8 +10,12 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::MACHINE;
-use super::client::{Got, Polling, Ws, connect_packet, get, within};
-use super::server::{Process, here, wait_for_stats};
+use crate::here::here;
+use testkit::http::get;
+use testkit::polling::Polling;
+use testkit::process::{Server, wait_for_stats};
+use testkit::wait::within;
+use testkit::websocket::{Got, Ws, connect_packet};
 
 const CLIENTS: usize = 5000;
 
@@ -75,8 +79,8 @@ async fn five_thousand_clients_move_to_the_next_server() {
         ("drain-delay-ms", "300"),
         ("connect-timeout-ms", "30000"),
     ];
-    let mut old = Process::start(&flags, None).await;
-    let new = Process::start(&flags, None).await;
+    let mut old = Server::start_with(&flags).await;
+    let new = Server::start_with(&flags).await;
     let (service, address) = watch::channel(old.address);
     let reconnected = Arc::new(AtomicUsize::new(0));
     let mut clients = JoinSet::new();
@@ -96,7 +100,7 @@ async fn five_thousand_clients_move_to_the_next_server() {
     })
     .await;
     let before = Instant::now();
-    old.signal("TERM");
+    old.send_signal("TERM");
     let unready = async {
         while get(old.address, "/readyz").await.status != 503 {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -125,7 +129,7 @@ async fn who_does_not_move_does_not_hold_up_the_end() {
         ("shutdown-timeout-ms", "1500"),
         ("write-timeout-ms", "3600000"),
     ];
-    let mut server = Process::start(&flags, None).await;
+    let mut server = Server::start_with(&flags).await;
     let address = server.address;
     let _silent = tokio::net::TcpStream::connect(address).await.unwrap();
     let mut members = Vec::new();
@@ -140,7 +144,7 @@ async fn who_does_not_move_does_not_hold_up_the_end() {
     // What waits for this one can't be written, and it would have an hour for it.
     let _stalled = super::slow_readers::stall(address).await;
     super::slow_readers::fill(address).await;
-    server.signal("INT");
+    server.send_signal("INT");
     let status = server.exit(Duration::from_mins(1)).await;
     assert_eq!(status.code(), Some(0));
 }
@@ -166,7 +170,7 @@ async fn who_takes_nothing_is_not_waited_for_until_the_shutdown_timeout() {
 async fn what_waits_for_a_polling_client_goes_with_its_next_requests() {
     // More than one request fetches.
     const EVENTS: u64 = 150;
-    let mut server = Process::start(&[], None).await;
+    let mut server = Server::start_with(&[]).await;
     let address = server.address;
     let polling = Polling::open(address).await.unwrap();
     polling.post(&[&connect_packet("a", "p")]).await;
@@ -175,9 +179,9 @@ async fn what_waits_for_a_polling_client_goes_with_its_next_requests() {
     for number in 0..EVENTS {
         let event =
             serde_json::json!({ "event": "notification", "data": number, "target": target });
-        assert_eq!(super::client::broadcast(address, &event).await.status, 200);
+        assert_eq!(testkit::http::broadcast(address, &event).await.status, 200);
     }
-    server.signal("TERM");
+    server.send_signal("TERM");
     wait_for_stats(address, "the order to go", |stats| {
         stats["closed_by_reason"]["going_away"] == 1
     })
@@ -209,14 +213,14 @@ async fn a_second_signal_ends_the_server_at_once() {
         ("drain-delay-ms", "3600000"),
         ("shutdown-timeout-ms", "7200000"),
     ];
-    let mut server = Process::start(&flags, None).await;
+    let mut server = Server::start_with(&flags).await;
     let mut member = Ws::member(server.address, "a", "u").await;
-    server.signal("TERM");
+    server.send_signal("TERM");
     let unready = async { while get(server.address, "/readyz").await.status != 503 {} };
     within("the end of readiness", unready).await;
     // During the delay clients are still served.
     Ws::member(server.address, "a", "v").await;
-    server.signal("TERM");
+    server.send_signal("TERM");
     let status = server.exit(Duration::from_mins(1)).await;
     assert_eq!(status.code(), Some(1));
     assert_eq!(member.close().await, Got::End);
@@ -267,7 +271,7 @@ async fn everybody_is_told_to_come_back_and_gets_what_was_queued_before() {
         "data": "x".repeat(300_000),
         "target": { "user_ids": ["u", "v"], "organization_id": "a" },
     });
-    assert_eq!(super::client::broadcast(address, &event).await.status, 200);
+    assert_eq!(testkit::http::broadcast(address, &event).await.status, 200);
     let polled = tokio::spawn(async move { polling.poll().await });
     let stopped = tokio::spawn(server.stop());
     for (client, name) in [(&mut plain, "plain"), (&mut engine, "engine")] {

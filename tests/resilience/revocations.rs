@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Plain, Server};
+use testkit::plain::Plain;
+use testkit::process::Server;
 
 async fn member(server: &Server, organization: &str, user: &str) -> Plain {
     let query = format!("?userId={user}&orgId={organization}");

@@ -6,8 +6,12 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::client::{Got, Polling, Ws, connect_packet, post, within};
-use super::server::{here, stats};
+use crate::here::here;
+use testkit::http::post;
+use testkit::polling::Polling;
+use testkit::process::stats;
+use testkit::wait::within;
+use testkit::websocket::{Got, Ws, connect_packet};
 
 const LIMIT: usize = 4096;
 

@@ -12,8 +12,11 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
 use super::MACHINE;
-use super::client::{UPGRADE, Ws, broadcast, frame, get, parse, within};
-use super::server::{Process, here, is_empty, wait_for_stats};
+use crate::here::here;
+use testkit::http::{broadcast, get};
+use testkit::process::{Server, is_empty, wait_for_stats};
+use testkit::wait::within;
+use testkit::websocket::{UPGRADE, Ws, frame, parse};
 
 const HEALTHY: usize = 500;
 /// Events a second. Without optimization one small machine can't play 500 clients at 200 of them.
@@ -147,7 +150,7 @@ pub async fn fill(address: SocketAddr) {
     let data = "x".repeat(100_000);
     let event = json!({ "event": "notification", "data": data, "target": target });
     let full = async {
-        let before = super::server::stats(address).await["closed_by_reason"]["too_slow"].clone();
+        let before = testkit::process::stats(address).await["closed_by_reason"]["too_slow"].clone();
         loop {
             broadcast(address, &event).await;
             let stats = get(address, "/api/ws/stats").await.json();
@@ -157,7 +160,7 @@ pub async fn fill(address: SocketAddr) {
             let is_full = stats["queueStats"]["pendingMessages"] != 0
                 && later["queueStats"]["pendingMessages"] != 0;
             if is_full
-                || super::server::stats(address).await["closed_by_reason"]["too_slow"] != before
+                || testkit::process::stats(address).await["closed_by_reason"]["too_slow"] != before
             {
                 break;
             }
@@ -169,15 +172,12 @@ pub async fn fill(address: SocketAddr) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stalled_reader_is_evicted_and_nobody_else_notices() {
     let _machine = MACHINE.lock().await;
-    let server = Process::start(
-        &[
-            ("max-connections-per-org", "0"),
-            ("room-max-size", "0"),
-            ("rate-limit-requests-per-second", "0"),
-            ("write-timeout-ms", "2000"),
-        ],
-        None,
-    )
+    let server = Server::start_with(&[
+        ("max-connections-per-org", "0"),
+        ("room-max-size", "0"),
+        ("rate-limit-requests-per-second", "0"),
+        ("write-timeout-ms", "2000"),
+    ])
     .await;
     let address = server.address;
     let start = Instant::now();
@@ -298,7 +298,7 @@ async fn events_of_low_priority_are_dropped_first_and_counted() {
     // The others still have room.
     let answer = broadcast(address, &event("medium")).await.json();
     assert_eq!(answer["recipients"], 1, "{answer}");
-    let stats = super::server::stats(address).await;
+    let stats = testkit::process::stats(address).await;
     assert_eq!(stats["dropped_messages"], 10);
     assert_eq!(stats["active_connections"], 1);
     drop(stalled);

@@ -11,8 +11,10 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use super::MACHINE;
-use super::client::{Ws, get, within};
-use super::server::{Process, wait_for_stats};
+use testkit::http::get;
+use testkit::process::{Server, wait_for_stats};
+use testkit::wait::within;
+use testkit::websocket::Ws;
 
 const DESCRIPTORS: u32 = 120;
 const SLOW: usize = 300;
@@ -61,13 +63,13 @@ async fn be_slow(address: SocketAddr, form: Form) -> io::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_peers_do_not_keep_a_healthy_client_out() {
     let _machine = MACHINE.lock().await;
-    let server = Process::start(
+    let server = Server::start_with_descriptors(
+        DESCRIPTORS,
         &[
             ("header-timeout-ms", TIMEOUT),
             ("body-timeout-ms", TIMEOUT),
             ("keep-alive-timeout-ms", TIMEOUT),
         ],
-        Some(DESCRIPTORS),
     )
     .await;
     let address = server.address;
@@ -110,7 +112,7 @@ async fn slow_peers_do_not_keep_a_healthy_client_out() {
 
 #[tokio::test]
 async fn a_late_body_is_answered_408() {
-    let server = super::server::here(|config| config.body_timeout_ms = 300).await;
+    let server = crate::here::here(|config| config.body_timeout_ms = 300).await;
     for path in ["/api/ws/broadcast", "/api/ws/broadcast/kpi"] {
         let mut tcp = TcpStream::connect(server.address).await.unwrap();
         let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf");
@@ -126,7 +128,7 @@ async fn a_late_body_is_answered_408() {
 
 #[tokio::test]
 async fn a_peer_that_does_not_take_its_response_is_dropped() {
-    let server = super::server::here(|config| {
+    let server = crate::here::here(|config| {
         config.write_timeout_ms = 300;
         config.keep_alive_timeout_ms = 60_000;
     })

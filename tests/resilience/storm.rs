@@ -13,8 +13,9 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use super::MACHINE;
-use super::client::{UPGRADE, broadcast, connect_packet, frame};
-use super::server::{Process, is_empty, wait_for_stats};
+use testkit::http::broadcast;
+use testkit::process::{Server, is_empty, wait_for_stats};
+use testkit::websocket::{UPGRADE, connect_packet, frame};
 
 const CYCLES: usize = 5000;
 const AT_ONCE: usize = 50;
@@ -145,16 +146,13 @@ async fn storm(address: SocketAddr, cycles: usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_resets_leave_nothing_behind() {
     let _machine = MACHINE.lock().await;
-    let server = Process::start(
-        &[
-            ("max-connections-total", "0"),
-            ("max-connections-per-org", "0"),
-            ("rate-limit-requests-per-second", "0"),
-            ("connect-timeout-ms", "1000"),
-            ("auth-timeout-ms", "1000"),
-        ],
-        None,
-    )
+    let server = Server::start_with(&[
+        ("max-connections-total", "0"),
+        ("max-connections-per-org", "0"),
+        ("rate-limit-requests-per-second", "0"),
+        ("connect-timeout-ms", "1000"),
+        ("auth-timeout-ms", "1000"),
+    ])
     .await;
     let address = server.address;
     let is_over = Arc::new(AtomicBool::new(false));

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use orgcast::auth::api_key::{KeyHash, key_of};
 use serde_json::json;
 
-use crate::support::{Plain, Server};
+use testkit::plain::Plain;
+use testkit::process::Server;
 
 /// Most memory that the server has had, in KiB.
 fn peak(server: &Server) -> u64 {

@@ -5,9 +5,11 @@ use futures_util::StreamExt;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::client::Ws;
-use crate::support::{Plain, Server, soon};
 use crate::tokens::{SECRET, token_with};
+use testkit::plain::Plain;
+use testkit::process::Server;
+use testkit::wait::soon;
+use testkit::websocket::Ws;
 
 const CUT: &str = r#"{"note": "cut \ud83d", "n\udE00me" : [1.0e0, 1e999 ,{"x":"\ud83d\u0061"}]}"#;
 
@@ -151,7 +153,7 @@ async fn names_and_ids_say_that_half_a_character_is_none() {
 #[tokio::test]
 async fn socket_io_passes_it_both_ways() {
     let server = Server::start(&[]).await;
-    let address = server.address.parse().unwrap();
+    let address = server.address;
     let mut client = Ws::engine(address).await;
     client
         .send(r#"40{"organization_id":"o","user_id":"u","page":"\ud83d"}"#)

@@ -15,8 +15,8 @@ use serde_json::json;
 
 use orgcast::app::config::Config;
 
-use super::client::{UPGRADE, connect_packet, frame, parse};
-use super::server::here;
+use crate::here::here;
+use testkit::websocket::{UPGRADE, connect_packet, frame, parse};
 
 type Tls = StreamOwned<ClientConnection, TcpStream>;
 

@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
-use super::client::{Answer, within};
+use crate::http::Answer;
+use crate::wait::within;
 
 pub struct Raw {
     pub tcp: TcpStream,
@@ -18,7 +19,6 @@ impl Raw {
         Self::over(TcpStream::connect(server).await.unwrap())
     }
 
-    #[allow(dead_code, reason = "other tests use it")]
     /// From another address of this machine's, each of 127.0.0.0/8 is one.
     pub async fn connect_from(from: [u8; 4], server: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().unwrap();

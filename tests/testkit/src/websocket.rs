@@ -1,108 +1,13 @@
-//! Clients that can misbehave: raw HTTP and WebSocket.
+//! A WebSocket of which every frame is the test's own.
 
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Waits, but not for ever.
-pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(30), future)
-        .await
-        .unwrap_or_else(|_| panic!("{what}: nothing within 30 seconds"))
-}
-
-/// How much of a rate per second may have come back since, beside its burst.
-pub fn came_back(rate: usize, since: Instant) -> usize {
-    let nanos = since.elapsed().as_nanos() * rate as u128;
-    usize::try_from(nanos.div_ceil(1_000_000_000)).unwrap()
-}
-
-/// An HTTP response.
-#[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub head: String,
-    pub body: String,
-}
-
-impl Answer {
-    pub fn parse(text: &str) -> Self {
-        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
-        let status = head.split(' ').nth(1).unwrap_or_default();
-        Self {
-            status: status.parse().unwrap_or(0),
-            head: head.to_ascii_lowercase(),
-            body: body.to_owned(),
-        }
-    }
-
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().find_map(|line| {
-            let (found, value) = line.split_once(':')?;
-            (found == name).then(|| value.trim())
-        })
-    }
-
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("{self:?}"))
-    }
-
-    pub fn code(&self) -> String {
-        self.json()["error"]["code"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned()
-    }
-}
-
-/// One request on a connection of its own. `headers` are whole lines.
-pub async fn request(
-    address: SocketAddr,
-    method: &str,
-    path: &str,
-    headers: &str,
-    body: &str,
-) -> Answer {
-    let text = format!(
-        "{method} {path} HTTP/1.1\r\nHost: orgcast\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n{body}",
-        body.len()
-    );
-    let answer = within(path, async {
-        let mut tcp = TcpStream::connect(address).await?;
-        tcp.write_all(text.as_bytes()).await?;
-        let mut answer = Vec::new();
-        tcp.read_to_end(&mut answer).await?;
-        io::Result::Ok(answer)
-    });
-    let answer = answer
-        .await
-        .unwrap_or_else(|error| panic!("{path}: {error}"));
-    Answer::parse(&String::from_utf8_lossy(&answer))
-}
-
-pub async fn get(address: SocketAddr, path: &str) -> Answer {
-    request(address, "GET", path, "", "").await
-}
-
-pub async fn post(address: SocketAddr, path: &str, body: &str) -> Answer {
-    request(
-        address,
-        "POST",
-        path,
-        "Content-Type: application/json\r\n",
-        body,
-    )
-    .await
-}
-
-pub async fn broadcast(address: SocketAddr, body: &Value) -> Answer {
-    post(address, "/api/ws/broadcast", &body.to_string()).await
-}
+use crate::http::Answer;
+use crate::wait::within;
 
 /// What came from the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -325,59 +230,4 @@ pub fn parse(buffer: &[u8]) -> Option<(u8, &[u8], usize)> {
         short => (2, usize::from(short)),
     };
     Some((first, buffer.get(start..start + length)?, start + length))
-}
-
-/// A Socket.IO client on polling.
-pub struct Polling {
-    address: SocketAddr,
-    sid: String,
-}
-
-impl Polling {
-    pub async fn open(address: SocketAddr) -> Result<Self, Answer> {
-        let answer = get(address, "/ws/?EIO=4&transport=polling").await;
-        if answer.status != 200 {
-            return Err(answer);
-        }
-        let open: Value = serde_json::from_str(&answer.body[1..]).unwrap();
-        let sid = open["sid"].as_str().unwrap().to_owned();
-        Ok(Self { address, sid })
-    }
-
-    pub fn path(&self) -> String {
-        format!("/ws/?EIO=4&transport=polling&sid={}", self.sid)
-    }
-
-    pub async fn post(&self, packets: &[&str]) -> Answer {
-        request(
-            self.address,
-            "POST",
-            &self.path(),
-            "",
-            &packets.join("\x1e"),
-        )
-        .await
-    }
-
-    /// The packets of one GET.
-    pub async fn poll(&self) -> Result<Vec<String>, Answer> {
-        let answer = get(self.address, &self.path()).await;
-        if answer.status != 200 {
-            return Err(answer);
-        }
-        Ok(answer.body.split('\x1e').map(str::to_owned).collect())
-    }
-
-    /// Polls until a packet begins like this.
-    pub async fn until(&self, start: &str) -> String {
-        loop {
-            let packets = self
-                .poll()
-                .await
-                .unwrap_or_else(|answer| panic!("{start}: {answer:?}"));
-            if let Some(packet) = packets.into_iter().find(|packet| packet.starts_with(start)) {
-                return packet;
-            }
-        }
-    }
 }

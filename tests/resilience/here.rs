@@ -1,0 +1,21 @@
+//! A server inside the test.
+
+use orgcast::app::config::Config;
+use orgcast::app::options::Options;
+use orgcast::app::server::{Running, start};
+
+/// A server in this process, on any free port, without limits that the test does not set.
+pub async fn here(change: impl FnOnce(&mut Config)) -> Running {
+    let mut config = Config {
+        port: 0,
+        max_connections_total: 0,
+        max_connections_per_org: 0,
+        rate_limit_messages_per_second: 0,
+        rate_limit_requests_per_second: 0,
+        connect_timeout_ms: 1000,
+        ..Config::default()
+    };
+    change(&mut config);
+    config.validate().unwrap();
+    start(Options::of(&config).unwrap()).await.unwrap()
+}
