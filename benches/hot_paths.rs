@@ -11,18 +11,21 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use orgcast::app::clock::SystemClock;
+use orgcast::auth::authority::{Authority, AuthorityOptions};
 use orgcast::domain::event::{Catalogue, Event, MessageId, Priority};
 use orgcast::domain::fault::CloseReason;
 use orgcast::domain::grants::Pass;
 use orgcast::domain::identity::{DepartmentId, Identity, OrganizationId, QueueName, UserId};
 use orgcast::domain::room::{Channel, Place, audience};
 use orgcast::domain::time::UnixMillis;
+use orgcast::hub::audience::Target;
 use orgcast::hub::connection::{NewConnection, Protocol};
 use orgcast::hub::gate::GateOptions;
 use orgcast::hub::outbound::{Encoding, Outbound};
 use orgcast::hub::ports::{Deliver, Delivery};
-use orgcast::hub::publish::{Publication, Target};
 use orgcast::hub::{Hub, HubOptions, Member};
+use orgcast::node::publish::Publication;
+use orgcast::node::{Node, NodeOptions};
 use orgcast::protocol::envelope::event_frame;
 use orgcast::wire::websocket::deflate::compress_frame;
 use serde_json::value::RawValue;
@@ -100,7 +103,6 @@ fn crowded(rooms: usize) -> (Arc<Hub>, Vec<Member>) {
         auth_required: false,
         auth_timeout: Duration::from_secs(10),
         expiry_warning: Duration::ZERO,
-        ack_timeout: Duration::from_secs(30),
     };
     let hub = Hub::new(
         options,
@@ -120,6 +122,16 @@ fn crowded(rooms: usize) -> (Arc<Hub>, Vec<Member>) {
         }
     }
     (hub, members)
+}
+
+/// A node over the hub, as a server has it.
+fn node(hub: &Arc<Hub>) -> Arc<Node> {
+    let options = NodeOptions {
+        ack_timeout: Duration::from_secs(30),
+    };
+    let revocations = Arc::default();
+    let authority = Authority::new(AuthorityOptions::default(), None, Arc::clone(&revocations));
+    Node::new(Arc::clone(hub), options, Arc::new(authority), revocations)
 }
 
 fn payload(bytes: usize) -> Box<RawValue> {
@@ -161,6 +173,7 @@ fn rooms(criterion: &mut Criterion) {
         .unwrap();
     for count in [100, 10_000] {
         let (hub, members) = crowded(count);
+        let node = node(&hub);
         let target = Target::Place(place(Some(5), Some(5)));
         let publication = || Publication {
             event: "kpi:update".to_owned(),
@@ -172,13 +185,13 @@ fn rooms(criterion: &mut Criterion) {
             attachments: Vec::new(),
             cascade: false,
         };
-        let heard = runtime.block_on(hub.publish(publication())).unwrap();
+        let heard = runtime.block_on(node.publish(publication())).unwrap();
         assert_eq!(heard.recipients, MEMBERS);
         let id = BenchmarkId::new("publish to 10 of 1000, rooms", count);
         group.bench_function(id, |bencher| {
             bencher.iter_batched(
                 publication,
-                |publication| runtime.block_on(hub.publish(publication)).is_ok(),
+                |publication| runtime.block_on(node.publish(publication)).is_ok(),
                 criterion::BatchSize::SmallInput,
             );
         });

@@ -8,6 +8,7 @@
 //! | 0 | [`domain`] | pure: identities, rooms, events, faults |
 //! | 2 | [`wire`], [`auth`] | bytes; claims |
 //! | 3 | [`hub`] | who is where |
+//! | 4 | [`node`] | what is done for clients and backends |
 //! | 5 | [`protocol`] | Socket.IO and plain JSON |
 //! | 6 | [`http`] | routes |
 //! | 7 | [`app`] | configuration, server, command line |
@@ -20,5 +21,6 @@ pub mod domain;
 pub mod fuzzing;
 pub mod http;
 pub mod hub;
+pub mod node;
 pub mod protocol;
 pub mod wire;

@@ -22,6 +22,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("wire", 2),
     ("auth", 2),
     ("hub", 3),
+    ("node", 4),
     ("protocol", 5),
     ("http", 6),
     ("app", 7),
@@ -75,16 +76,15 @@ const IMPURE: &[&str] = &[
 const CIRCLES: &[(&[&str], &str)] = &[
     (
         &[
-            "hub/audience.rs",
             "hub/connection.rs",
+            "hub/deliver.rs",
             "hub/expiry.rs",
             "hub/member.rs",
             "hub/mod.rs",
             "hub/newcomers.rs",
-            "hub/publish.rs",
             "hub/registry.rs",
         ],
-        "members, expiry and publishing are parts of the hub that call it",
+        "members, expiry and delivery are parts of the hub that call it",
     ),
     (
         &[

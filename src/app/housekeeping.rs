@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::MissedTickBehavior;
 
-use crate::auth::revocation::Revocations;
-use crate::hub::Hub;
+use crate::node::Node;
 
 /// How often connections that have yet to authenticate, and ends of tokens, are looked at.
 const DEADLINE_TICK: Duration = Duration::from_millis(100);
@@ -39,11 +38,8 @@ impl Duty {
 }
 
 /// Goes on for as long as it is polled. Whoever reads the hub's pulse knows whether it does.
-pub(super) async fn keep_house(
-    hub: Arc<Hub>,
-    revocations: Arc<Revocations>,
-    ping_interval: Duration,
-) {
+pub(super) async fn keep_house(node: Arc<Node>, ping_interval: Duration) {
+    let hub = &node.hub;
     let connection_tick = CONNECTION_TICK.min(ping_interval / 4).max(DEADLINE_TICK);
     let now = Instant::now();
     let mut connections = Duty::every(connection_tick, now);
@@ -57,13 +53,13 @@ pub(super) async fn keep_house(
         hub.close_unauthenticated(now).await;
         hub.end_expired(hub.now()).await;
         if connections.is_due(now) {
-            hub.tick(now).await;
+            node.tick(now).await;
         }
         if reports.is_due(now) {
             hub.report();
         }
         if sweeps.is_due(now) {
-            revocations.sweep(hub.now()).await;
+            node.sweep().await;
         }
         // Only behind all of it: what panics each time must not look alive.
         hub.pulse.beat(Instant::now());

@@ -22,6 +22,7 @@ use crate::http::origin_pattern::{HostPattern, OriginPattern};
 use crate::hub::HubOptions;
 use crate::hub::gate::{GateOptions, OrganizationLimits};
 use crate::hub::rates::RateOptions;
+use crate::node::NodeOptions;
 use crate::protocol::engine_io::EngineOptions;
 use crate::protocol::envelope::Envelope;
 use crate::protocol::plain::PlainOptions;
@@ -61,6 +62,7 @@ pub struct Options {
     pub tls: Option<TlsPaths>,
     pub catalogue: Catalogue,
     pub hub: HubOptions,
+    pub node: NodeOptions,
     pub link: LinkOptions,
     pub engine_io: EngineOptions,
     pub socket_io: SocketIoOptions,
@@ -121,6 +123,8 @@ impl Options {
                 auth_required: config.auth_required,
                 auth_timeout: millis(config.auth_timeout_ms),
                 expiry_warning: millis(config.auth.expiry_warning_ms),
+            },
+            node: NodeOptions {
                 ack_timeout: millis(config.ack_timeout_ms),
             },
             link,

@@ -20,12 +20,12 @@ use super::shutdown::{DrainOptions, drain};
 use super::signals;
 use super::supervise::supervise;
 use super::tls::{TlsError, TlsFiles};
-use crate::auth::Authenticator;
 use crate::http::options::ApiAccess;
 use crate::http::realtime::Site;
 use crate::http::router::router;
 use crate::hub::Hub;
 use crate::hub::gate::GateOptions;
+use crate::node::Node;
 use crate::protocol::DeliveryTimes;
 use crate::protocol::plain::PlainGateway;
 use crate::protocol::socket_io::{SocketIo, SocketIoGateway};
@@ -79,34 +79,25 @@ pub(crate) async fn compose(options: &Options) -> Result<Composed, ServerError> 
         revocations,
         mut tasks,
     } = options.auth.clone().start().await?;
-    let authenticator: Arc<dyn Authenticator> = authority;
     let observer = Arc::new(DeliveryTimes(Arc::clone(&hub)));
     let queues = SendQueues::new(options.link, observer);
-    let socket_io = SocketIo::new(
-        Arc::clone(&hub),
-        Arc::clone(&authenticator),
-        options.socket_io,
-    );
+    let node = Node::new(Arc::clone(&hub), options.node, authority, revocations);
+    let socket_io = SocketIo::new(Arc::clone(&node), options.socket_io);
     let buffers = Arc::clone(&queues.buffers);
     let socket_io = SocketIoGateway::new(socket_io, options.engine_io, Arc::clone(&queues));
     let socket_io = Arc::new(socket_io);
     let ping_interval = options.plain.ping_interval;
-    let plain = PlainGateway::new(Arc::clone(&hub), authenticator, options.plain, queues);
+    let plain = PlainGateway::new(Arc::clone(&node), options.plain, queues);
     let site = Arc::new(router(
-        Arc::clone(&hub),
+        Arc::clone(&node),
         Arc::clone(&socket_io),
         Arc::new(plain),
-        Arc::clone(&revocations),
         buffers,
         &options.http,
     ));
-    let of_house = Arc::clone(&hub);
+    let of_house = Arc::clone(&node);
     tasks.push(supervise("housekeeping", move || {
-        keep_house(
-            Arc::clone(&of_house),
-            Arc::clone(&revocations),
-            ping_interval,
-        )
+        keep_house(Arc::clone(&of_house), ping_interval)
     }));
     tasks.push(supervise("Engine.IO time", move || socket_io.keep_time()));
     Ok(Composed { hub, site, tasks })

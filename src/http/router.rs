@@ -20,30 +20,28 @@ use super::options::HttpOptions;
 use super::realtime::{Realtime, Site};
 use super::response::{self, Refusal};
 use super::state::Shared;
-use crate::auth::revocation::Revocations;
 use crate::domain::fault::{Code, Fault};
-use crate::hub::Hub;
+use crate::node::Node;
 use crate::protocol::plain::PlainGateway;
 use crate::protocol::socket_io::SocketIoGateway;
 use crate::wire::buffers::Buffers;
 
 /// The whole HTTP service.
 pub fn router(
-    hub: Arc<Hub>,
+    node: Arc<Node>,
     socket_io: Arc<SocketIoGateway>,
     plain: Arc<PlainGateway>,
-    revocations: Arc<Revocations>,
     buffers: Arc<Buffers>,
     options: &HttpOptions,
 ) -> Site {
     let origins = Origins::new(options);
     let max_message_size = options.max_message_size;
     let shared = Arc::new(Shared {
-        hub,
+        hub: Arc::clone(&node.hub),
+        node,
         socket_io,
         plain,
         access: options.access.clone(),
-        revocations,
         max_message_size,
         compresses: options.compression_threshold.is_some(),
         connections: Arc::clone(&options.connections),

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::options::ApiAccess;
-use crate::auth::revocation::Revocations;
 use crate::hub::Hub;
+use crate::node::Node;
 use crate::protocol::plain::PlainGateway;
 use crate::protocol::socket_io::SocketIoGateway;
 use crate::wire::buffers::Buffers;
@@ -12,10 +12,10 @@ use crate::wire::connections::Connections;
 
 pub(super) struct Shared {
     pub hub: Arc<Hub>,
+    pub node: Arc<Node>,
     pub socket_io: Arc<SocketIoGateway>,
     pub plain: Arc<PlainGateway>,
     pub access: ApiAccess,
-    pub revocations: Arc<Revocations>,
     pub max_message_size: usize,
     /// Whether permessage-deflate is agreed on.
     pub compresses: bool,

@@ -6,16 +6,47 @@ use std::sync::Arc;
 use super::Hub;
 use super::connection::Connection;
 use super::ordered::{PIECE, Pace};
-use super::publish::{Publication, Target};
 use crate::domain::fault::Fault;
 use crate::domain::identity::{ConnectionId, OrganizationId, UserId};
 use crate::domain::room::{self, Channel, Place, Room};
 
+/// Whom a broadcast is for.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// The subscribers at a place; without a channel and with only an organization, everybody in it.
+    Place(Place),
+    /// All connections of some users.
+    Users(OrganizationId, Vec<UserId>),
+    /// Single connections, of this organization if one is named.
+    Connections(Option<OrganizationId>, Vec<ConnectionId>),
+    /// Every authenticated connection, of this organization if one is named, but those of these
+    /// users.
+    Everyone {
+        within: Option<OrganizationId>,
+        except: HashSet<UserId>,
+    },
+}
+
+impl Target {
+    /// The one organization that it is about.
+    pub fn organization(&self) -> Option<&OrganizationId> {
+        match self {
+            Self::Place(place) => Some(&place.organization),
+            Self::Users(organization, _) => Some(organization),
+            Self::Connections(organization, _)
+            | Self::Everyone {
+                within: organization,
+                ..
+            } => organization.as_ref(),
+        }
+    }
+}
+
 /// Connections, each once.
 #[derive(Default)]
-pub(super) struct Audience {
+struct Audience {
     seen: HashSet<ConnectionId>,
-    pub list: Vec<Arc<Connection>>,
+    list: Vec<Arc<Connection>>,
 }
 
 impl Audience {
@@ -38,17 +69,19 @@ impl Audience {
 }
 
 impl Hub {
-    /// Who hears the publication, each once. Others run while many are gathered.
-    pub(super) async fn recipients(
+    /// The connections of this process that hear an event for the target, each once; with `cascade` those
+    /// beneath it, too. Others run while many are gathered.
+    pub async fn audience(
         &self,
+        target: &Target,
         channel: Option<&Channel>,
-        publication: &Publication,
+        cascade: bool,
     ) -> Result<Vec<Arc<Connection>>, Fault> {
         let mut audience = Audience::default();
-        match &publication.target {
+        match target {
             Target::Place(place) => {
                 self.members_at(channel, place, &mut audience)?;
-                if let (true, Some(channel)) = (publication.cascade, channel) {
+                if let (true, Some(channel)) = (cascade, channel) {
                     self.members_beneath(channel, place, &mut audience).await;
                 }
             }
@@ -67,7 +100,7 @@ impl Hub {
     }
 
     /// Adds those who hear an event at the place.
-    pub(super) fn members_at(
+    fn members_at(
         &self,
         channel: Option<&Channel>,
         place: &Place,

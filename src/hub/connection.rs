@@ -120,12 +120,12 @@ impl Connection {
     }
 
     /// The acknowledgement of this number is not outstanding any more; answers of which message it is.
-    pub(super) fn take_ack(&self, id: AckId) -> Option<MessageId> {
+    pub fn take_ack(&self, id: AckId) -> Option<MessageId> {
         self.take_ack_if(|(owed, _)| *owed == id)
     }
 
     /// The same by the message; false if none was outstanding.
-    pub(super) fn take_ack_of(&self, message: MessageId) -> bool {
+    pub fn take_ack_of(&self, message: MessageId) -> bool {
         self.take_ack_if(|(_, of)| *of == message).is_some()
     }
 
@@ -147,6 +147,11 @@ impl Connection {
 
     pub(super) fn was_rate_limited(&self) -> bool {
         self.was_rate_limited.load(Ordering::Relaxed)
+    }
+
+    /// Whether it has authenticated.
+    pub fn is_authenticated(&self) -> bool {
+        self.membership.lock().identity.is_some()
     }
 
     /// The identity, once authenticated.

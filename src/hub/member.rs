@@ -2,14 +2,9 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use serde_json::value::RawValue;
-
 use super::Hub;
 use super::connection::Connection;
-use super::publish::{Publication, Receipt, Target};
 use super::refused::Refused;
-use crate::domain::event::{AckId, MessageId, Priority};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::grants::Pass;
 use crate::domain::identity::Identity;
@@ -229,56 +224,13 @@ impl Member {
         Ok(left)
     }
 
-    /// Records that this connection acknowledged a `requires_ack` message, which it was sent.
-    pub fn acknowledge(&self, message: MessageId) -> Result<(), Fault> {
-        let connection = self.connection();
-        if connection.take_ack_of(message) {
-            self.attachment.hub.acks.record(message, connection.id);
-            Ok(())
-        } else {
-            Err(Fault::invalid(format!(
-                "no acknowledgement is waited for under the id `{message}`"
-            )))
-        }
-    }
-
-    /// Records an acknowledgement by its number. False if none of this number is outstanding.
-    pub fn acknowledge_id(&self, id: AckId) -> bool {
-        let connection = self.connection();
-        match connection.take_ack(id) {
-            Some(message) => {
-                self.attachment.hub.acks.record(message, connection.id);
-                true
-            }
-            None => false,
-        }
-    }
-
-    /// Publishes an event that the token grants, at a place of the member's own organization. The
-    /// catalogue decides on the channel. When it returns, every recipient has the event or has it
-    /// queued.
-    pub fn publish(
-        &self,
-        event: &str,
-        payload: Box<RawValue>,
-        attachments: Vec<Bytes>,
-        place: &Place,
-    ) -> Result<Receipt, Fault> {
+    /// Whether the token grants this event at this place, and the connection is still here.
+    pub fn check_publication(&self, event: &str, place: &Place) -> Result<(), Fault> {
         self.pass.check_publication(event, place)?;
         if self.connection().membership.lock().closed {
             return Err(gone());
         }
-        let publication = Publication {
-            event: event.to_owned(),
-            payload,
-            target: Target::Place(place.clone()),
-            channel: None,
-            priority: Priority::default(),
-            requires_ack: false,
-            attachments,
-            cascade: false,
-        };
-        self.attachment.hub.publish_at_once(publication, place)
+        Ok(())
     }
 
     /// It exists while this member holds its place.

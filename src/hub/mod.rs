@@ -1,9 +1,9 @@
 //! The only authority on who is where, and the only door to it: connect, authenticate, subscribe,
 //! publish, disconnect.
 
-mod acks;
-mod audience;
+pub mod audience;
 pub mod connection;
+pub mod deliver;
 mod expiry;
 pub mod gate;
 pub mod limits;
@@ -13,7 +13,6 @@ mod newcomers;
 mod ordered;
 pub mod outbound;
 pub mod ports;
-pub mod publish;
 pub mod pulse;
 pub mod rates;
 pub mod refused;
@@ -32,14 +31,13 @@ use crate::domain::event::Catalogue;
 use crate::domain::fault::CloseReason;
 use crate::domain::identity::ConnectionId;
 use crate::domain::time::{Clock, UnixMillis};
-use acks::AckCollectors;
 use connection::{Connection, NewConnection};
+use deliver::Deliveries;
 use expiry::Looks;
 use gate::{Gate, GateOptions};
 pub use member::{Attachment, Member};
 use newcomers::Newcomers;
 use ordered::Pace;
-use publish::Deliveries;
 use pulse::Pulse;
 use refused::Refusal;
 use registry::Registry;
@@ -56,8 +54,6 @@ pub struct HubOptions {
     pub auth_timeout: Duration,
     /// How long before the end of its token a client is told; zero is not at all.
     pub expiry_warning: Duration,
-    /// How long acknowledgements of a message are collected.
-    pub ack_timeout: Duration,
 }
 
 /// Connections, rooms and counters of one server.
@@ -67,7 +63,6 @@ pub struct Hub {
     clock: Arc<dyn Clock>,
     registry: Registry,
     pub gate: Gate,
-    acks: AckCollectors,
     deliveries: Deliveries,
     pub stats: Stats,
     pub pulse: Pulse,
@@ -89,7 +84,6 @@ impl Hub {
             clock,
             registry: Registry::default(),
             gate,
-            acks: AckCollectors::default(),
             deliveries: Deliveries::new(now),
             stats,
             pulse: Pulse::new(now),
@@ -143,7 +137,7 @@ impl Hub {
     }
 
     /// Removes every trace of a connection. Calling it again does nothing.
-    fn disconnect(&self, connection: &Arc<Connection>) {
+    pub fn disconnect(&self, connection: &Arc<Connection>) {
         let (identity, rooms, place) = {
             let mut membership = connection.membership.lock();
             if !std::mem::replace(&mut membership.closed, true) {
@@ -201,7 +195,6 @@ impl Hub {
             }
         };
         self.registry.connections.each(tick).await;
-        self.acks.expire(now, self.options.ack_timeout);
         self.gate.tick();
     }
 

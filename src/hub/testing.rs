@@ -46,7 +46,6 @@ pub fn hub() -> Arc<Hub> {
         auth_required: true,
         auth_timeout: Duration::from_hours(1),
         expiry_warning: Duration::ZERO,
-        ack_timeout: Duration::from_secs(30),
     };
     Hub::new(
         options,

@@ -2,29 +2,25 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 
 use super::command::{self, OwnEvent, PingKind, Verb};
 use super::members::{MAX_MEMBERS, members, of_command};
-use crate::auth::Authenticator;
 use crate::auth::claim::Claim;
 use crate::domain::event::AckId;
-use crate::domain::fault::{CloseReason, Code, Fault};
-use crate::domain::grants::Pass;
+use crate::domain::fault::{Code, Fault};
 use crate::domain::json::Members;
-use crate::domain::room::{Channel, Place, RoomName};
 use crate::domain::time::UnixMillis;
 use crate::domain::words::Tenant;
-use crate::hub::connection::Connection;
-use crate::hub::rates::Attempts;
-use crate::hub::refused::Refused;
+use crate::hub::connection::{Connection, NewConnection};
 use crate::hub::stats::Received;
-use crate::hub::{Attachment, Hub, Member};
+use crate::node::Node;
+use crate::node::client::Client;
 
 /// The answer to one message.
 #[derive(Debug)]
@@ -76,30 +72,22 @@ pub struct Said<'a> {
     pub attachments: Vec<Bytes>,
 }
 
-/// Who the client is so far.
-enum State {
-    Anonymous(Attachment),
-    Member(Member),
-}
-
 /// One client's session. Dropping it disconnects.
 pub struct Session {
-    hub: Arc<Hub>,
-    authenticator: Arc<dyn Authenticator>,
+    node: Arc<Node>,
     connection: Arc<Connection>,
-    attempts: Attempts,
-    /// `None` only inside [`Session::enter`].
-    state: Option<State>,
+    /// One command at a time, whichever of a client's transports it came by.
+    client: Mutex<Client>,
 }
 
 impl Session {
-    pub fn new(attachment: Attachment, authenticator: Arc<dyn Authenticator>) -> Self {
+    /// Takes in a connection that has its ticket.
+    pub fn connect(node: &Arc<Node>, new: NewConnection) -> Self {
+        let client = Client::connect(node, new);
         Self {
-            hub: Arc::clone(attachment.hub()),
-            connection: Arc::clone(attachment.connection()),
-            authenticator,
-            attempts: Attempts::default(),
-            state: Some(State::Anonymous(attachment)),
+            node: Arc::clone(node),
+            connection: Arc::clone(client.connection()),
+            client: Mutex::new(client),
         }
     }
 
@@ -109,23 +97,32 @@ impl Session {
 
     /// Whether the client has authenticated.
     pub fn is_authenticated(&self) -> bool {
-        matches!(self.state, Some(State::Member(_)))
+        self.connection.is_authenticated()
+    }
+
+    /// Leaves the hub, even if a command is under way.
+    pub fn leave(&self) {
+        self.node.hub.disconnect(&self.connection);
     }
 
     /// As which the client's token names its organization.
-    pub fn tenant(&self) -> Tenant {
-        let member = self.member();
-        member.map_or(Tenant::Other, |member| member.pass().tenant)
+    pub async fn tenant(&self) -> Tenant {
+        let client = self.client.lock().await;
+        client.pass().map_or(Tenant::Other, |pass| pass.tenant)
     }
 
     /// Handles what a client says. That it is within the client's rate was seen before.
-    pub fn handle(&mut self, said: Said<'_>) -> Reply {
+    /// Commands of one client are handled one after the other; those of others don't wait for them.
+    pub async fn handle(&self, said: Said<'_>) -> Reply {
         let verb = Verb::parse(said.event);
         let counted = verb
             .as_ref()
             .map_or(Received::Unknown, |verb| verb.counted_as());
-        self.hub.received(&self.connection, counted);
-        let outcome = verb.and_then(|verb| Ok((verb, self.run(verb, said)?)));
+        self.node.hub.received(&self.connection, counted);
+        let outcome = match verb {
+            Ok(verb) => self.run(verb, said).await.map(|object| (verb, object)),
+            Err(fault) => Err(fault),
+        };
         match outcome {
             Ok((verb, object)) => Reply::Done(verb.reply(), object),
             Err(fault) => self.fail(fault),
@@ -133,20 +130,19 @@ impl Session {
     }
 
     /// Counts a message that could not even be read, or came over the rate, and refuses it.
-    pub fn refuse(&mut self, fault: Fault) -> Reply {
-        self.hub.received(&self.connection, Received::Unknown);
+    pub fn refuse(&self, fault: Fault) -> Reply {
+        self.node.hub.received(&self.connection, Received::Unknown);
         self.fail(fault)
     }
 
     fn fail(&self, fault: Fault) -> Reply {
-        self.hub.stats.count_error();
+        self.node.hub.stats.count_error();
         Reply::Failed(fault)
     }
 
-    /// Authenticates with what the handshake said. `None` if it said nothing. `welcome` runs when it
-    /// can't fail any more, before the first event can come.
-    pub fn authenticate_handshake(
-        &mut self,
+    /// Authenticates with what the handshake said. `None` if it said nothing. `welcome` runs when it can't fail any more, before the first event can come.
+    pub async fn authenticate_handshake(
+        &self,
         claim: Option<Claim>,
         welcome: impl FnOnce(),
     ) -> Result<Option<Reply>, Fault> {
@@ -154,10 +150,11 @@ impl Session {
             welcome();
             return Ok(None);
         };
-        match self.authenticate(claim, welcome) {
+        let mut client = self.client.lock().await;
+        match self.authenticate(&mut client, claim, welcome) {
             Ok(object) => Ok(Some(Reply::done(Verb::Authenticate.reply(), &object))),
             Err(fault) => {
-                self.hub.stats.count_error();
+                self.node.hub.stats.count_error();
                 Err(fault)
             }
         }
@@ -165,13 +162,10 @@ impl Session {
 
     /// Records an acknowledgement by its number.
     pub fn acknowledge(&self, id: AckId) {
-        if let Ok(member) = self.member() {
-            // One that comes too late is of no use to anybody.
-            member.acknowledge_id(id);
-        }
+        self.node.acknowledge_id(&self.connection, id);
     }
 
-    fn run(&mut self, verb: Verb, said: Said<'_>) -> Result<Box<RawValue>, Fault> {
+    async fn run(&self, verb: Verb, said: Said<'_>) -> Result<Box<RawValue>, Fault> {
         let Said {
             event,
             data,
@@ -182,6 +176,7 @@ impl Session {
                 "`{event}` takes no binary data; only the `data` of `publish` does"
             )));
         }
+        let mut client = self.client.lock().await;
         let object = match verb {
             Verb::Authenticate => {
                 let claim = command::claim(&of_command(data, event)?)?.ok_or_else(|| {
@@ -190,38 +185,39 @@ impl Session {
                         "send user_id and organization_id, or a token",
                     )
                 })?;
-                self.authenticate(claim, || {})?
+                self.authenticate(&mut client, claim, || {})?
             }
             Verb::Subscribe => {
-                let (channels, place) = self.subscription(event, data)?;
-                let rooms = self.member()?.subscribe(&channels, &place)?;
+                let own = &client.pass()?.identity.organization;
+                let (channels, place) = command::subscription(&of_command(data, event)?, own)?;
+                let rooms = client.subscribe(&channels, &place)?;
                 json!({ "success": true, "subscriptions": rooms })
             }
             Verb::Unsubscribe => {
-                let (channels, place) = self.subscription(event, data)?;
-                let rooms = self.member()?.unsubscribe(&channels, &place)?;
+                let own = &client.pass()?.identity.organization;
+                let (channels, place) = command::subscription(&of_command(data, event)?, own)?;
+                let rooms = client.unsubscribe(&channels, &place)?;
                 json!({ "success": true, "subscriptions": rooms })
             }
             // Who has not said who it is gets nothing back that it sent.
             Verb::Ping(kind) => {
                 let data = data.filter(|_| self.is_authenticated());
-                return pong(kind, data, self.hub.now());
+                return pong(kind, data, self.node.hub.now());
             }
             Verb::Ack => {
                 let message = command::acknowledged(&of_command(data, event)?)?;
-                self.member()?.acknowledge(message)?;
+                client.pass()?;
+                self.node.acknowledge(&self.connection, message)?;
                 json!({ "success": true, "id": message })
             }
             Verb::Publish => {
-                let member = self.member()?;
-                let own = &member.pass().identity.organization;
-                let publication = command::publication(members(data, event)?, own)?;
+                let own = &client.pass()?.identity.organization;
                 let OwnEvent {
                     event,
                     payload,
                     place,
-                } = publication;
-                let receipt = member.publish(&event, payload, attachments, &place)?;
+                } = command::publication(members(data, event)?, own)?;
+                let receipt = client.publish(event, payload, attachments, place).await?;
                 json!({
                     "success": true,
                     "message_id": receipt.message_id,
@@ -233,19 +229,14 @@ impl Session {
         Ok(raw(&object))
     }
 
-    fn authenticate(&mut self, claim: Claim, welcome: impl FnOnce()) -> Result<Value, Fault> {
-        self.attempts
-            .check(Instant::now())
-            .map_err(Fault::rate_limited)?;
-        let verified = self.authenticator.verify(claim, self.hub.now());
-        let pass = verified.inspect_err(|fault| self.count_refused(fault))?;
-        let ended = self.enter(pass, welcome)?;
-        let pass = self.member()?.pass();
-        // Who was revoked between the check and the entry is found here, or by the revocation.
-        if let Err(fault) = self.authenticator.recheck(pass, self.hub.now()) {
-            self.hub.revoke(&self.connection);
-            return Err(fault);
-        }
+    fn authenticate(
+        &self,
+        client: &mut Client,
+        claim: Claim,
+        welcome: impl FnOnce(),
+    ) -> Result<Value, Fault> {
+        let ended = client.authenticate(claim, welcome)?;
+        let pass = client.pass()?;
         let mut object = json!({
             "success": true,
             "connection_id": self.connection.id,
@@ -258,58 +249,6 @@ impl Session {
             object["ended_subscriptions"] = json!(ended);
         }
         Ok(object)
-    }
-
-    /// The reason alone: what a token says of itself is nobody's to read in a log. Who is refused again
-    /// and again is closed, but not for a key that is on its way.
-    fn count_refused(&mut self, fault: &Fault) {
-        let remote = self.connection.remote_address;
-        let reason = fault.reason.unwrap_or(fault.code.as_str());
-        let refused = &self.hub.gate.refused;
-        refused.count(Refused::Identity, format_args!("{remote}: {reason}"));
-        if fault.retry_after.is_none() && self.attempts.refuse() {
-            self.hub.close(&self.connection, CloseReason::Unauthorized);
-        }
-    }
-
-    /// Becomes a member, or stays the one it is with a fresh pass; answers the subscriptions that
-    /// ended with the old one.
-    fn enter(&mut self, pass: Pass, welcome: impl FnOnce()) -> Result<Vec<RoomName>, Fault> {
-        let (state, outcome) = match self.state.take() {
-            Some(State::Anonymous(attachment)) => match attachment.authenticate(pass, welcome) {
-                Ok(member) => (State::Member(member), Ok(Vec::new())),
-                Err((attachment, fault)) => (State::Anonymous(attachment), Err(fault)),
-            },
-            Some(State::Member(mut member)) => {
-                let outcome = member.renew(pass);
-                (State::Member(member), outcome)
-            }
-            None => return Err(Fault::new(Code::InternalError, "the connection is closing")),
-        };
-        self.state = Some(state);
-        outcome
-    }
-
-    fn member(&self) -> Result<&Member, Fault> {
-        match &self.state {
-            Some(State::Member(member)) => Ok(member),
-            _ => Err(Fault::unauthorized("authenticate first")),
-        }
-    }
-
-    fn subscription(
-        &self,
-        event: &str,
-        data: Option<&RawValue>,
-    ) -> Result<(Vec<Channel>, Place), Fault> {
-        let organization = &self.member()?.pass().identity.organization;
-        let data = of_command(data, event)?;
-        let (names, place) = command::subscription(&data, organization)?;
-        let channels = names
-            .iter()
-            .map(|name| self.hub.known_channel(name, Code::SubscriptionFailed))
-            .collect::<Result<Vec<_>, _>>()?;
-        Ok((channels, place))
     }
 }
 

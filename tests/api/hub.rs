@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use orgcast::app::clock::SystemClock;
+use orgcast::auth::authority::{Authority, AuthorityOptions};
 use orgcast::domain::event::{Catalogue, Priority};
 use orgcast::domain::fault::{CloseReason, Code};
 use orgcast::domain::grants::Pass;
@@ -14,13 +15,15 @@ use orgcast::domain::identity::{
     ConnectionId, DepartmentId, Identity, OrganizationId, QueueName, UserId,
 };
 use orgcast::domain::room::{Channel, Place};
+use orgcast::hub::audience::Target;
 use orgcast::hub::connection::{NewConnection, Protocol};
 use orgcast::hub::gate::GateOptions;
 use orgcast::hub::lists::Begin;
 use orgcast::hub::outbound::Outbound;
 use orgcast::hub::ports::{Deliver, Delivery};
-use orgcast::hub::publish::{Publication, Target};
 use orgcast::hub::{Hub, HubOptions, Member};
+use orgcast::node::publish::Publication;
+use orgcast::node::{Node, NodeOptions};
 use proptest::prelude::*;
 use serde_json::value::RawValue;
 
@@ -76,7 +79,6 @@ fn options() -> HubOptions {
         auth_required: true,
         auth_timeout: Duration::from_secs(10),
         expiry_warning: Duration::ZERO,
-        ack_timeout: Duration::from_secs(30),
     }
 }
 
@@ -86,6 +88,16 @@ fn hub(options: HubOptions) -> Arc<Hub> {
         Catalogue::new([], []).unwrap(),
         Arc::new(SystemClock),
     )
+}
+
+/// A node over the hub, as a server has it.
+fn node(hub: &Arc<Hub>) -> Arc<Node> {
+    let options = NodeOptions {
+        ack_timeout: Duration::from_secs(30),
+    };
+    let revocations = Arc::default();
+    let authority = Authority::new(AuthorityOptions::default(), None, Arc::clone(&revocations));
+    Node::new(Arc::clone(hub), options, Arc::new(authority), revocations)
 }
 
 fn organization(id: &str) -> OrganizationId {
@@ -177,6 +189,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let hub = hub(options());
+    let node = node(&hub);
             let recorders: Vec<Recorder> = (0..8).map(|_| Recorder::default()).collect();
             // Even ones are in `a`, odd ones in `b`.
             let home = |at: usize| if at.is_multiple_of(2) { "a" } else { "b" };
@@ -210,7 +223,7 @@ proptest! {
                     recorder.got.lock().unwrap().clear();
                 }
                 let payload = number.to_string();
-                let receipt = hub
+                let receipt = node
                     .publish(Publication {
                         channel: Some(channel.to_owned()),
                         cascade,
@@ -253,11 +266,12 @@ async fn assert_nothing_is_left(hub: &Hub) {
 #[tokio::test]
 async fn users_and_connections_are_reached_inside_their_organization_only() {
     let hub = hub(options());
+    let node = node(&hub);
     let [first, second, stranger] = [(); 3].map(|()| Recorder::default());
     let tabs = [join(&hub, &first, "u", "a"), join(&hub, &second, "u", "a")];
     let other = join(&hub, &stranger, "u", "b");
     let user = Target::Users(organization("a"), vec![UserId::new("u").unwrap()]);
-    let receipt = hub
+    let receipt = node
         .publish(publication("kpi:update", "1", user))
         .await
         .unwrap();
@@ -268,7 +282,7 @@ async fn users_and_connections_are_reached_inside_their_organization_only() {
 
     let ids = vec![tabs[0].connection().id, other.connection().id];
     let own = Target::Connections(Some(organization("a")), ids.clone());
-    let receipt = hub
+    let receipt = node
         .publish(publication("kpi:update", "2", own))
         .await
         .unwrap();
@@ -277,7 +291,7 @@ async fn users_and_connections_are_reached_inside_their_organization_only() {
         None,
         [ids.clone(), ids, vec![ConnectionId::from_random(1)]].concat(),
     );
-    let receipt = hub
+    let receipt = node
         .publish(publication("kpi:update", "3", any))
         .await
         .unwrap();
@@ -288,7 +302,7 @@ async fn users_and_connections_are_reached_inside_their_organization_only() {
     assert_eq!(*stranger.got.lock().unwrap(), ["3"]);
 
     let except = HashSet::from([UserId::new("u").unwrap()]);
-    let receipt = hub
+    let receipt = node
         .publish(publication(
             "notification",
             "4",
@@ -305,22 +319,23 @@ async fn users_and_connections_are_reached_inside_their_organization_only() {
 #[tokio::test]
 async fn an_event_without_a_channel_goes_to_the_whole_organization_or_needs_one() {
     let hub = hub(options());
+    let node = node(&hub);
     let recorder = Recorder::default();
     let _member = join(&hub, &recorder, "u", "a");
     let all = Target::Place(place("a", None, None));
-    let receipt = hub
+    let receipt = node
         .publish(publication("system:notification", "1", all))
         .await
         .unwrap();
     assert_eq!(receipt.recipients, 1);
     let narrow = Target::Place(place("a", None, Some("q")));
-    let fault = hub
+    let fault = node
         .publish(publication("system:notification", "2", narrow))
         .await
         .unwrap_err();
     assert_eq!(fault.code, Code::InvalidMessage);
     let unknown = Target::Place(place("a", None, None));
-    let fault = hub
+    let fault = node
         .publish(publication("kpi:updat", "3", unknown))
         .await
         .unwrap_err();
@@ -407,6 +422,7 @@ async fn limits_refuse_with_their_code_and_come_back() {
 #[tokio::test]
 async fn a_connection_whose_queue_is_full_leaves_every_room_at_once() {
     let hub = hub(options());
+    let node = node(&hub);
     let slow = Recorder {
         room: Some(Arc::new(AtomicUsize::new(1))),
         ..Recorder::default()
@@ -416,7 +432,7 @@ async fn a_connection_whose_queue_is_full_leaves_every_room_at_once() {
     let target = || Target::Place(place("a", None, None));
     let mut recipients = Vec::new();
     for _ in 0..3 {
-        let receipt = hub
+        let receipt = node
             .publish(publication("system:broadcast", "1", target()))
             .await
             .unwrap();
@@ -463,9 +479,11 @@ fn a_storm_leaves_nothing_behind() {
         room_max_size: 20,
         ..options()
     });
+    let node = node(&hub);
     std::thread::scope(|scope| {
         for thread in 0..4 {
             let hub = Arc::clone(&hub);
+            let node = Arc::clone(&node);
             scope.spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread()
                     .build()
@@ -482,7 +500,7 @@ fn a_storm_leaves_nothing_behind() {
                     }
                     let target = Target::Place(place(org, None, None));
                     runtime
-                        .block_on(hub.publish(publication("kpi:update", "1", target)))
+                        .block_on(node.publish(publication("kpi:update", "1", target)))
                         .unwrap();
                     if round % 7 == 0 {
                         let panicking =

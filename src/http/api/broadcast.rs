@@ -22,7 +22,8 @@ use crate::http::extract::body::{self, Body};
 use crate::http::extract::query;
 use crate::http::response::Refusal;
 use crate::http::state::App;
-use crate::hub::publish::{Publication, Target};
+use crate::hub::audience::Target;
+use crate::node::publish::Publication;
 
 /// The event that carries a notification of `{title, body}`.
 const NOTIFICATION: &str = "notification";
@@ -222,7 +223,7 @@ async fn publish(
     }
     let (publication, wait_ms) = read?;
     let event = publication.event.clone();
-    let receipt = app.hub.publish(publication).await?;
+    let receipt = app.node.publish(publication).await?;
     let plural = if receipt.recipients == 1 { "" } else { "s" };
     let mut answer = json!({
         "success": true,
@@ -236,7 +237,7 @@ async fn publish(
     }
     // Of acknowledgements that nobody waited for there is nothing to say: 0 would read as none.
     if let Some(time) = wait_ms.map(Duration::from_millis) {
-        answer["acks"] = app.hub.wait_for_acks(&receipt, time).await.into();
+        answer["acks"] = app.node.wait_for_acks(&receipt, time).await.into();
     }
     Ok(Json(answer))
 }

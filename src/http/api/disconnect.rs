@@ -1,28 +1,17 @@
 //! Sending users away.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use serde_json::{Value, json};
 
-use crate::domain::fault::{CloseReason, Code, Fault};
+use crate::domain::fault::Fault;
 use crate::domain::identity::UserId;
 use crate::domain::words::{self, ORGANIZATION, shown};
 use crate::http::extract::api_key::{Admin, ApiKey};
 use crate::http::extract::query;
 use crate::http::response::Refusal;
 use crate::http::state::App;
-
-/// Does all of it, even if whoever asked for it hangs up meanwhile.
-pub(super) async fn to_the_end<T: Send + 'static>(
-    work: impl Future<Output = T> + Send + 'static,
-) -> Result<T, Fault> {
-    tokio::spawn(work)
-        .await
-        .map_err(|_| Fault::new(Code::InternalError, "closing the connections failed"))
-}
 
 /// Closes every connection of a user, who may come back at once. Without an organization it is that
 /// of the caller's key; for an operator, every one.
@@ -37,15 +26,11 @@ pub(in crate::http) async fn disconnect(
     let Path(id) = id.map_err(|_| Fault::invalid("the id in the path is not UTF-8"))?;
     let user = UserId::new(&id)
         .map_err(|problem| Fault::invalid(format!("`{}` is not an id: {problem}", shown(&id))))?;
-    let hub = Arc::clone(&app.hub);
-    let closed = to_the_end(async move {
-        hub.close_user(organization.as_ref(), &user, CloseReason::Disconnected)
-            .await
-    });
+    let closed = app.node.disconnect_user(organization, user).await?;
     Ok(Json(json!({
         "success": true,
         "userId": id,
-        "closed_connections": closed.await?.connections,
+        "closed_connections": closed.connections,
         "timestamp": app.hub.now().0,
     })))
 }

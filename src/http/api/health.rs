@@ -117,7 +117,6 @@ mod tests {
             auth_required: true,
             auth_timeout: Duration::from_secs(10),
             expiry_warning: Duration::ZERO,
-            ack_timeout: Duration::from_secs(30),
         };
         let hub = Hub::new(
             options,

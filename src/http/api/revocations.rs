@@ -1,7 +1,5 @@
 //! Revoking users and tokens (`POST /api/ws/revoke`, `GET` and `DELETE /api/ws/revocations`).
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
@@ -10,10 +8,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::disconnect::to_the_end;
 use super::page::{self, CURSOR, LIMIT, MAX_PAGE, PAGE};
-use crate::auth::revocation::{Listed, Reach, Revocation, Subject};
-use crate::domain::fault::{CloseReason, Fault};
+use crate::auth::revocation::{Listed, Reach, Subject};
+use crate::domain::fault::Fault;
 use crate::domain::grants::TokenId;
 use crate::domain::identity::{OrganizationId, UserId};
 use crate::domain::spelling;
@@ -25,7 +22,7 @@ use crate::http::extract::query;
 use crate::http::response::{Refusal, not_found};
 use crate::http::state::App;
 use crate::hub::lists::not_a_cursor;
-use crate::hub::revoke::Closed;
+use crate::node::revoke::RevokeError;
 
 const TOKEN_ID: Word = Word(&["jti", "token_id", "tokenId"]);
 const EXPIRES_AT: Word = Word(&["expires_at", "expiresAt", "exp"]);
@@ -66,20 +63,20 @@ pub(in crate::http) async fn revoke(
     let now = app.hub.now();
     let until = expires_at(&object, now)?;
     let (reach, subject) = named(&object, &key)?;
-    // First the refusal, then the close: whoever comes between the two is refused.
-    let refused = app
-        .revocations
-        .revoke(&reach, subject.clone(), Revocation { at: now, until });
-    let closed = close(&app, &reach, &subject).await?;
-    refused.map_err(|mut fault| {
-        // Whoever is connected is gone, come what may.
-        let (count, reason) = (closed.connections, &fault.message);
-        fault.message = format!(
-            "{count} connections were closed, and can come back: {reason}; take some back with \
-             DELETE /api/ws/revocations, and name an `expires_at` with each"
-        )
-        .into();
-        fault
+    let revoked = app.node.revoke(&reach, &subject, until).await;
+    let closed = revoked.map_err(|error| {
+        let text = error.to_string();
+        match error {
+            RevokeError::Failed(fault) => fault,
+            RevokeError::NotKept { cause, .. } => Fault {
+                message: format!(
+                    "{text}; take some back with DELETE /api/ws/revocations, and name an \
+                     `expires_at` with each"
+                )
+                .into(),
+                ..cause
+            },
+        }
     })?;
     Ok(Json(json!({
         "success": true,
@@ -87,25 +84,6 @@ pub(in crate::http) async fn revoke(
         "refused_until": until,
         "timestamp": now,
     })))
-}
-
-async fn close(app: &App, reach: &Reach, subject: &Subject) -> Result<Closed, Fault> {
-    let (app, reach, subject) = (Arc::clone(app), reach.clone(), subject.clone());
-    to_the_end(async move {
-        let organization = reach.as_ref();
-        match &subject {
-            Subject::User(user) => {
-                let reason = CloseReason::Revoked;
-                let closed = app.hub.close_user(organization, user, reason).await;
-                if let Some(issued_at) = closed.issued_at {
-                    app.revocations.extend(&reach, &subject, issued_at);
-                }
-                closed
-            }
-            Subject::Token(id) => app.hub.close_token(organization, id).await,
-        }
-    })
-    .await
 }
 
 /// What is revoked.
@@ -128,13 +106,13 @@ pub(in crate::http) async fn revocations(
     };
     let after = after.as_ref().map(|(reach, subject)| (reach, subject));
     let own = organization.as_ref();
-    let mut found = app.revocations.list(own, after, limit + 1, app.hub.now());
+    let mut found = app.node.revoked(own, after, limit + 1);
     let has_next = found.len() > limit;
     found.truncate(limit);
     let next = found.last().filter(|_| has_next).map(write_cursor);
     let items: Vec<Item<'_>> = found.iter().map(Item::of).collect();
     let rest = json!({
-        "total_count": app.revocations.count(own),
+        "total_count": app.node.revocation_count(own),
         "limit": limit,
         "next_cursor": next,
     });
@@ -202,7 +180,7 @@ pub(in crate::http) async fn take_back(
 ) -> Result<Result<Json<Value>, Response>, Refusal> {
     let parameters = query::parameters(query.as_deref(), &[USER, ORGANIZATION, TOKEN_ID])?;
     let (reach, subject) = named(&parameters, &key)?;
-    if !app.revocations.take_back(&reach, &subject, app.hub.now()) {
+    if !app.node.take_back(&reach, &subject) {
         return Ok(Err(not_found("this user or token is not revoked here")));
     }
     Ok(Ok(Json(

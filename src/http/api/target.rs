@@ -9,7 +9,7 @@ use crate::domain::fault::Fault;
 use crate::domain::identity::{ConnectionId, UserId};
 use crate::domain::spelling;
 use crate::domain::words::{self, CONNECTIONS, USERS, Word};
-use crate::hub::publish::Target;
+use crate::hub::audience::Target;
 
 /// Most ids that one broadcast may name.
 pub(super) const MAX_IDS: usize = 10_000;

@@ -137,7 +137,8 @@ impl PlainConnection {
                 let text = message.into_text(limit)?;
                 let _counted = self.sender.link.handling(text.len());
                 self.charge(text.len()).await;
-                return Ok(self.answer(&text));
+                // Boxed: it would be a part of every connection's task.
+                return Ok(Box::pin(self.answer(&text)).await);
             }
             Kind::Binary => {
                 let fault = Fault::invalid("binary frames are not accepted; send JSON as text");
@@ -169,16 +170,17 @@ impl PlainConnection {
         }
     }
 
-    fn answer(&mut self, text: &str) -> Option<End> {
+    async fn answer(&mut self, text: &str) -> Option<End> {
         match envelope::read(text) {
             Ok(inbound) => {
                 self.sender.learn(&inbound);
-                let reply = self.session.handle(Said {
+                let said = Said {
                     event: &inbound.event,
                     data: inbound.data.as_deref(),
                     attachments: Vec::new(),
-                });
-                self.sender.know(self.session.tenant());
+                };
+                let reply = self.session.handle(said).await;
+                self.sender.know(self.session.tenant().await);
                 self.sender.reply(&reply, inbound.id.as_ref());
                 // It passes by itself, so the client is to come back.
                 let Reply::Failed(fault) = &reply else {

@@ -18,14 +18,14 @@ use super::dialect::Dialect;
 use super::enter;
 use super::envelope::Envelope;
 use super::session::{Reply, Session};
-use crate::auth::Authenticator;
 use crate::auth::claim::{Claim, query_object};
 use crate::domain::fault::{CloseReason, Code, Fault};
 use crate::domain::words::{ORGANIZATION, Tenant};
-use crate::hub::Hub;
 use crate::hub::connection::{NewConnection, Protocol};
 use crate::hub::limits::{Lease, Ticket};
 use crate::hub::ports::Deliver;
+use crate::hub::rates::Rate;
+use crate::node::Node;
 use crate::wire::send_queue::flusher::SendQueues;
 use crate::wire::send_queue::link::Link;
 use crate::wire::transport::Transport;
@@ -43,11 +43,13 @@ pub struct PlainOptions {
 
 /// The door for plain WebSockets.
 pub struct PlainGateway {
-    hub: Arc<Hub>,
-    authenticator: Arc<dyn Authenticator>,
+    node: Arc<Node>,
     options: PlainOptions,
     queues: Arc<SendQueues>,
 }
+
+/// A client that was let in, with its rate and what its handshake is answered.
+type Opened = (Session, Arc<Rate>, Option<Reply>);
 
 /// A WebSocket handshake that awaits its stream.
 pub struct Handshake {
@@ -58,15 +60,9 @@ pub struct Handshake {
 }
 
 impl PlainGateway {
-    pub fn new(
-        hub: Arc<Hub>,
-        authenticator: Arc<dyn Authenticator>,
-        options: PlainOptions,
-        queues: Arc<SendQueues>,
-    ) -> Self {
+    pub fn new(node: Arc<Node>, options: PlainOptions, queues: Arc<SendQueues>) -> Self {
         Self {
-            hub,
-            authenticator,
+            node,
             options,
             queues,
         }
@@ -91,18 +87,18 @@ impl PlainGateway {
                 ))
             })?),
         };
-        let claim = Claim::from_handshake(query, headers, self.authenticator.token_cookie());
+        let claim = Claim::from_handshake(query, headers, self.node.token_cookie());
         let dialect = Dialect {
             envelope: envelope.unwrap_or(self.options.default_envelope),
             is_decided: envelope.is_some(),
             tenant: Tenant::of_names(asked.keys().map(String::as_str)),
         };
-        self.hub.gate.handshake(remote_address)?;
+        self.node.hub.gate.handshake(remote_address)?;
         Ok(Handshake {
             claim,
             dialect,
             remote_address,
-            entry: enter(&self.hub, remote_address)?,
+            entry: enter(&self.node.hub, remote_address)?,
         })
     }
 
@@ -121,42 +117,28 @@ impl PlainGateway {
             entry,
         } = handshake;
         if let Ok(Some(claim)) = &claim {
-            self.authenticator.prepare(claim).await;
+            self.node.prepare(claim).await;
         }
         let link = Link::over(&self.queues, transport, deflates);
         let reader = MessageReader::new(deflates, &read_ahead);
-        let sender = Arc::new(PlainSender::new(&self.hub, link, dialect, &self.options));
-        let opened = entry
-            .map_err(|(fault, lease)| (fault, CloseReason::ConnectionLimit, Some(lease)))
-            .and_then(|ticket| {
-                let rate = Arc::clone(&ticket.rate);
-                let attachment = self.hub.connect(NewConnection {
-                    protocol: Protocol::Websocket,
-                    remote_address,
-                    ticket,
-                    deliver: Arc::clone(&sender) as Arc<dyn Deliver>,
-                });
-                let mut session = Session::new(attachment, Arc::clone(&self.authenticator));
-                let reply = claim
-                    .and_then(|claim| session.authenticate_handshake(claim, || {}))
-                    .map_err(|fault| {
-                        let reason = if fault.code == Code::ConnectionLimit {
-                            CloseReason::ConnectionLimit
-                        } else {
-                            CloseReason::Unauthorized
-                        };
-                        (fault, reason, None)
-                    })?;
-                Ok((session, rate, reply))
-            });
+        let sender = Arc::new(PlainSender::new(
+            &self.node.hub,
+            link,
+            dialect,
+            &self.options,
+        ));
+        let opened = match entry {
+            Ok(ticket) => self.open(&sender, remote_address, ticket, claim).await,
+            Err((fault, lease)) => Err((fault, CloseReason::ConnectionLimit, Some(lease))),
+        };
         match opened {
             Ok((session, rate, reply)) => {
                 if let Some(reply) = reply {
-                    sender.know(session.tenant());
+                    sender.know(session.tenant().await);
                     sender.reply(&reply, None);
                 }
                 let connection = PlainConnection {
-                    hub: Arc::clone(&self.hub),
+                    hub: Arc::clone(&self.node.hub),
                     session,
                     rate,
                     sender,
@@ -167,12 +149,41 @@ impl PlainGateway {
                 tokio::spawn(Box::new(connection).run());
             }
             Err((fault, reason, _being_refused)) => {
-                self.hub.stats.count_close(reason);
+                self.node.hub.stats.count_close(reason);
                 sender.reply(&Reply::Failed(fault), None);
                 sender.finish(reason);
                 Box::pin(linger(&sender.link)).await;
                 sender.link.kill();
             }
+        }
+    }
+
+    /// Lets the client in, as whom its handshake says; or says why not.
+    async fn open(
+        &self,
+        sender: &Arc<PlainSender>,
+        remote_address: IpAddr,
+        ticket: Arc<Ticket>,
+        claim: Result<Option<Claim>, Fault>,
+    ) -> Result<Opened, (Fault, CloseReason, Option<Lease>)> {
+        let rate = Arc::clone(&ticket.rate);
+        let new = NewConnection {
+            protocol: Protocol::Websocket,
+            remote_address,
+            ticket,
+            deliver: Arc::clone(sender) as Arc<dyn Deliver>,
+        };
+        let session = Session::connect(&self.node, new);
+        let reply = match claim {
+            Ok(claim) => session.authenticate_handshake(claim, || {}).await,
+            Err(fault) => Err(fault),
+        };
+        match reply {
+            Ok(reply) => Ok((session, rate, reply)),
+            Err(fault) if fault.code == Code::ConnectionLimit => {
+                Err((fault, CloseReason::ConnectionLimit, None))
+            }
+            Err(fault) => Err((fault, CloseReason::Unauthorized, None)),
         }
     }
 }

@@ -38,7 +38,7 @@ pub(super) struct ClientState {
     pub ticket: Option<Arc<Ticket>>,
     pub is_connecting: bool,
     /// There from CONNECT to DISCONNECT.
-    pub session: Option<session::Session>,
+    pub session: Option<Arc<session::Session>>,
     /// Until when it has to CONNECT.
     pub connect_by: Option<Instant>,
     pub decoder: Decoder,
@@ -74,12 +74,9 @@ impl Client {
         }
     }
 
-    /// Runs something on the session, unless it is not connected.
-    pub(super) fn with_session<T>(
-        &self,
-        run: impl FnOnce(&mut session::Session) -> T,
-    ) -> Option<T> {
-        self.state.lock().session.as_mut().map(run)
+    /// The session, if it is connected.
+    pub(super) fn session(&self) -> Option<Arc<session::Session>> {
+        self.state.lock().session.clone()
     }
 
     pub fn is_authenticated(&self) -> bool {
@@ -87,11 +84,13 @@ impl Client {
         state
             .session
             .as_ref()
-            .is_some_and(session::Session::is_authenticated)
+            .is_some_and(|session| session.is_authenticated())
     }
 
     pub(super) fn connection(&self) -> Option<Arc<Connection>> {
-        self.with_session(|session| Arc::clone(session.connection()))
+        let state = self.state.lock();
+        let session = state.session.as_ref()?;
+        Some(Arc::clone(session.connection()))
     }
 
     pub(super) fn owes_ack(&self, id: u64) -> bool {
@@ -141,8 +140,10 @@ impl Client {
             state.connect_by = Some(by);
             state.session.take()
         };
-        // Dropped outside the lock: leaving the hub takes other locks.
-        drop(session);
+        // Outside the lock: leaving the hub takes other locks.
+        if let Some(session) = session {
+            session.leave();
+        }
         by
     }
 
@@ -156,7 +157,9 @@ impl Client {
             let mut state = self.state.lock();
             (state.session.take(), state.ticket.take())
         };
-        drop(session);
+        if let Some(session) = session {
+            session.leave();
+        }
         drop(ticket);
     }
 }

@@ -67,27 +67,27 @@ impl SocketIo {
         let client = &session.connection;
         let claim = claim(client, auth)?;
         if let Some(claim) = &claim {
-            self.authenticator.prepare(claim).await;
+            self.node.prepare(claim).await;
         }
         let ticket = client.state.lock().ticket.clone();
         let ticket =
             ticket.ok_or_else(|| Fault::new(Code::InternalError, "the session is closing"))?;
-        let attachment = self.hub.connect(NewConnection {
+        let new = NewConnection {
             protocol: Protocol::SocketIo,
             remote_address: client.remote_address,
             ticket,
             deliver: Arc::clone(session) as Arc<dyn Deliver>,
-        });
-        let authenticator = Arc::clone(&self.authenticator);
-        let mut connected = session::Session::new(attachment, authenticator);
+        };
+        let connected = session::Session::connect(&self.node, new);
         let id = connected.connection().id.to_string();
         let version = session.version;
-        let reply = connected.authenticate_handshake(claim, || {
+        let welcome = || {
             session.push(&packet::connected(version, &id), DropPolicy::Reply);
-        })?;
+        };
+        let reply = connected.authenticate_handshake(claim, welcome).await?;
         {
             let mut state = client.state.lock();
-            state.session = Some(connected);
+            state.session = Some(Arc::new(connected));
             state.connect_by = None;
         }
         if let Some(reply) = reply {

@@ -30,11 +30,10 @@ use packet::read_event;
 use super::engine_io::{Application, EngineIo, Handshake, Peek, ProtocolVersion, Session};
 use super::session::{Reply, Said};
 use super::{fault_response, violation_of};
-use crate::auth::Authenticator;
 use crate::auth::claim::{Claim, query_object};
 use crate::domain::fault::{CloseReason, Code, Fault};
 use crate::domain::words;
-use crate::hub::Hub;
+use crate::node::Node;
 use crate::wire::send_queue::counting::Inbound;
 use crate::wire::websocket::read::ProtocolViolation;
 
@@ -51,8 +50,7 @@ pub type SocketIoGateway = EngineIo<SocketIo>;
 
 /// Socket.IO, as what runs on Engine.IO.
 pub struct SocketIo {
-    hub: Arc<Hub>,
-    authenticator: Arc<dyn Authenticator>,
+    node: Arc<Node>,
     options: SocketIoOptions,
 }
 
@@ -65,16 +63,8 @@ pub const MAX_ANONYMOUS_MESSAGE: usize = 32 * 1024;
 type ClientSession = Session<SocketIo>;
 
 impl SocketIo {
-    pub fn new(
-        hub: Arc<Hub>,
-        authenticator: Arc<dyn Authenticator>,
-        options: SocketIoOptions,
-    ) -> Self {
-        Self {
-            hub,
-            authenticator,
-            options,
-        }
+    pub fn new(node: Arc<Node>, options: SocketIoOptions) -> Self {
+        Self { node, options }
     }
 
     fn admit_or_refuse(&self, handshake: &Handshake<'_>) -> Result<Client, Fault> {
@@ -93,9 +83,9 @@ impl SocketIo {
                 Fault::invalid(format!("`arguments` is `{text}`; allowed are {allowed}"))
             })?,
         };
-        self.hub.gate.handshake(remote_address)?;
-        let ticket = self.hub.gate.admit(remote_address)?;
-        let cookie = self.authenticator.token_cookie();
+        self.node.hub.gate.handshake(remote_address)?;
+        let ticket = self.node.hub.gate.admit(remote_address)?;
+        let cookie = self.node.token_cookie();
         Ok(Client::new(
             ticket,
             remote_address,
@@ -126,7 +116,9 @@ impl SocketIo {
                 session.look_again(by);
             }
             IncomingKind::Ack(id) => {
-                client.with_session(|session| session.acknowledge(id));
+                if let Some(session) = client.session() {
+                    session.acknowledge(id);
+                }
             }
             IncomingKind::Event {
                 arguments,
@@ -134,7 +126,7 @@ impl SocketIo {
                 ack,
             } => match read_event(&arguments) {
                 Some((event, data)) => {
-                    handle_event(session, &event, data, attachments, ack);
+                    handle_event(session, &event, data, attachments, ack).await;
                 }
                 None => session.fail(CloseReason::ProtocolError),
             },
@@ -144,9 +136,9 @@ impl SocketIo {
     /// Counts that the server ends a client, unless it has left already.
     fn count_close(&self, client: &Client, reason: CloseReason) {
         match client.connection() {
-            Some(connection) => self.hub.closes(&connection, reason),
+            Some(connection) => self.node.hub.closes(&connection, reason),
             None if client.has_left() => {}
-            None => self.hub.stats.count_close(reason),
+            None => self.node.hub.stats.count_close(reason),
         }
     }
 
@@ -173,7 +165,7 @@ impl SocketIo {
 }
 
 /// Handles an event and answers it.
-fn handle_event(
+async fn handle_event(
     session: &Arc<ClientSession>,
     event: &str,
     data: Option<&RawValue>,
@@ -185,10 +177,11 @@ fn handle_event(
         data,
         attachments,
     };
-    let reply = session
-        .connection
-        .with_session(|session| session.handle(said));
-    let Some(reply) = reply else { return };
+    let Some(connected) = session.connection.session() else {
+        return;
+    };
+    // Boxed: it would be a part of every connection's task.
+    let reply = Box::pin(connected.handle(said)).await;
     answer(session, ack, &reply);
     // It passes by itself, so the client is to come back.
     if let Reply::Failed(fault) = &reply
@@ -253,7 +246,7 @@ impl Application for SocketIo {
         violation: ProtocolViolation,
     ) -> (Bytes, CloseReason) {
         let limit = self.max_message(session);
-        let (fault, reason) = violation_of(&self.hub, violation, limit);
+        let (fault, reason) = violation_of(&self.node.hub, violation, limit);
         (error(&fault), reason)
     }
 
@@ -274,7 +267,7 @@ impl Application for SocketIo {
     }
 
     fn round_trip(&self, time: Duration) {
-        self.hub.stats.ping_round_trip.record(time);
+        self.node.hub.stats.ping_round_trip.record(time);
     }
 
     fn closed(&self, session: &Arc<ClientSession>, reason: Option<CloseReason>) {

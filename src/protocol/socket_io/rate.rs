@@ -63,7 +63,7 @@ impl SocketIo {
                         (_, [b'1' | b'3' | b'5', ..] | [b'4', b'1', ..]) => return true,
                         // Pings, of which there is nothing to say.
                         (Peek::Control, _) | (_, [b'2', ..]) => {
-                            let refused = &self.hub.gate.refused;
+                            let refused = &self.node.hub.gate.refused;
                             refused.count(Refused::Message, client.remote_address);
                         }
                         _ => self.refuse(session, glance, wait),
@@ -81,7 +81,7 @@ impl SocketIo {
     /// A packet came over its client's rate: what it is told, without parsing the packet.
     fn refuse(&self, session: &Arc<ClientSession>, glance: Glance, wait: Duration) {
         let client = &session.connection;
-        let refused = &self.hub.gate.refused;
+        let refused = &self.node.hub.gate.refused;
         refused.count(Refused::Message, client.remote_address);
         let ack = match glance {
             // An error here would be final, and the rate is not.
@@ -98,7 +98,7 @@ impl SocketIo {
         };
         note(client);
         let fault = Fault::rate_limited(wait);
-        let reply = client.with_session(|session| session.refuse(fault));
+        let reply = client.session().map(|session| session.refuse(fault));
         if let Some(reply) = reply {
             answer(session, ack, &reply);
         }
@@ -110,7 +110,7 @@ impl SocketIo {
         }
         let reason = CloseReason::RateLimited;
         self.count_close(&session.connection, reason);
-        self.hub.stats.count_error();
+        self.node.hub.stats.count_error();
         session.push(&error(&Fault::rate_abused()), DropPolicy::Reply);
         Deliver::close(&**session, reason);
         session.connection.leave();
@@ -130,5 +130,7 @@ impl SocketIo {
 
 /// What came in vain, or later than it was sent, may have been what the client is of no use without.
 fn note(client: &Client) {
-    client.with_session(|session| session.connection().note_rate_limited());
+    if let Some(connection) = client.connection() {
+        connection.note_rate_limited();
+    }
 }

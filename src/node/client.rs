@@ -1,0 +1,159 @@
+//! One client, from its connection to its end: who it is, and what it may do for that.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+use super::Node;
+use super::publish::{Publication, Receipt};
+use crate::auth::claim::Claim;
+use crate::domain::event::Priority;
+use crate::domain::fault::{CloseReason, Code, Fault};
+use crate::domain::grants::Pass;
+use crate::domain::room::{Channel, Place, RoomName};
+use crate::hub::audience::Target;
+use crate::hub::connection::{Connection, NewConnection};
+use crate::hub::rates::Attempts;
+use crate::hub::refused::Refused;
+use crate::hub::{Attachment, Member};
+
+/// Who the client is so far.
+enum State {
+    Anonymous(Attachment),
+    Member(Member),
+}
+
+/// One client of the node. Dropping it disconnects.
+pub struct Client {
+    node: Arc<Node>,
+    connection: Arc<Connection>,
+    attempts: Attempts,
+    /// `None` only inside [`Client::enter`].
+    state: Option<State>,
+}
+
+impl Client {
+    /// Takes in a connection that has its ticket.
+    pub fn connect(node: &Arc<Node>, new: NewConnection) -> Self {
+        let attachment = node.hub.connect(new);
+        Self {
+            node: Arc::clone(node),
+            connection: Arc::clone(attachment.connection()),
+            attempts: Attempts::default(),
+            state: Some(State::Anonymous(attachment)),
+        }
+    }
+
+    pub fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    /// What the client may, once it has authenticated; `UNAUTHORIZED` before.
+    pub fn pass(&self) -> Result<&Pass, Fault> {
+        Ok(self.member()?.pass())
+    }
+
+    fn member(&self) -> Result<&Member, Fault> {
+        match &self.state {
+            Some(State::Member(member)) => Ok(member),
+            _ => Err(Fault::unauthorized("authenticate first")),
+        }
+    }
+
+    /// Becomes who the claim says, or stays who it is with a fresh token; answers the subscriptions
+    /// that ended with the old one. `welcome` runs when nothing can fail any more and no event can have
+    /// come yet. Whoever is refused again and again is closed.
+    pub fn authenticate(
+        &mut self,
+        claim: Claim,
+        welcome: impl FnOnce(),
+    ) -> Result<Vec<RoomName>, Fault> {
+        self.attempts
+            .check(Instant::now())
+            .map_err(Fault::rate_limited)?;
+        let (node, hub) = (Arc::clone(&self.node), Arc::clone(&self.node.hub));
+        let verified = node.authenticator.verify(claim, hub.now());
+        let pass = verified.inspect_err(|fault| self.count_refused(fault))?;
+        let ended = self.enter(pass, welcome)?;
+        // Who was revoked between the check and the entry is found here, or by the revocation.
+        if let Err(fault) = node.authenticator.recheck(self.pass()?, hub.now()) {
+            hub.revoke(&self.connection);
+            return Err(fault);
+        }
+        Ok(ended)
+    }
+
+    /// The reason alone: what a token says of itself is nobody's to read in a log. Who is refused again
+    /// and again is closed, but not for a key that is on its way.
+    fn count_refused(&mut self, fault: &Fault) {
+        let remote = self.connection.remote_address;
+        let reason = fault.reason.unwrap_or(fault.code.as_str());
+        let refused = &self.node.hub.gate.refused;
+        refused.count(Refused::Identity, format_args!("{remote}: {reason}"));
+        if fault.retry_after.is_none() && self.attempts.refuse() {
+            let hub = &self.node.hub;
+            hub.close(&self.connection, CloseReason::Unauthorized);
+        }
+    }
+
+    fn enter(&mut self, pass: Pass, welcome: impl FnOnce()) -> Result<Vec<RoomName>, Fault> {
+        let (state, outcome) = match self.state.take() {
+            Some(State::Anonymous(attachment)) => match attachment.authenticate(pass, welcome) {
+                Ok(member) => (State::Member(member), Ok(Vec::new())),
+                Err((attachment, fault)) => (State::Anonymous(attachment), Err(fault)),
+            },
+            Some(State::Member(mut member)) => {
+                let outcome = member.renew(pass);
+                (State::Member(member), outcome)
+            }
+            None => return Err(Fault::new(Code::InternalError, "the connection is closing")),
+        };
+        self.state = Some(state);
+        outcome
+    }
+
+    /// Subscribes to each channel at the place: all of them, or none and an error. Answers the rooms'
+    /// names.
+    pub fn subscribe(&self, channels: &[String], place: &Place) -> Result<Vec<RoomName>, Fault> {
+        let member = self.member()?;
+        member.subscribe(&self.known(channels)?, place)
+    }
+
+    /// Ends the subscriptions to these channels at exactly this place; answers the names of the
+    /// rooms that were left. `ROOM_NOT_FOUND` if there was none.
+    pub fn unsubscribe(&self, channels: &[String], place: &Place) -> Result<Vec<RoomName>, Fault> {
+        let member = self.member()?;
+        member.unsubscribe(&self.known(channels)?, place)
+    }
+
+    fn known(&self, channels: &[String]) -> Result<Vec<Channel>, Fault> {
+        let known = |name: &String| self.node.known_channel(name, Code::SubscriptionFailed);
+        channels.iter().map(known).collect()
+    }
+
+    /// Publishes an event that the token grants, at a place of the client's own organization. The
+    /// catalogue decides on the channel. When it returns, every recipient has the event or has it
+    /// queued.
+    pub async fn publish(
+        &self,
+        event: String,
+        payload: Box<RawValue>,
+        attachments: Vec<Bytes>,
+        place: Place,
+    ) -> Result<Receipt, Fault> {
+        self.member()?.check_publication(&event, &place)?;
+        let publication = Publication {
+            event,
+            payload,
+            target: Target::Place(place),
+            channel: None,
+            priority: Priority::default(),
+            requires_ack: false,
+            attachments,
+            cascade: false,
+        };
+        self.node.publish(publication).await
+    }
+}

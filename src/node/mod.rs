@@ -1,0 +1,108 @@
+//! What the server does for clients and backends: the use cases, above a hub that knows this process
+//! alone. They may wait, for a key, for a store, for their turn; the hub never does.
+
+mod acks;
+pub mod client;
+pub mod publish;
+pub mod revoke;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use acks::AckCollectors;
+
+use crate::auth::Authenticator;
+use crate::auth::claim::Claim;
+use crate::auth::revocation::Revocations;
+use crate::domain::event::{AckId, MessageId};
+use crate::domain::fault::{Code, Fault};
+use crate::domain::room::Channel;
+use crate::hub::Hub;
+use crate::hub::connection::Connection;
+
+/// What a node is configured with, beside its hub.
+#[derive(Debug, Clone, Copy)]
+pub struct NodeOptions {
+    /// How long acknowledgements of a message are collected.
+    pub ack_timeout: Duration,
+}
+
+/// One server: its hub, and what it decides with.
+pub struct Node {
+    pub hub: Arc<Hub>,
+    options: NodeOptions,
+    authenticator: Arc<dyn Authenticator>,
+    revocations: Arc<Revocations>,
+    acks: AckCollectors,
+}
+
+impl Node {
+    pub fn new(
+        hub: Arc<Hub>,
+        options: NodeOptions,
+        authenticator: Arc<dyn Authenticator>,
+        revocations: Arc<Revocations>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            hub,
+            options,
+            authenticator,
+            revocations,
+            acks: AckCollectors::default(),
+        })
+    }
+
+    /// The cookie in which handshakes carry a token.
+    pub fn token_cookie(&self) -> Option<&str> {
+        self.authenticator.token_cookie()
+    }
+
+    /// Fetches what it takes to verify the claim, in bounded time.
+    pub async fn prepare(&self, claim: &Claim) {
+        self.authenticator.prepare(claim).await;
+    }
+
+    /// The channel of this name; an error with `code` that names the channels there are.
+    pub fn known_channel(&self, name: &str, code: Code) -> Result<Channel, Fault> {
+        let catalogue = self.hub.catalogue();
+        catalogue.channel(name).ok_or_else(|| {
+            let known: Vec<&str> = catalogue.channels().map(Channel::as_str).collect();
+            let name: String = name.chars().take(64).collect();
+            Fault::new(
+                code,
+                format!("no channel `{name}`; there are: {}", known.join(", ")),
+            )
+        })
+    }
+
+    /// Records an acknowledgement by its number. One that is not outstanding, or comes too late, is of
+    /// no use to anybody.
+    pub fn acknowledge_id(&self, connection: &Connection, id: AckId) {
+        if let Some(message) = connection.take_ack(id) {
+            self.acks.record(message, connection.id);
+        }
+    }
+
+    /// Records that a connection acknowledged a `requires_ack` message, which it was sent.
+    pub fn acknowledge(&self, connection: &Connection, message: MessageId) -> Result<(), Fault> {
+        if connection.take_ack_of(message) {
+            self.acks.record(message, connection.id);
+            Ok(())
+        } else {
+            Err(Fault::invalid(format!(
+                "no acknowledgement is waited for under the id `{message}`"
+            )))
+        }
+    }
+
+    /// Heartbeats, and the end of what is too old. To be called once a second.
+    pub async fn tick(&self, now: Instant) {
+        self.hub.tick(now).await;
+        self.acks.expire(now, self.options.ack_timeout);
+    }
+
+    /// Forgets revocations that are over. To be called now and then.
+    pub async fn sweep(&self) {
+        self.revocations.sweep(self.hub.now()).await;
+    }
+}
