@@ -18,9 +18,9 @@ use orgcast::domain::grants::Pass;
 use orgcast::domain::identity::{DepartmentId, Identity, OrganizationId, QueueName, UserId};
 use orgcast::domain::room::{Channel, Place, audience};
 use orgcast::domain::time::UnixMillis;
+use orgcast::hub::admission::AdmissionOptions;
 use orgcast::hub::audience::Target;
 use orgcast::hub::connection::{NewConnection, Protocol};
-use orgcast::hub::gate::GateOptions;
 use orgcast::hub::outbound::{Encoding, Outbound};
 use orgcast::hub::ports::{Deliver, Delivery};
 use orgcast::hub::{Hub, HubOptions, Member};
@@ -78,7 +78,7 @@ fn place(department: Option<usize>, queue: Option<usize>) -> Place {
 fn join(hub: &Arc<Hub>, user: usize) -> Member {
     let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let attachment = hub.connect(NewConnection {
-        ticket: hub.gate.admit(here).unwrap(),
+        ticket: hub.admission.admit(here).unwrap(),
         protocol: Protocol::Websocket,
         remote_address: here,
         deliver: Arc::new(Taker),
@@ -97,7 +97,7 @@ fn join(hub: &Arc<Hub>, user: usize) -> Member {
 /// hears an event once all the same.
 fn crowded(rooms: usize) -> (Arc<Hub>, Vec<Member>) {
     let options = HubOptions {
-        gate: GateOptions::default(),
+        admission: AdmissionOptions::default(),
         max_subscriptions_per_connection: 0,
         room_max_size: 0,
         auth_required: false,

@@ -147,9 +147,9 @@ pub fn gateway(input: &[u8]) {
                 sids.push(sid);
             }
             assert!(
-                house.hub.gate.taken() <= sids.len(),
+                house.hub.admission.taken() <= sids.len(),
                 "{} places for {} sessions",
-                house.hub.gate.taken(),
+                house.hub.admission.taken(),
                 sids.len()
             );
         }
@@ -165,12 +165,12 @@ pub fn gateway(input: &[u8]) {
         }
         // A client of 2.x connects in a task of its own.
         for _ in 0..64 {
-            if house.hub.gate.taken() == 0 {
+            if house.hub.admission.taken() == 0 {
                 return;
             }
             tokio::task::yield_now().await;
         }
-        panic!("{} places are still taken", house.hub.gate.taken());
+        panic!("{} places are still taken", house.hub.admission.taken());
     });
 }
 

@@ -112,7 +112,10 @@ pub(super) async fn accept(listener: TcpListener, mut door: Door) {
             Err(error) if descriptors::are_used_up(&error) && door.find_one(&mut reserve).await => {
             }
             Err(error) => {
-                door.hub.gate.refused.count(Refused::AcceptError, error);
+                door.hub
+                    .admission
+                    .refused
+                    .count(Refused::AcceptError, error);
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}
                     _ = door.stopping.changed() => return,
@@ -158,7 +161,7 @@ impl Door {
             }
             Refused::TcpAddressFull
         };
-        self.hub.gate.refused.count(refused, address);
+        self.hub.admission.refused.count(refused, address);
         if self.tls.is_none() {
             // Whoever takes nothing of it is refused all the same.
             let _ = tcp.try_write(NO_ROOM);
@@ -268,7 +271,7 @@ async fn serve(tcp: TcpStream, remote: SocketAddr, place: Place, is_reserved: bo
         (Some(Ended::KeepAlive) | None, _) => None,
     };
     if let Some(refused) = refused {
-        hub.gate.refused.count(refused, remote);
+        hub.admission.refused.count(refused, remote);
     }
     if let Err(error) = outcome {
         tracing::debug!(%error, %remote, "connection ended with an error");

@@ -20,7 +20,7 @@ use crate::http::options::HttpOptions;
 use crate::http::options::OwnNames;
 use crate::http::origin_pattern::{HostPattern, OriginPattern};
 use crate::hub::HubOptions;
-use crate::hub::gate::{GateOptions, OrganizationLimits};
+use crate::hub::admission::{AdmissionOptions, OrganizationLimits};
 use crate::hub::rates::RateOptions;
 use crate::node::NodeOptions;
 use crate::protocol::engine_io::EngineOptions;
@@ -117,7 +117,7 @@ impl Options {
             }),
             catalogue: catalogue(config)?,
             hub: HubOptions {
-                gate: gate(config)?,
+                admission: admission(config)?,
                 max_subscriptions_per_connection: config.max_subscriptions_per_connection,
                 room_max_size: config.room_max_size,
                 auth_required: config.auth_required,
@@ -241,7 +241,7 @@ fn own_names(auth: &AuthOptions, is_reachable: bool) -> OwnNames {
     }
 }
 
-fn gate(config: &Config) -> Result<GateOptions, OptionsError> {
+fn admission(config: &Config) -> Result<AdmissionOptions, OptionsError> {
     let organizations = config
         .org_limits
         .iter()
@@ -255,7 +255,7 @@ fn gate(config: &Config) -> Result<GateOptions, OptionsError> {
             Ok((OrganizationId::new(id)?, limits))
         })
         .collect::<Result<_, IdError>>()?;
-    Ok(GateOptions {
+    Ok(AdmissionOptions {
         max_connections_total: config.max_connections_total,
         max_connections_per_org: config.max_connections_per_org,
         max_connections_per_address: config.max_connections_per_address,

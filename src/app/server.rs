@@ -24,7 +24,7 @@ use crate::http::options::ApiAccess;
 use crate::http::realtime::Site;
 use crate::http::router::router;
 use crate::hub::Hub;
-use crate::hub::gate::GateOptions;
+use crate::hub::admission::AdmissionOptions;
 use crate::node::Node;
 use crate::protocol::DeliveryTimes;
 use crate::protocol::plain::PlainGateway;
@@ -195,7 +195,7 @@ struct Greeting {
     source: &'static str,
     is_insecure: bool,
     access: ApiAccess,
-    limits: GateOptions,
+    limits: AdmissionOptions,
     max_message_size: usize,
 }
 
@@ -230,7 +230,7 @@ impl Greeting {
             },
             is_insecure: options.is_insecure,
             access: auth.access.clone(),
-            limits: options.hub.gate.clone(),
+            limits: options.hub.admission.clone(),
             max_message_size: options.http.max_message_size,
         }
     }

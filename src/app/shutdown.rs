@@ -58,7 +58,7 @@ pub(super) async fn drain(
             connections = hub.connection_count(),
             "letting nobody in any more, and sending the clients away"
         );
-        hub.gate.close();
+        hub.admission.close();
         tokio::join!(
             send_away(hub, options, end),
             stop_listening(hub, &stop_accepting)

@@ -34,10 +34,10 @@ impl Attachment {
     /// more and no event can have come yet.
     pub fn authenticate(self, pass: Pass, welcome: impl FnOnce()) -> Result<Member, (Self, Fault)> {
         let id = &pass.identity.organization;
-        let gate = &self.hub.gate;
-        let limit = gate.organization_places(id);
+        let admission = &self.hub.admission;
+        let limit = admission.organization_places(id);
         let Some((organization, place)) = self.hub.registry.enter(id, limit) else {
-            gate.refused.count(Refused::OrganizationFull, id);
+            admission.refused.count(Refused::OrganizationFull, id);
             let fault = Fault::new(
                 Code::ConnectionLimit,
                 format!("the organization holds its {limit} connections"),
@@ -77,7 +77,7 @@ impl Attachment {
             organization = %id,
             "authenticated"
         );
-        if let Some(rate) = gate.organization_rate(id) {
+        if let Some(rate) = admission.organization_rate(id) {
             self.connection.ticket.rate.replace(rate);
         }
         Ok(Member {

@@ -1,11 +1,11 @@
 //! The only authority on who is where, and the only door to it: connect, authenticate, subscribe,
 //! publish, disconnect.
 
+pub mod admission;
 pub mod audience;
 pub mod connection;
 pub mod deliver;
 mod expiry;
-pub mod gate;
 pub mod limits;
 pub mod lists;
 mod member;
@@ -31,10 +31,10 @@ use crate::domain::event::Catalogue;
 use crate::domain::fault::CloseReason;
 use crate::domain::identity::ConnectionId;
 use crate::domain::time::{Clock, UnixMillis};
+use admission::{AdmissionControl, AdmissionOptions};
 use connection::{Connection, NewConnection};
 use deliver::Deliveries;
 use expiry::Looks;
-use gate::{Gate, GateOptions};
 pub use member::{Attachment, Member};
 use newcomers::Newcomers;
 use ordered::Pace;
@@ -46,7 +46,7 @@ use stats::{Received, Stats};
 /// What the hub allows. A limit of 0 is no limit.
 #[derive(Debug, Clone)]
 pub struct HubOptions {
-    pub gate: GateOptions,
+    pub admission: AdmissionOptions,
     pub max_subscriptions_per_connection: usize,
     pub room_max_size: usize,
     /// Whether a connection that does not authenticate in time is closed.
@@ -62,7 +62,7 @@ pub struct Hub {
     catalogue: Catalogue,
     clock: Arc<dyn Clock>,
     registry: Registry,
-    pub gate: Gate,
+    pub admission: AdmissionControl,
     deliveries: Deliveries,
     pub stats: Stats,
     pub pulse: Pulse,
@@ -75,7 +75,7 @@ pub struct Hub {
 
 impl Hub {
     pub fn new(options: HubOptions, catalogue: Catalogue, clock: Arc<dyn Clock>) -> Arc<Self> {
-        let gate = Gate::new(options.gate.clone());
+        let admission = AdmissionControl::new(options.admission.clone());
         let now = Instant::now();
         let stats = Stats::new(catalogue.events().len(), now);
         Arc::new(Self {
@@ -83,7 +83,7 @@ impl Hub {
             catalogue,
             clock,
             registry: Registry::default(),
-            gate,
+            admission,
             deliveries: Deliveries::new(now),
             stats,
             pulse: Pulse::new(now),
@@ -195,7 +195,7 @@ impl Hub {
             }
         };
         self.registry.connections.each(tick).await;
-        self.gate.tick();
+        self.admission.tick();
     }
 
     /// Readiness turns false; clients are still taken in, since those who send them may not know yet.
@@ -229,7 +229,7 @@ impl Hub {
     /// Logs what was refused, and who was closed for their own doing, since it last did: a line for each
     /// reason, however often it came. To be called once a second.
     pub fn report(&self) {
-        for refusal in self.gate.refused.since_last_report() {
+        for refusal in self.admission.refused.since_last_report() {
             let Refusal {
                 reason,
                 count,

@@ -23,7 +23,7 @@ pub struct RateOptions {
 
 /// What becomes of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Admission {
+pub enum RateDecision {
     Within,
     /// It is to be asked about again after this time: a client that sends a little too fast is read
     /// more slowly before anything of it is refused.
@@ -114,14 +114,14 @@ impl Rate {
     }
 
     /// Counts one message.
-    pub fn check(&self, now: Instant) -> Admission {
+    pub fn check(&self, now: Instant) -> RateDecision {
         let mut state = self.0.lock();
         let wait = [&state.second, &state.minute]
             .into_iter()
             .flatten()
             .find_map(|limiter| wait_of(limiter.check()));
         let Some(wait) = wait else {
-            return Admission::Within;
+            return RateDecision::Within;
         };
         let mut run = Run::with(state.run, now, wait);
         let lasted = now.saturating_duration_since(run.began);
@@ -132,11 +132,11 @@ impl Rate {
         }
         state.run = Some(run);
         if !state.close_after.is_zero() && lasted >= state.close_after {
-            Admission::Abuse
+            RateDecision::Abuse
         } else if is_patient {
-            Admission::Slow(wait)
+            RateDecision::Slow(wait)
         } else {
-            Admission::Over(wait)
+            RateDecision::Over(wait)
         }
     }
 
@@ -302,9 +302,9 @@ mod tests {
         })
     }
 
-    fn wait(admission: Admission) -> Duration {
+    fn wait(admission: RateDecision) -> Duration {
         match admission {
-            Admission::Over(wait) | Admission::Slow(wait) => wait,
+            RateDecision::Over(wait) | RateDecision::Slow(wait) => wait,
             other => panic!("{other:?}"),
         }
     }
@@ -312,7 +312,7 @@ mod tests {
     #[test]
     fn zero_is_unlimited() {
         let rate = rate(0, 0, 0);
-        assert!((0..10_000).all(|_| rate.check(Instant::now()) == Admission::Within));
+        assert!((0..10_000).all(|_| rate.check(Instant::now()) == RateDecision::Within));
         let keyed = KeyedRates::new(0);
         assert!((0..10_000).all(|_| keyed.check(&"a").is_ok()));
     }
@@ -320,7 +320,7 @@ mod tests {
     #[test]
     fn the_burst_is_allowed_and_the_next_message_has_to_wait() {
         let rate = rate(1, 3, 0);
-        assert!((0..3).all(|_| rate.check(Instant::now()) == Admission::Within));
+        assert!((0..3).all(|_| rate.check(Instant::now()) == RateDecision::Within));
         let wait = wait(rate.check(Instant::now()));
         assert!(
             wait > Duration::from_millis(500) && wait <= Duration::from_secs(1),
@@ -331,7 +331,7 @@ mod tests {
     #[test]
     fn a_minute_has_a_limit_of_its_own() {
         let rate = rate(1000, 0, 20);
-        assert!((0..20).all(|_| rate.check(Instant::now()) == Admission::Within));
+        assert!((0..20).all(|_| rate.check(Instant::now()) == RateDecision::Within));
         let wait = wait(rate.check(Instant::now()));
         assert!(
             wait > Duration::from_secs(2) && wait <= Duration::from_secs(3),
@@ -342,13 +342,13 @@ mod tests {
     #[test]
     fn other_limits_can_take_the_place_of_the_first() {
         let rate = rate(1, 0, 0);
-        assert_eq!(rate.check(Instant::now()), Admission::Within);
+        assert_eq!(rate.check(Instant::now()), RateDecision::Within);
         wait(rate.check(Instant::now()));
         rate.replace(RateOptions {
             per_second: 5,
             ..RateOptions::default()
         });
-        assert!((0..5).all(|_| rate.check(Instant::now()) == Admission::Within));
+        assert!((0..5).all(|_| rate.check(Instant::now()) == RateDecision::Within));
     }
 
     #[test]
@@ -361,11 +361,11 @@ mod tests {
         let start = Instant::now();
         let at = |seconds: u64| start + Duration::from_secs(seconds);
         let rate = Rate::new(options);
-        assert_eq!(rate.check(at(0)), Admission::Within);
+        assert_eq!(rate.check(at(0)), RateDecision::Within);
         for second in 0..10 {
             assert!(wait(rate.check(at(second))) > Duration::from_secs(50));
         }
-        assert_eq!(rate.check(at(10)), Admission::Abuse);
+        assert_eq!(rate.check(at(10)), RateDecision::Abuse);
 
         let wait = Duration::from_millis(10);
         let first = Run::with(None, at(0), wait);

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::admission::AdmissionOptions;
 use super::connection::{NewConnection, Protocol};
-use super::gate::GateOptions;
 use super::outbound::Outbound;
 use super::ports::{Deliver, Delivery};
 use super::{Attachment, Hub, HubOptions, Member};
@@ -40,7 +40,7 @@ impl Deliver for Sink {
 
 pub fn hub() -> Arc<Hub> {
     let options = HubOptions {
-        gate: GateOptions::default(),
+        admission: AdmissionOptions::default(),
         max_subscriptions_per_connection: 0,
         room_max_size: 0,
         auth_required: true,
@@ -57,7 +57,7 @@ pub fn hub() -> Arc<Hub> {
 pub fn connect(hub: &Arc<Hub>) -> Attachment {
     let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
     hub.connect(NewConnection {
-        ticket: hub.gate.admit(here).unwrap(),
+        ticket: hub.admission.admit(here).unwrap(),
         protocol: Protocol::Websocket,
         remote_address: here,
         deliver: Arc::new(Sink),

@@ -239,9 +239,9 @@ impl Hub {
                 .map(|reason| (reason.label(), self.stats.closes(reason)))
                 .filter(|(_, count)| *count > 0)
                 .collect(),
-            refused_by_reason: self.gate.refused.view(),
-            places_taken: self.gate.taken(),
-            remote_addresses: self.gate.addresses(),
+            refused_by_reason: self.admission.refused.view(),
+            places_taken: self.admission.taken(),
+            remote_addresses: self.admission.addresses(),
         }
     }
 

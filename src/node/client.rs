@@ -90,7 +90,7 @@ impl Client {
     fn count_refused(&mut self, fault: &Fault) {
         let remote = self.connection.remote_address;
         let reason = fault.reason.unwrap_or(fault.code.as_str());
-        let refused = &self.node.hub.gate.refused;
+        let refused = &self.node.hub.admission.refused;
         refused.count(Refused::Identity, format_args!("{remote}: {reason}"));
         if fault.retry_after.is_none() && self.attempts.refuse() {
             let hub = &self.node.hub;

@@ -130,9 +130,9 @@ fn violation_of(
 /// A client's ticket; or, if there is none for it, why, with a place to tell it in the client's own
 /// protocol. If even of those there is none, the error is for its handshake.
 fn enter(hub: &Hub, address: IpAddr) -> Result<Result<Arc<Ticket>, (Fault, Lease)>, Fault> {
-    match hub.gate.admit(address) {
+    match hub.admission.admit(address) {
         Ok(ticket) => Ok(Ok(ticket)),
-        Err(fault) => match hub.gate.place_to_refuse() {
+        Err(fault) => match hub.admission.place_to_refuse() {
             Some(lease) => Ok(Err((fault, lease))),
             None => Err(fault),
         },

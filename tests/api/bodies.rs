@@ -107,7 +107,7 @@ async fn nobody_is_listened_to_for_ever() {
         };
         within("the end of the connection", sending).await;
     }
-    assert_eq!(server.hub.gate.taken(), 0);
+    assert_eq!(server.hub.admission.taken(), 0);
 }
 
 #[tokio::test]

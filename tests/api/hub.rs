@@ -15,9 +15,9 @@ use orgcast::domain::identity::{
     ConnectionId, DepartmentId, Identity, OrganizationId, QueueName, UserId,
 };
 use orgcast::domain::room::{Channel, Place};
+use orgcast::hub::admission::AdmissionOptions;
 use orgcast::hub::audience::Target;
 use orgcast::hub::connection::{NewConnection, Protocol};
-use orgcast::hub::gate::GateOptions;
 use orgcast::hub::lists::Begin;
 use orgcast::hub::outbound::Outbound;
 use orgcast::hub::ports::{Deliver, Delivery};
@@ -73,7 +73,7 @@ impl Deliver for Recorder {
 
 fn options() -> HubOptions {
     HubOptions {
-        gate: GateOptions::default(),
+        admission: AdmissionOptions::default(),
         max_subscriptions_per_connection: 0,
         room_max_size: 0,
         auth_required: true,
@@ -108,7 +108,7 @@ const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 fn newcomer(hub: &Hub, recorder: &Recorder) -> NewConnection {
     NewConnection {
-        ticket: hub.gate.admit(HERE).unwrap(),
+        ticket: hub.admission.admit(HERE).unwrap(),
         protocol: Protocol::Websocket,
         remote_address: HERE,
         deliver: Arc::new(recorder.clone()),
@@ -348,10 +348,10 @@ async fn an_event_without_a_channel_goes_to_the_whole_organization_or_needs_one(
 #[tokio::test]
 async fn limits_refuse_with_their_code_and_come_back() {
     let hub = hub(HubOptions {
-        gate: GateOptions {
+        admission: AdmissionOptions {
             max_connections_total: 3,
             max_connections_per_org: 2,
-            ..GateOptions::default()
+            ..AdmissionOptions::default()
         },
         room_max_size: 1,
         max_subscriptions_per_connection: 2,
@@ -374,7 +374,7 @@ async fn limits_refuse_with_their_code_and_come_back() {
         "the organization is full"
     );
     assert_eq!(
-        hub.gate.admit(HERE).err().unwrap().code,
+        hub.admission.admit(HERE).err().unwrap().code,
         Code::ConnectionLimit
     );
 
@@ -472,9 +472,9 @@ async fn only_those_who_did_not_authenticate_in_time_are_closed() {
 #[test]
 fn a_storm_leaves_nothing_behind() {
     let hub = hub(HubOptions {
-        gate: GateOptions {
+        admission: AdmissionOptions {
             max_connections_per_org: 50,
-            ..GateOptions::default()
+            ..AdmissionOptions::default()
         },
         room_max_size: 20,
         ..options()

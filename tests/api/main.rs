@@ -30,7 +30,7 @@ mod tls;
 /// it may be counted.
 async fn until_refused(server: &orgcast::app::server::Running, reason: &str, count: u64) {
     let counted = async {
-        while server.hub.gate.refused.view().get(reason) != Some(&count) {
+        while server.hub.admission.refused.view().get(reason) != Some(&count) {
             tokio::task::yield_now().await;
         }
     };

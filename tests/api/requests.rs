@@ -29,7 +29,7 @@ async fn a_request_says_once_and_clearly_which_host_it_is_for() {
     // A health check of HTTP/1.0 has none.
     let old = ask(address, "GET /readyz HTTP/1.0\r\n\r\n").await;
     assert_eq!(old.status, 200);
-    let refused = server.hub.gate.refused.view();
+    let refused = server.hub.admission.refused.view();
     assert_eq!(refused.get("malformed_request"), Some(&3));
 }
 
@@ -112,7 +112,7 @@ async fn so_many_header_lines_are_taken_and_what_is_more_is_refused_and_counted(
         let counted = || {
             server
                 .hub
-                .gate
+                .admission
                 .refused
                 .view()
                 .get("headers_too_large")
@@ -126,7 +126,7 @@ async fn so_many_header_lines_are_taken_and_what_is_more_is_refused_and_counted(
         assert_eq!(raw.answer().await.status, 431);
         raw.end().await.unwrap();
         until_refused(&server, "headers_too_large", 2).await;
-        let report = server.hub.gate.refused.since_last_report();
+        let report = server.hub.admission.refused.since_last_report();
         assert!(
             report
                 .iter()
@@ -191,7 +191,7 @@ async fn what_is_not_allowed_where_clients_connect_says_what_is() {
             assert_eq!(answer.header("allow"), Some("get, post"), "{method}");
         }
     }
-    assert_eq!(server.hub.gate.taken(), 0);
+    assert_eq!(server.hub.admission.taken(), 0);
     let mut raw = Raw::connect(server.address).await;
     raw.send("PUT /api/ws/stats HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .await;

@@ -204,7 +204,7 @@ async fn publish(
     body: Body,
     read: impl FnOnce(&[u8]) -> Result<Publication, Fault>,
 ) -> Answer {
-    let (gate, address, own) = (&app.hub.gate, remote.ip(), key.organization());
+    let (admission, address, own) = (&app.hub.admission, remote.ip(), key.organization());
     let inputs = inputs(app, query, body);
     let length = inputs.as_ref().map_or(0, |(_, body)| body.len());
     let cost = u32::try_from(length.div_ceil(BYTES_OF_A_REQUEST)).unwrap_or(u32::MAX);
@@ -214,12 +214,12 @@ async fn publish(
     } else {
         cost.saturating_sub(1)
     };
-    gate.requests(own, address, known_before)?;
+    admission.requests(own, address, known_before)?;
     let read = inputs.and_then(|(options, body)| options.apply(read(&body)?));
     if own.is_none() {
         let publication = read.as_ref().ok().map(|(publication, _)| publication);
         let organization = publication.and_then(|publication| publication.target.organization());
-        gate.requests(organization, address, 1)?;
+        admission.requests(organization, address, 1)?;
     }
     let (publication, wait_ms) = read?;
     let event = publication.event.clone();

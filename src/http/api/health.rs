@@ -106,12 +106,12 @@ mod tests {
     use crate::domain::event::Catalogue;
     use crate::domain::time::testing::StoppedClock;
     use crate::hub::HubOptions;
-    use crate::hub::gate::GateOptions;
+    use crate::hub::admission::AdmissionOptions;
 
     #[test]
     fn a_server_whose_housekeeping_has_stopped_is_not_healthy_and_later_not_alive() {
         let options = HubOptions {
-            gate: GateOptions::default(),
+            admission: AdmissionOptions::default(),
             max_subscriptions_per_connection: 0,
             room_max_size: 0,
             auth_required: true,

@@ -119,7 +119,7 @@ impl<N: Needs> FromRequestParts<App> for ApiKey<N> {
 fn count_refused(app: &App, parts: &Parts, fault: &Fault) {
     let remote = parts.extensions.get::<ConnectInfo<SocketAddr>>();
     let remote = remote.map_or(String::new(), |remote| format!("{}: ", remote.0.ip()));
-    let refused = &app.hub.gate.refused;
+    let refused = &app.hub.admission.refused;
     refused.count(Refused::ApiKey, format_args!("{remote}{}", fault.message));
 }
 

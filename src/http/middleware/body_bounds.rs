@@ -141,13 +141,13 @@ pub(in crate::http) async fn with_deadline<F: Future<Output = Response>>(
     });
     let response = run(request).await;
     if outcome.found_no_room.load(Ordering::Relaxed) {
-        app.hub.gate.refused.count(Refused::BufferLimit, path);
+        app.hub.admission.refused.count(Refused::BufferLimit, path);
         return no_room(&app.buffers);
     }
     if !outcome.was_late.load(Ordering::Relaxed) {
         return response;
     }
-    app.hub.gate.refused.count(Refused::BodyTimeout, path);
+    app.hub.admission.refused.count(Refused::BodyTimeout, path);
     let message = format!("the body did not come within {} ms", limit.as_millis());
     let mut response = problem(StatusCode::REQUEST_TIMEOUT, "INVALID_MESSAGE", &message);
     let close = HeaderValue::from_static("close");

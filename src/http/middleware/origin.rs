@@ -260,7 +260,10 @@ pub(in crate::http) fn let_in(
     request: &Request,
 ) -> Result<(), Fault> {
     origins.check(Asked::of(request)).inspect_err(|fault| {
-        app.hub.gate.refused.count(Refused::Origin, &fault.message);
+        app.hub
+            .admission
+            .refused
+            .count(Refused::Origin, &fault.message);
     })
 }
 

@@ -16,7 +16,7 @@ pub(in crate::http) async fn by_address(
     request: Request,
     next: Next,
 ) -> Response {
-    match app.hub.gate.request(None, remote.ip()) {
+    match app.hub.admission.request(None, remote.ip()) {
         Ok(()) => next.run(request).await,
         Err(fault) => Refusal(fault).into_response(),
     }

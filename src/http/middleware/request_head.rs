@@ -37,7 +37,7 @@ pub(in crate::http) fn checked(app: &App, request: &mut Request) -> Result<(), B
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(header::CONNECTION, close);
         app.hub
-            .gate
+            .admission
             .refused
             .count(Refused::MalformedRequest, problem.message());
         return Err(Box::new(response));

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::sender::PlainSender;
 use crate::domain::fault::{CloseReason, Code, Fault};
 use crate::hub::Hub;
-use crate::hub::rates::{Admission, Rate};
+use crate::hub::rates::{Rate, RateDecision};
 use crate::hub::refused::Refused;
 use crate::protocol::envelope;
 use crate::protocol::session::{Reply, Said, Session};
@@ -105,19 +105,19 @@ impl PlainConnection {
         }
         loop {
             match self.rate.check(Instant::now()) {
-                Admission::Within => break,
-                Admission::Slow(wait) => {
+                RateDecision::Within => break,
+                RateDecision::Slow(wait) => {
                     self.session.connection().note_rate_limited();
                     Box::pin(tokio::time::sleep(wait)).await;
                 }
-                Admission::Over(wait) => {
+                RateDecision::Over(wait) => {
                     if is_needed(&message) && self.rate.check_reserve() {
                         break;
                     }
                     self.refuse(message, limit, wait);
                     return Ok(None);
                 }
-                Admission::Abuse => {
+                RateDecision::Abuse => {
                     let abused = self.session.refuse(Fault::rate_abused());
                     self.sender.reply(&abused, None);
                     return Ok(Some(End::Closed(CloseReason::RateLimited)));
@@ -200,7 +200,7 @@ impl PlainConnection {
     /// and only a short message is looked at for its id.
     fn refuse(&mut self, message: Message, limit: usize, wait: Duration) {
         let connection = self.session.connection();
-        let refused = &self.hub.gate.refused;
+        let refused = &self.hub.admission.refused;
         refused.count(Refused::Message, connection.remote_address);
         connection.note_rate_limited();
         if matches!(message.kind, Kind::Ping | Kind::Pong) {

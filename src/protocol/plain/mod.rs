@@ -93,7 +93,7 @@ impl PlainGateway {
             is_decided: envelope.is_some(),
             tenant: Tenant::of_names(asked.keys().map(String::as_str)),
         };
-        self.node.hub.gate.handshake(remote_address)?;
+        self.node.hub.admission.handshake(remote_address)?;
         Ok(Handshake {
             claim,
             dialect,

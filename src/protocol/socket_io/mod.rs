@@ -83,8 +83,8 @@ impl SocketIo {
                 Fault::invalid(format!("`arguments` is `{text}`; allowed are {allowed}"))
             })?,
         };
-        self.node.hub.gate.handshake(remote_address)?;
-        let ticket = self.node.hub.gate.admit(remote_address)?;
+        self.node.hub.admission.handshake(remote_address)?;
+        let ticket = self.node.hub.admission.admit(remote_address)?;
         let cookie = self.node.token_cookie();
         Ok(Client::new(
             ticket,

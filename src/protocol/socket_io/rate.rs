@@ -8,7 +8,7 @@ use super::packet::{Glance, glance};
 use super::{ClientSession, SocketIo};
 use crate::domain::fault::{CloseReason, Fault};
 use crate::hub::ports::Deliver;
-use crate::hub::rates::Admission;
+use crate::hub::rates::RateDecision;
 use crate::hub::refused::Refused;
 use crate::protocol::engine_io::Peek;
 use crate::wire::send_queue::DropPolicy;
@@ -38,15 +38,15 @@ impl SocketIo {
         }
         loop {
             match client.rate.check(Instant::now()) {
-                Admission::Within => return true,
-                Admission::Slow(wait) => {
+                RateDecision::Within => return true,
+                RateDecision::Slow(wait) => {
                     note(client);
                     Box::pin(tokio::time::sleep(wait)).await;
                     if session.is_closing() {
                         return false;
                     }
                 }
-                Admission::Over(wait) => {
+                RateDecision::Over(wait) => {
                     let is_needed = matches!(
                         glance,
                         Glance::Connect
@@ -63,14 +63,14 @@ impl SocketIo {
                         (_, [b'1' | b'3' | b'5', ..] | [b'4', b'1', ..]) => return true,
                         // Pings, of which there is nothing to say.
                         (Peek::Control, _) | (_, [b'2', ..]) => {
-                            let refused = &self.node.hub.gate.refused;
+                            let refused = &self.node.hub.admission.refused;
                             refused.count(Refused::Message, client.remote_address);
                         }
                         _ => self.refuse(session, glance, wait),
                     }
                     return false;
                 }
-                Admission::Abuse => {
+                RateDecision::Abuse => {
                     self.close_abuser(session);
                     return false;
                 }
@@ -81,7 +81,7 @@ impl SocketIo {
     /// A packet came over its client's rate: what it is told, without parsing the packet.
     fn refuse(&self, session: &Arc<ClientSession>, glance: Glance, wait: Duration) {
         let client = &session.connection;
-        let refused = &self.node.hub.gate.refused;
+        let refused = &self.node.hub.admission.refused;
         refused.count(Refused::Message, client.remote_address);
         let ack = match glance {
             // An error here would be final, and the rate is not.

@@ -14,7 +14,7 @@ use crate::domain::identity::OrganizationId;
 
 /// What the server takes in. A limit of 0 is no limit.
 #[derive(Debug, Clone, Default)]
-pub struct GateOptions {
+pub struct AdmissionOptions {
     pub max_connections_total: usize,
     pub max_connections_per_org: usize,
     pub max_connections_per_address: usize,
@@ -44,8 +44,8 @@ const MAX_REFUSED_AT_ONCE: usize = 256;
 const RETRY_WHEN_FULL: Duration = Duration::from_secs(1);
 
 /// The door of the hub.
-pub struct Gate {
-    options: GateOptions,
+pub struct AdmissionControl {
+    options: AdmissionOptions,
     places: Places,
     addresses: AddressPlaces,
     being_refused: Places,
@@ -58,8 +58,8 @@ pub struct Gate {
     pub refused: Refusals,
 }
 
-impl Gate {
-    pub(super) fn new(options: GateOptions) -> Self {
+impl AdmissionControl {
+    pub(super) fn new(options: AdmissionOptions) -> Self {
         let requests_of_some = options
             .organizations
             .iter()
@@ -234,23 +234,26 @@ mod tests {
 
     #[test]
     fn a_refused_client_takes_no_place() {
-        let gate = Gate::new(GateOptions {
+        let admission = AdmissionControl::new(AdmissionOptions {
             max_connections_total: 1,
             max_connections_per_address: 2,
-            ..GateOptions::default()
+            ..AdmissionOptions::default()
         });
-        let ticket = gate.admit(HERE).unwrap();
+        let ticket = admission.admit(HERE).unwrap();
         for _ in 0..5 {
-            let fault = gate.admit(HERE).unwrap_err();
+            let fault = admission.admit(HERE).unwrap_err();
             assert_eq!(fault.code, Code::ConnectionLimit);
             assert!(fault.retry_after.is_some());
         }
-        assert_eq!(gate.taken(), 1);
+        assert_eq!(admission.taken(), 1);
         drop(ticket);
-        assert_eq!((gate.taken(), gate.addresses()), (0, 0));
-        assert!(gate.admit(HERE).is_ok());
-        gate.close();
-        assert_eq!(gate.admit(HERE).unwrap_err().code, Code::ConnectionLimit);
+        assert_eq!((admission.taken(), admission.addresses()), (0, 0));
+        assert!(admission.admit(HERE).is_ok());
+        admission.close();
+        assert_eq!(
+            admission.admit(HERE).unwrap_err().code,
+            Code::ConnectionLimit
+        );
     }
 
     #[test]
@@ -261,7 +264,7 @@ mod tests {
             requests_per_second: Some(1),
             ..OrganizationLimits::default()
         };
-        let gate = Gate::new(GateOptions {
+        let admission = AdmissionControl::new(AdmissionOptions {
             max_connections_per_org: 100,
             requests_per_second: 2,
             rate: RateOptions {
@@ -271,21 +274,21 @@ mod tests {
                 close_after: Duration::ZERO,
             },
             organizations: HashMap::from([(organization("big"), limits)]),
-            ..GateOptions::default()
+            ..AdmissionOptions::default()
         });
-        assert_eq!(gate.organization_places(&organization("big")), 500);
-        assert_eq!(gate.organization_places(&organization("other")), 100);
-        let rate = gate.organization_rate(&organization("big")).unwrap();
+        assert_eq!(admission.organization_places(&organization("big")), 500);
+        assert_eq!(admission.organization_places(&organization("other")), 100);
+        let rate = admission.organization_rate(&organization("big")).unwrap();
         assert_eq!((rate.per_second, rate.burst, rate.per_minute), (7, 0, 9));
-        assert_eq!(gate.organization_rate(&organization("other")), None);
+        assert_eq!(admission.organization_rate(&organization("other")), None);
 
         let allowed = |organization: &OrganizationId| {
             (0..5)
-                .filter(|_| gate.request(Some(organization), HERE).is_ok())
+                .filter(|_| admission.request(Some(organization), HERE).is_ok())
                 .count()
         };
         assert_eq!(allowed(&organization("big")), 1);
         assert_eq!(allowed(&organization("other")), 2);
-        assert!(gate.request(None, HERE).is_ok(), "counted by address");
+        assert!(admission.request(None, HERE).is_ok(), "counted by address");
     }
 }
