@@ -78,7 +78,7 @@ fn place(department: Option<usize>, queue: Option<usize>) -> Place {
 fn join(hub: &Arc<Hub>, user: usize) -> Member {
     let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let attachment = hub.connect(NewConnection {
-        ticket: hub.admission.admit(here).unwrap(),
+        permit: hub.admission.admit(here).unwrap(),
         protocol: Protocol::Websocket,
         remote_address: here,
         deliver: Arc::new(Taker),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::limits::{AddressKey, AddressPlaces, Lease, Places, Ticket};
+use super::limits::{AddressKey, AddressPlaces, ConnectionPermit, Lease, Places};
 use super::rates::{KeyedRates, Rate, RateOptions};
 use super::refused::{Refusals, Refused};
 use crate::domain::fault::{Code, Fault};
@@ -96,7 +96,7 @@ impl AdmissionControl {
     }
 
     /// Gives a client its places. `CONNECTION_LIMIT` if there is none, or the server shuts down.
-    pub fn admit(&self, address: IpAddr) -> Result<Arc<Ticket>, Fault> {
+    pub fn admit(&self, address: IpAddr) -> Result<Arc<ConnectionPermit>, Fault> {
         let full = |reason, message: String| {
             self.refused.count(reason, address);
             let mut fault = Fault::new(Code::ConnectionLimit, message);
@@ -119,7 +119,7 @@ impl AdmissionControl {
             let message = format!("the server holds its {limit} connections");
             full(Refused::ServerFull, message)
         })?;
-        Ok(Arc::new(Ticket {
+        Ok(Arc::new(ConnectionPermit {
             rate: Arc::new(Rate::new(self.options.rate)),
             _place: place,
             _address: of_address,
@@ -131,7 +131,7 @@ impl AdmissionControl {
         self.being_refused.take()
     }
 
-    /// The rate of a client without a ticket.
+    /// The rate of a client without a permit.
     pub fn rate(&self) -> Arc<Rate> {
         Arc::new(Rate::new(self.options.rate))
     }
@@ -239,14 +239,14 @@ mod tests {
             max_connections_per_address: 2,
             ..AdmissionOptions::default()
         });
-        let ticket = admission.admit(HERE).unwrap();
+        let permit = admission.admit(HERE).unwrap();
         for _ in 0..5 {
             let fault = admission.admit(HERE).unwrap_err();
             assert_eq!(fault.code, Code::ConnectionLimit);
             assert!(fault.retry_after.is_some());
         }
         assert_eq!(admission.taken(), 1);
-        drop(ticket);
+        drop(permit);
         assert_eq!((admission.taken(), admission.addresses()), (0, 0));
         assert!(admission.admit(HERE).is_ok());
         admission.close();

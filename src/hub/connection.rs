@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::expiry::Life;
-use super::limits::{Lease, Ticket};
+use super::limits::{ConnectionPermit, Lease};
 use super::ports::Deliver;
 use super::registry::RoomEntry;
 use crate::domain::event::{AckId, MessageId};
@@ -36,7 +36,7 @@ pub struct Connection {
     pub connected_at: UnixMillis,
     last_activity: AtomicU64,
     /// Its place among all connections, and its rate.
-    pub(super) ticket: Arc<Ticket>,
+    pub(super) permit: Arc<ConnectionPermit>,
     pub(super) deliver: Arc<dyn Deliver>,
     pub(super) membership: Mutex<Membership>,
     /// Acknowledgements that it was asked for and has not given, the oldest first.
@@ -78,7 +78,7 @@ impl Membership {
 pub struct NewConnection {
     pub protocol: Protocol,
     pub remote_address: IpAddr,
-    pub ticket: Arc<Ticket>,
+    pub permit: Arc<ConnectionPermit>,
     pub deliver: Arc<dyn Deliver>,
 }
 
@@ -96,7 +96,7 @@ impl Connection {
             remote_address: new.remote_address,
             connected_at,
             last_activity: AtomicU64::new(connected_at.0),
-            ticket: new.ticket,
+            permit: new.permit,
             deliver: new.deliver,
             membership: Mutex::default(),
             outstanding_acks: Mutex::default(),

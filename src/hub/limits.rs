@@ -146,7 +146,7 @@ impl Drop for AddressLease {
 /// A client's right to be here: its places, and the rate that its messages are held against. It is
 /// shared by all that belongs to one client; with the last of it the places are free again.
 #[derive(Debug)]
-pub struct Ticket {
+pub struct ConnectionPermit {
     pub rate: Arc<Rate>,
     pub(super) _place: Lease,
     pub(super) _address: AddressLease,

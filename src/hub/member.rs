@@ -78,7 +78,7 @@ impl Attachment {
             "authenticated"
         );
         if let Some(rate) = admission.organization_rate(id) {
-            self.connection.ticket.rate.replace(rate);
+            self.connection.permit.rate.replace(rate);
         }
         Ok(Member {
             attachment: self,

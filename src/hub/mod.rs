@@ -103,7 +103,7 @@ impl Hub {
         &self.catalogue
     }
 
-    /// Takes in a connection that has its ticket; it stays until the attachment is dropped.
+    /// Takes in a connection that has its permit; it stays until the attachment is dropped.
     pub fn connect(self: &Arc<Self>, new: NewConnection) -> Attachment {
         let number = self
             .stats

@@ -57,7 +57,7 @@ pub fn hub() -> Arc<Hub> {
 pub fn connect(hub: &Arc<Hub>) -> Attachment {
     let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
     hub.connect(NewConnection {
-        ticket: hub.admission.admit(here).unwrap(),
+        permit: hub.admission.admit(here).unwrap(),
         protocol: Protocol::Websocket,
         remote_address: here,
         deliver: Arc::new(Sink),

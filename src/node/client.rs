@@ -35,7 +35,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Takes in a connection that has its ticket.
+    /// Takes in a connection that has its permit.
     pub fn connect(node: &Arc<Node>, new: NewConnection) -> Self {
         let attachment = node.hub.connect(new);
         Self {

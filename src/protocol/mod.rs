@@ -22,7 +22,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use crate::domain::event::{Event, Priority};
 use crate::domain::fault::{CloseReason, Code, Fault};
 use crate::hub::Hub;
-use crate::hub::limits::{Lease, Ticket};
+use crate::hub::limits::{ConnectionPermit, Lease};
 use crate::hub::outbound::{Encoding, Outbound};
 use crate::hub::ports::Delivery;
 use crate::wire::buffers::Owner;
@@ -127,11 +127,14 @@ fn violation_of(
     }
 }
 
-/// A client's ticket; or, if there is none for it, why, with a place to tell it in the client's own
+/// A client's permit; or, if there is none for it, why, with a place to tell it in the client's own
 /// protocol. If even of those there is none, the error is for its handshake.
-fn enter(hub: &Hub, address: IpAddr) -> Result<Result<Arc<Ticket>, (Fault, Lease)>, Fault> {
+fn enter(
+    hub: &Hub,
+    address: IpAddr,
+) -> Result<Result<Arc<ConnectionPermit>, (Fault, Lease)>, Fault> {
     match hub.admission.admit(address) {
-        Ok(ticket) => Ok(Ok(ticket)),
+        Ok(permit) => Ok(Ok(permit)),
         Err(fault) => match hub.admission.place_to_refuse() {
             Some(lease) => Ok(Err((fault, lease))),
             None => Err(fault),

@@ -81,7 +81,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Takes in a connection that has its ticket.
+    /// Takes in a connection that has its permit.
     pub fn connect(node: &Arc<Node>, new: NewConnection) -> Self {
         let client = Client::connect(node, new);
         Self {

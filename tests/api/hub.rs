@@ -108,7 +108,7 @@ const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 fn newcomer(hub: &Hub, recorder: &Recorder) -> NewConnection {
     NewConnection {
-        ticket: hub.admission.admit(HERE).unwrap(),
+        permit: hub.admission.admit(HERE).unwrap(),
         protocol: Protocol::Websocket,
         remote_address: HERE,
         deliver: Arc::new(recorder.clone()),

@@ -22,7 +22,7 @@ use crate::auth::claim::{Claim, query_object};
 use crate::domain::fault::{CloseReason, Code, Fault};
 use crate::domain::words::{ORGANIZATION, Tenant};
 use crate::hub::connection::{NewConnection, Protocol};
-use crate::hub::limits::{Lease, Ticket};
+use crate::hub::limits::{ConnectionPermit, Lease};
 use crate::hub::ports::Deliver;
 use crate::hub::rates::Rate;
 use crate::node::Node;
@@ -56,7 +56,7 @@ pub struct Handshake {
     claim: Result<Option<Claim>, Fault>,
     dialect: Dialect,
     remote_address: IpAddr,
-    entry: Result<Arc<Ticket>, (Fault, Lease)>,
+    entry: Result<Arc<ConnectionPermit>, (Fault, Lease)>,
 }
 
 impl PlainGateway {
@@ -128,7 +128,7 @@ impl PlainGateway {
             &self.options,
         ));
         let opened = match entry {
-            Ok(ticket) => self.open(&sender, remote_address, ticket, claim).await,
+            Ok(permit) => self.open(&sender, remote_address, permit, claim).await,
             Err((fault, lease)) => Err((fault, CloseReason::ConnectionLimit, Some(lease))),
         };
         match opened {
@@ -163,14 +163,14 @@ impl PlainGateway {
         &self,
         sender: &Arc<PlainSender>,
         remote_address: IpAddr,
-        ticket: Arc<Ticket>,
+        permit: Arc<ConnectionPermit>,
         claim: Result<Option<Claim>, Fault>,
     ) -> Result<Opened, (Fault, CloseReason, Option<Lease>)> {
-        let rate = Arc::clone(&ticket.rate);
+        let rate = Arc::clone(&permit.rate);
         let new = NewConnection {
             protocol: Protocol::Websocket,
             remote_address,
-            ticket,
+            permit,
             deliver: Arc::clone(sender) as Arc<dyn Deliver>,
         };
         let session = Session::connect(&self.node, new);

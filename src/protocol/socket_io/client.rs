@@ -14,7 +14,7 @@ use super::packet;
 use crate::auth::claim::Claim;
 use crate::domain::fault::{CloseReason, Fault};
 use crate::hub::connection::Connection;
-use crate::hub::limits::Ticket;
+use crate::hub::limits::ConnectionPermit;
 use crate::hub::outbound::Outbound;
 use crate::hub::ports::{Deliver, Delivery};
 use crate::hub::rates::Rate;
@@ -35,7 +35,7 @@ pub struct Client {
 
 pub(super) struct ClientState {
     /// Its place, until it has left.
-    pub ticket: Option<Arc<Ticket>>,
+    pub permit: Option<Arc<ConnectionPermit>>,
     pub is_connecting: bool,
     /// There from CONNECT to DISCONNECT.
     pub session: Option<Arc<session::Session>>,
@@ -50,7 +50,7 @@ pub(super) struct ClientState {
 
 impl Client {
     pub(super) fn new(
-        ticket: Arc<Ticket>,
+        permit: Arc<ConnectionPermit>,
         remote_address: IpAddr,
         form: ArgumentForm,
         claim: Result<Option<Claim>, Fault>,
@@ -59,11 +59,11 @@ impl Client {
     ) -> Self {
         Self {
             remote_address,
-            rate: Arc::clone(&ticket.rate),
+            rate: Arc::clone(&permit.rate),
             form,
             claim: claim.map(|claim| claim.map(Box::new)).map_err(Box::new),
             state: Mutex::new(ClientState {
-                ticket: Some(ticket),
+                permit: Some(permit),
                 is_connecting: false,
                 session: None,
                 connect_by: Some(connect_by),
@@ -148,19 +148,19 @@ impl Client {
     }
 
     pub(super) fn has_left(&self) -> bool {
-        self.state.lock().ticket.is_none()
+        self.state.lock().permit.is_none()
     }
 
     /// Leaves for good; its place is free. Calling it again does nothing.
     pub(super) fn leave(&self) {
-        let (session, ticket) = {
+        let (session, permit) = {
             let mut state = self.state.lock();
-            (state.session.take(), state.ticket.take())
+            (state.session.take(), state.permit.take())
         };
         if let Some(session) = session {
             session.leave();
         }
-        drop(ticket);
+        drop(permit);
     }
 }
 

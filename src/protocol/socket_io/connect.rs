@@ -69,13 +69,13 @@ impl SocketIo {
         if let Some(claim) = &claim {
             self.node.prepare(claim).await;
         }
-        let ticket = client.state.lock().ticket.clone();
-        let ticket =
-            ticket.ok_or_else(|| Fault::new(Code::InternalError, "the session is closing"))?;
+        let permit = client.state.lock().permit.clone();
+        let permit =
+            permit.ok_or_else(|| Fault::new(Code::InternalError, "the session is closing"))?;
         let new = NewConnection {
             protocol: Protocol::SocketIo,
             remote_address: client.remote_address,
-            ticket,
+            permit,
             deliver: Arc::clone(session) as Arc<dyn Deliver>,
         };
         let connected = session::Session::connect(&self.node, new);

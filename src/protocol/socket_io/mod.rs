@@ -84,10 +84,10 @@ impl SocketIo {
             })?,
         };
         self.node.hub.admission.handshake(remote_address)?;
-        let ticket = self.node.hub.admission.admit(remote_address)?;
+        let permit = self.node.hub.admission.admit(remote_address)?;
         let cookie = self.node.token_cookie();
         Ok(Client::new(
-            ticket,
+            permit,
             remote_address,
             arguments.form(version, headers),
             Claim::from_handshake(query, headers, cookie),
