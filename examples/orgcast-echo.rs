@@ -23,7 +23,7 @@ use orgcast::protocol::engine_io::{
     Application, EngineIo, EngineOptions, Handshake, Peek, ProtocolVersion, Query, Session,
 };
 use orgcast::protocol::socket_io::decoder::{Decoder, Incoming, IncomingKind, Malformed};
-use orgcast::wire::connections::{Connections, Place};
+use orgcast::wire::connections::{Connections, TcpSlot};
 use orgcast::wire::http_stream::{BodyLength, HttpStream, HttpTimeouts, Phase};
 use orgcast::wire::send_queue::flusher::SendQueues;
 use orgcast::wire::send_queue::{DropPolicy, LinkOptions, Observer};
@@ -293,7 +293,7 @@ fn status(status: StatusCode) -> Response<Body> {
 
 async fn connection(
     tcp: TcpStream,
-    place: Place,
+    slot: TcpSlot,
     engine_io: Arc<EngineIo<Echoing<EngineEcho>>>,
     socket_io: Arc<EngineIo<Echoing<SocketEcho>>>,
 ) {
@@ -303,7 +303,7 @@ async fn connection(
         keep_alive: patience,
         write: patience,
     };
-    let phase = Arc::new(Phase::new(place));
+    let phase = Arc::new(Phase::new(slot));
     let stream = HttpStream::new(Transport::Tcp(tcp), timeouts, Arc::clone(&phase));
     let service = service_fn(move |request: Request<hyper::body::Incoming>| {
         let (engine_io, socket_io) = (Arc::clone(&engine_io), Arc::clone(&socket_io));
@@ -348,10 +348,10 @@ async fn main() -> io::Result<()> {
     loop {
         let (tcp, remote) = listener.accept().await?;
         tcp.set_nodelay(true)?;
-        let Some(place) = connections.open(remote.ip(), false) else {
+        let Some(slot) = connections.open(remote.ip(), false) else {
             continue;
         };
         let (engine_io, socket_io) = (Arc::clone(&engine_io), Arc::clone(&socket_io));
-        tokio::spawn(connection(tcp, place, engine_io, socket_io));
+        tokio::spawn(connection(tcp, slot, engine_io, socket_io));
     }
 }

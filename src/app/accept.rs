@@ -28,7 +28,7 @@ use crate::http::router::{for_operators_only, is_for_operators};
 use crate::hub::Hub;
 use crate::hub::limits::AddressKey;
 use crate::hub::refused::Refused;
-use crate::wire::connections::{Connections, Place};
+use crate::wire::connections::{Connections, TcpSlot};
 use crate::wire::http_stream::{Ended, HttpStream, HttpTimeouts, Phase};
 use crate::wire::tls::TlsStream;
 use crate::wire::transport::Transport;
@@ -103,8 +103,8 @@ pub(super) async fn accept(listener: TcpListener, mut door: Door) {
             Ok((tcp, remote)) => {
                 pause = SHORTEST_PAUSE;
                 let is_reserved = !door.make_room(&mut reserve).await;
-                if let Some(place) = door.admit(&tcp, remote, is_reserved) {
-                    tokio::spawn(serve(tcp, remote, place, is_reserved, door.clone()));
+                if let Some(slot) = door.admit(&tcp, remote, is_reserved) {
+                    tokio::spawn(serve(tcp, remote, slot, is_reserved, door.clone()));
                 }
             }
             // The peer changed its mind.
@@ -142,8 +142,8 @@ impl Door {
         reserve.release() || self.make_room(reserve).await
     }
 
-    /// A place for a new connection; `None` if there is none.
-    fn admit(&self, tcp: &TcpStream, remote: SocketAddr, is_reserved: bool) -> Option<Place> {
+    /// A slot for a new connection; `None` if there is none.
+    fn admit(&self, tcp: &TcpStream, remote: SocketAddr, is_reserved: bool) -> Option<TcpSlot> {
         let FrontOptions {
             connections,
             trusted_proxies,
@@ -155,9 +155,9 @@ impl Door {
             Refused::Descriptors
         } else {
             let is_exempt = trusted_proxies.contain(address);
-            let place = connections.open(AddressKey::from(address).into(), is_exempt);
-            if place.is_some() {
-                return place;
+            let slot = connections.open(AddressKey::from(address).into(), is_exempt);
+            if slot.is_some() {
+                return slot;
             }
             Refused::TcpAddressFull
         };
@@ -199,7 +199,7 @@ fn transport(tcp: TcpStream, tls: Option<&TlsFiles>) -> io::Result<Transport> {
 }
 
 /// One connection, until it is closed or becomes a WebSocket.
-async fn serve(tcp: TcpStream, remote: SocketAddr, place: Place, is_reserved: bool, door: Door) {
+async fn serve(tcp: TcpStream, remote: SocketAddr, slot: TcpSlot, is_reserved: bool, door: Door) {
     let Door {
         service,
         hub,
@@ -215,7 +215,7 @@ async fn serve(tcp: TcpStream, remote: SocketAddr, place: Place, is_reserved: bo
             return;
         }
     };
-    let phase = Arc::new(Phase::new(place));
+    let phase = Arc::new(Phase::new(slot));
     let stream = HttpStream::new(transport, front.timeouts, Arc::clone(&phase));
     let of_handler = Arc::clone(&phase);
     let handler = service_fn(move |request: Request<Incoming>| {

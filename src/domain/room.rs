@@ -395,7 +395,7 @@ mod tests {
         }
     }
 
-    /// Places that often coincide.
+    /// Slots that often coincide.
     fn small_place() -> impl Strategy<Value = Place> {
         (
             "[ab]",

@@ -1,4 +1,4 @@
-//! Who may come in: places, and how fast clients and backends may knock.
+//! Who may come in: slots, and how fast clients and backends may knock.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::limits::{AddressKey, AddressPlaces, ConnectionPermit, Lease, Places};
+use super::limits::{AddressKey, AddressSlots, ConnectionPermit, SlotGuard, Slots};
 use super::rates::{KeyedRates, Rate, RateOptions};
 use super::refused::{Refusals, Refused};
 use crate::domain::fault::{Code, Fault};
@@ -24,7 +24,7 @@ pub struct AdmissionOptions {
     pub requests_per_second: u32,
     /// Messages, for each connection.
     pub rate: RateOptions,
-    /// What holds for some organizations in place of the above.
+    /// What holds for some organizations in slot of the above.
     pub organizations: HashMap<OrganizationId, OrganizationLimits>,
 }
 
@@ -46,9 +46,9 @@ const RETRY_WHEN_FULL: Duration = Duration::from_secs(1);
 /// The door of the hub.
 pub struct AdmissionControl {
     options: AdmissionOptions,
-    places: Places,
-    addresses: AddressPlaces,
-    being_refused: Places,
+    slots: Slots,
+    addresses: AddressSlots,
+    being_refused: Slots,
     handshakes: KeyedRates<()>,
     handshakes_by_address: KeyedRates<AddressKey>,
     requests: KeyedRates<OrganizationId>,
@@ -69,9 +69,9 @@ impl AdmissionControl {
             })
             .collect();
         Self {
-            places: Places::new(options.max_connections_total),
-            addresses: AddressPlaces::new(options.max_connections_per_address),
-            being_refused: Places::new(MAX_REFUSED_AT_ONCE),
+            slots: Slots::new(options.max_connections_total),
+            addresses: AddressSlots::new(options.max_connections_per_address),
+            being_refused: Slots::new(MAX_REFUSED_AT_ONCE),
             handshakes: KeyedRates::new(options.handshakes_per_second),
             handshakes_by_address: KeyedRates::new(options.handshakes_per_second_per_address),
             requests: KeyedRates::new(options.requests_per_second),
@@ -95,7 +95,7 @@ impl AdmissionControl {
             })
     }
 
-    /// Gives a client its places. `CONNECTION_LIMIT` if there is none, or the server shuts down.
+    /// Gives a client its slots. `CONNECTION_LIMIT` if there is none, or the server shuts down.
     pub fn admit(&self, address: IpAddr) -> Result<Arc<ConnectionPermit>, Fault> {
         let full = |reason, message: String| {
             self.refused.count(reason, address);
@@ -114,20 +114,20 @@ impl AdmissionControl {
             let message = format!("this address has its {limit} connections");
             full(Refused::AddressFull, message)
         })?;
-        let place = self.places.take().ok_or_else(|| {
-            let limit = self.places.limit();
+        let slot = self.slots.take().ok_or_else(|| {
+            let limit = self.slots.limit();
             let message = format!("the server holds its {limit} connections");
             full(Refused::ServerFull, message)
         })?;
         Ok(Arc::new(ConnectionPermit {
             rate: Arc::new(Rate::new(self.options.rate)),
-            _place: place,
+            _slot: slot,
             _address: of_address,
         }))
     }
 
-    /// A place for a client that is let in only to be told that there is none for it.
-    pub fn place_to_refuse(&self) -> Option<Lease> {
+    /// A slot for a client that is let in only to be told that there is none for it.
+    pub fn slot_to_refuse(&self) -> Option<SlotGuard> {
         self.being_refused.take()
     }
 
@@ -172,7 +172,7 @@ impl AdmissionControl {
     }
 
     /// How many connections an organization may have; 0 is no limit.
-    pub(super) fn organization_places(&self, organization: &OrganizationId) -> usize {
+    pub(super) fn organization_slots(&self, organization: &OrganizationId) -> usize {
         self.limits_of(organization)
             .and_then(|limits| limits.max_connections)
             .unwrap_or(self.options.max_connections_per_org)
@@ -204,12 +204,12 @@ impl AdmissionControl {
         self.is_closed.store(true, Ordering::Relaxed);
     }
 
-    /// Clients that have a place, whether they are connected or have only shaken hands.
+    /// Clients that have a slot, whether they are connected or have only shaken hands.
     pub fn taken(&self) -> usize {
-        self.places.taken()
+        self.slots.taken()
     }
 
-    /// Remote addresses that have a place.
+    /// Remote addresses that have a slot.
     pub fn addresses(&self) -> usize {
         self.addresses.addresses()
     }
@@ -276,8 +276,8 @@ mod tests {
             organizations: HashMap::from([(organization("big"), limits)]),
             ..AdmissionOptions::default()
         });
-        assert_eq!(admission.organization_places(&organization("big")), 500);
-        assert_eq!(admission.organization_places(&organization("other")), 100);
+        assert_eq!(admission.organization_slots(&organization("big")), 500);
+        assert_eq!(admission.organization_slots(&organization("other")), 100);
         let rate = admission.organization_rate(&organization("big")).unwrap();
         assert_eq!((rate.per_second, rate.burst, rate.per_minute), (7, 0, 9));
         assert_eq!(admission.organization_rate(&organization("other")), None);

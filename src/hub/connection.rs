@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::expiry::Life;
-use super::limits::{ConnectionPermit, Lease};
+use super::limits::{ConnectionPermit, SlotGuard};
 use super::ports::Deliver;
 use super::registry::RoomEntry;
 use crate::domain::event::{AckId, MessageId};
@@ -35,7 +35,7 @@ pub struct Connection {
     pub remote_address: IpAddr,
     pub connected_at: UnixMillis,
     last_activity: AtomicU64,
-    /// Its place among all connections, and its rate.
+    /// Its slot among all connections, and its rate.
     pub(super) permit: Arc<ConnectionPermit>,
     pub(super) deliver: Arc<dyn Deliver>,
     pub(super) membership: Mutex<Membership>,
@@ -57,8 +57,8 @@ pub(super) struct Membership {
     /// The latest time at which one of its tokens was issued, as they say.
     pub issued_at: Option<UnixMillis>,
     pub life: Life,
-    /// Its place among the organization's connections.
-    pub place: Option<Lease>,
+    /// Its slot among the organization's connections.
+    pub slot: Option<SlotGuard>,
     pub rooms: Vec<Arc<RoomEntry>>,
     /// It has left: nothing may be joined any more.
     pub closed: bool,

@@ -9,9 +9,9 @@ use dashmap::mapref::entry::Entry;
 
 use super::rates::Rate;
 
-/// A number of places, counted by leases that give their place back when dropped.
+/// A number of slots, counted by slots that give their slot back when dropped.
 #[derive(Debug, Clone)]
-pub struct Places(Arc<Counter>);
+pub struct Slots(Arc<Counter>);
 
 #[derive(Debug)]
 struct Counter {
@@ -19,11 +19,11 @@ struct Counter {
     limit: usize,
 }
 
-/// One taken place.
+/// One taken slot.
 #[derive(Debug)]
-pub struct Lease(Arc<Counter>);
+pub struct SlotGuard(Arc<Counter>);
 
-impl Places {
+impl Slots {
     /// `limit` 0 is no limit.
     pub fn new(limit: usize) -> Self {
         Self(Arc::new(Counter {
@@ -32,8 +32,8 @@ impl Places {
         }))
     }
 
-    /// Takes a place, or `None` if all are taken.
-    pub fn take(&self) -> Option<Lease> {
+    /// Takes a slot, or `None` if all are taken.
+    pub fn take(&self) -> Option<SlotGuard> {
         let limit = if self.0.limit == 0 {
             usize::MAX
         } else {
@@ -45,7 +45,7 @@ impl Places {
                 (taken < limit).then_some(taken + 1)
             })
             .ok()
-            .map(|_| Lease(Arc::clone(&self.0)))
+            .map(|_| SlotGuard(Arc::clone(&self.0)))
     }
 
     pub fn taken(&self) -> usize {
@@ -57,7 +57,7 @@ impl Places {
     }
 }
 
-impl Drop for Lease {
+impl Drop for SlotGuard {
     fn drop(&mut self) {
         self.0.taken.fetch_sub(1, Ordering::Relaxed);
     }
@@ -85,21 +85,21 @@ impl From<AddressKey> for IpAddr {
     }
 }
 
-/// Places per remote address. An address is known only while it has a lease.
+/// Slots per remote address. An address is known only while it has a slot.
 #[derive(Debug, Clone)]
-pub struct AddressPlaces {
+pub struct AddressSlots {
     limit: usize,
     taken: Arc<DashMap<AddressKey, usize>>,
 }
 
-/// One taken place of an address.
+/// One taken slot of an address.
 #[derive(Debug)]
-pub struct AddressLease {
+pub struct AddressSlotGuard {
     key: AddressKey,
     taken: Arc<DashMap<AddressKey, usize>>,
 }
 
-impl AddressPlaces {
+impl AddressSlots {
     /// `limit` 0 is no limit.
     pub fn new(limit: usize) -> Self {
         Self {
@@ -112,27 +112,27 @@ impl AddressPlaces {
         self.limit
     }
 
-    /// Takes a place, or `None` if all of the address are taken.
-    pub fn take(&self, key: AddressKey) -> Option<AddressLease> {
+    /// Takes a slot, or `None` if all of the address are taken.
+    pub fn take(&self, key: AddressKey) -> Option<AddressSlotGuard> {
         let mut taken = self.taken.entry(key).or_insert(0);
         if self.limit != 0 && *taken >= self.limit {
             return None;
         }
         *taken += 1;
         drop(taken);
-        Some(AddressLease {
+        Some(AddressSlotGuard {
             key,
             taken: Arc::clone(&self.taken),
         })
     }
 
-    /// How many addresses have a place.
+    /// How many addresses have a slot.
     pub fn addresses(&self) -> usize {
         self.taken.len()
     }
 }
 
-impl Drop for AddressLease {
+impl Drop for AddressSlotGuard {
     fn drop(&mut self) {
         if let Entry::Occupied(mut taken) = self.taken.entry(self.key) {
             *taken.get_mut() -= 1;
@@ -143,13 +143,13 @@ impl Drop for AddressLease {
     }
 }
 
-/// A client's right to be here: its places, and the rate that its messages are held against. It is
-/// shared by all that belongs to one client; with the last of it the places are free again.
+/// A client's right to be here: its slots, and the rate that its messages are held against. It is
+/// shared by all that belongs to one client; with the last of it the slots are free again.
 #[derive(Debug)]
 pub struct ConnectionPermit {
     pub rate: Arc<Rate>,
-    pub(super) _place: Lease,
-    pub(super) _address: AddressLease,
+    pub(super) _slot: SlotGuard,
+    pub(super) _address: AddressSlotGuard,
 }
 
 #[cfg(test)]
@@ -158,21 +158,21 @@ mod tests {
 
     #[test]
     fn places_come_back_when_leases_are_dropped() {
-        let places = Places::new(2);
-        let first = places.take().unwrap();
-        let second = places.take().unwrap();
-        assert!(places.take().is_none());
+        let slots = Slots::new(2);
+        let first = slots.take().unwrap();
+        let second = slots.take().unwrap();
+        assert!(slots.take().is_none());
         drop(first);
-        assert!(places.take().is_some());
+        assert!(slots.take().is_some());
         drop(second);
-        assert_eq!(places.taken(), 0);
+        assert_eq!(slots.taken(), 0);
     }
 
     #[test]
     fn zero_is_unlimited() {
-        let places = Places::new(0);
-        let leases: Vec<_> = (0..1000).map(|_| places.take().unwrap()).collect();
-        assert_eq!(places.taken(), leases.len());
+        let slots = Slots::new(0);
+        let guards: Vec<_> = (0..1000).map(|_| slots.take().unwrap()).collect();
+        assert_eq!(slots.taken(), guards.len());
     }
 
     fn key(address: &str) -> AddressKey {
@@ -181,15 +181,15 @@ mod tests {
 
     #[test]
     fn each_address_has_its_own_places_and_is_forgotten_without_any() {
-        let places = AddressPlaces::new(1);
-        let first = places.take(key("10.0.0.1")).unwrap();
-        assert!(places.take(key("10.0.0.1")).is_none());
-        let second = places.take(key("10.0.0.2")).unwrap();
-        assert_eq!(places.addresses(), 2);
+        let slots = AddressSlots::new(1);
+        let first = slots.take(key("10.0.0.1")).unwrap();
+        assert!(slots.take(key("10.0.0.1")).is_none());
+        let second = slots.take(key("10.0.0.2")).unwrap();
+        assert_eq!(slots.addresses(), 2);
         drop(first);
-        assert!(places.take(key("10.0.0.1")).is_some());
+        assert!(slots.take(key("10.0.0.1")).is_some());
         drop(second);
-        assert_eq!(places.addresses(), 0);
+        assert_eq!(slots.addresses(), 0);
     }
 
     #[test]

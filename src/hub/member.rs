@@ -35,7 +35,7 @@ impl Attachment {
     pub fn authenticate(self, pass: Pass, welcome: impl FnOnce()) -> Result<Member, (Self, Fault)> {
         let id = &pass.identity.organization;
         let admission = &self.hub.admission;
-        let limit = admission.organization_places(id);
+        let limit = admission.organization_slots(id);
         let Some((organization, place)) = self.hub.registry.enter(id, limit) else {
             admission.refused.count(Refused::OrganizationFull, id);
             let fault = Fault::new(
@@ -65,7 +65,7 @@ impl Attachment {
                 .insert(connection.number, connection);
             membership.identity = Some(Arc::new(pass.identity.clone()));
             membership.hold(&pass);
-            membership.place = Some(place);
+            membership.slot = Some(place);
             self.hub.newcomers.forget(&self.connection);
             self.hub
                 .plan_end(&self.connection, &mut membership.life, pass.expires_at);

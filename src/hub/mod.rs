@@ -150,7 +150,7 @@ impl Hub {
             (
                 membership.identity.clone(),
                 std::mem::take(&mut membership.rooms),
-                membership.place.take(),
+                membership.slot.take(),
             )
         };
         self.registry.remove(connection);

@@ -15,7 +15,7 @@ use dashmap::DashMap;
 use parking_lot::{Mutex, RwLock};
 
 use super::connection::Connection;
-use super::limits::{Lease, Places};
+use super::limits::{SlotGuard, Slots};
 use super::ordered::Ordered;
 use crate::domain::grants::Admission;
 use crate::domain::identity::{ConnectionId, OrganizationId};
@@ -81,7 +81,7 @@ impl RoomCounts {
 
 /// One organization with connections.
 pub(super) struct Organization {
-    pub places: Places,
+    pub slots: Slots,
     /// Its connections in the order in which they came.
     pub connections: Ordered<u64, Arc<Connection>>,
     /// Its rooms in the order of their names.
@@ -95,7 +95,7 @@ pub(super) struct Organization {
 impl Organization {
     fn new(limit: usize, all_room_counts: Arc<RoomCounts>) -> Self {
         Self {
-            places: Places::new(limit),
+            slots: Slots::new(limit),
             connections: Ordered::default(),
             rooms: Ordered::default(),
             rooms_by_name: RwLock::default(),
@@ -195,9 +195,13 @@ impl Registry {
             .map(|entry| Arc::clone(entry.value()))
     }
 
-    /// Takes a place in the organization, which comes to be with its first connection. The place
+    /// Takes a slot of the organization, which comes to be with its first connection. The slot
     /// is taken under the map's lock, so that [`Self::sweep_organization`] can't remove it between.
-    pub fn enter(&self, id: &OrganizationId, limit: usize) -> Option<(Arc<Organization>, Lease)> {
+    pub fn enter(
+        &self,
+        id: &OrganizationId,
+        limit: usize,
+    ) -> Option<(Arc<Organization>, SlotGuard)> {
         let entry = self
             .organizations_by_id
             .entry(id.clone())
@@ -208,14 +212,14 @@ impl Registry {
                     .insert(id.clone(), Arc::clone(&organization));
                 organization
             });
-        let lease = entry.places.take()?;
-        Some((Arc::clone(entry.value()), lease))
+        let slot = entry.slots.take()?;
+        Some((Arc::clone(entry.value()), slot))
     }
 
     /// Forgets the organization if nobody is in it.
     pub fn sweep_organization(&self, id: &OrganizationId) {
         self.organizations_by_id.remove_if(id, |_, organization| {
-            let is_empty = organization.places.taken() == 0;
+            let is_empty = organization.slots.taken() == 0;
             if is_empty {
                 self.organizations.remove(id);
             }

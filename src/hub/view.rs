@@ -203,7 +203,7 @@ impl Hub {
     pub async fn stats_view(&self, now: Instant) -> StatsView {
         let mut connections_by_org = BTreeMap::new();
         let look = |id: &OrganizationId, organization: &Arc<Organization>| {
-            connections_by_org.insert(id.clone(), organization.places.taken());
+            connections_by_org.insert(id.clone(), organization.slots.taken());
         };
         self.registry.organizations.each(look).await;
         let mut messages_by_event: BTreeMap<String, u64> = BTreeMap::new();

@@ -22,7 +22,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use crate::domain::event::{Event, Priority};
 use crate::domain::fault::{CloseReason, Code, Fault};
 use crate::hub::Hub;
-use crate::hub::limits::{ConnectionPermit, Lease};
+use crate::hub::limits::{ConnectionPermit, SlotGuard};
 use crate::hub::outbound::{Encoding, Outbound};
 use crate::hub::ports::Delivery;
 use crate::wire::buffers::Owner;
@@ -132,11 +132,11 @@ fn violation_of(
 fn enter(
     hub: &Hub,
     address: IpAddr,
-) -> Result<Result<Arc<ConnectionPermit>, (Fault, Lease)>, Fault> {
+) -> Result<Result<Arc<ConnectionPermit>, (Fault, SlotGuard)>, Fault> {
     match hub.admission.admit(address) {
         Ok(permit) => Ok(Ok(permit)),
-        Err(fault) => match hub.admission.place_to_refuse() {
-            Some(lease) => Ok(Err((fault, lease))),
+        Err(fault) => match hub.admission.slot_to_refuse() {
+            Some(slot) => Ok(Err((fault, slot))),
             None => Err(fault),
         },
     }

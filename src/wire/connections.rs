@@ -62,7 +62,7 @@ impl Since {
     }
 }
 
-/// A connection's place in the order. It may be out of date: whoever gives connections up looks at
+/// A connection's slot in the order. It may be out of date: whoever gives connections up looks at
 /// what the connection says itself, and puts it where it belongs.
 type Turn = (Since, u64);
 
@@ -202,10 +202,10 @@ impl Connections {
         self.limit_per_address
     }
 
-    /// A place for a connection from this address. If the address has all that it may have, the one
+    /// A slot for a connection from this address. If the address has all that it may have, the one
     /// of them that has waited longest is given up for it; `None` if none waits. An address that many
     /// share is exempt.
-    pub fn open(self: &Arc<Self>, address: IpAddr, is_exempt: bool) -> Option<Place> {
+    pub fn open(self: &Arc<Self>, address: IpAddr, is_exempt: bool) -> Option<TcpSlot> {
         let mut book = self.book.lock();
         let of_address = book.addresses.get(&address);
         let open = of_address.map_or(0, |of_address| of_address.open);
@@ -223,7 +223,7 @@ impl Connections {
         if let Some(notice) = given_up {
             notice.task.wake();
         }
-        let place = Place {
+        let slot = TcpSlot {
             connections: Arc::clone(self),
             notice: Arc::new(Notice {
                 id,
@@ -236,8 +236,8 @@ impl Connections {
             }),
         };
         // Before anybody has looked at it.
-        place.wait(Waiting::Request);
-        Some(place)
+        slot.wait(Waiting::Request);
+        Some(slot)
     }
 
     /// Gives up as many of those that have waited longest, if so many wait, and ends when they have
@@ -263,14 +263,14 @@ impl Connections {
     }
 }
 
-/// The place of one connection, which is free again when this is dropped.
+/// The slot of one connection, which is free again when this is dropped.
 #[derive(Debug)]
-pub struct Place {
+pub struct TcpSlot {
     connections: Arc<Connections>,
     notice: Arc<Notice>,
 }
 
-impl Place {
+impl TcpSlot {
     /// The connection waits, from now on if it did not for this.
     pub(super) fn wait(&self, what: Waiting) {
         let since = self.notice.since();
@@ -315,7 +315,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for TcpSlot {
     fn drop(&mut self) {
         self.notice.gone.notify_one();
         let mut book = self.connections.book.lock();
@@ -342,17 +342,17 @@ mod tests {
         IpAddr::from([10, 0, 0, last])
     }
 
-    fn is_given_up(place: &Place) -> bool {
-        place.poll_given_up(Waker::noop())
+    fn is_given_up(slot: &TcpSlot) -> bool {
+        slot.poll_given_up(Waker::noop())
     }
 
     #[test]
     fn places_are_counted_and_come_back_and_addresses_are_forgotten() {
         let connections = Arc::new(Connections::new(2));
         let open = |last| {
-            let place = connections.open(address(last), false)?;
-            place.work();
-            Some(place)
+            let slot = connections.open(address(last), false)?;
+            slot.work();
+            Some(slot)
         };
         let first = open(1).unwrap();
         let second = open(1).unwrap();
@@ -394,18 +394,18 @@ mod tests {
     async fn who_waits_for_a_request_is_given_up_before_who_waits_for_a_body_and_who_works_is_not()
     {
         let connections = Arc::new(Connections::new(0));
-        let mut places: Vec<_> = (1..=4)
+        let mut slots: Vec<_> = (1..=4)
             .map(|last| connections.open(address(last), false).unwrap())
             .collect();
-        places[0].wait(Waiting::Body);
-        let works = places.remove(2);
+        slots[0].wait(Waiting::Body);
+        let works = slots.remove(2);
         works.work();
         tokio::time::advance(LEAST_WAIT).await;
         for expected in [1, 1, 0] {
             let mut room = Box::pin(connections.make_room(1));
             assert!((&mut room).now_or_never().is_none(), "it has not gone");
-            assert!(is_given_up(&places[expected]), "{expected}");
-            drop(places.remove(expected));
+            assert!(is_given_up(&slots[expected]), "{expected}");
+            drop(slots.remove(expected));
             assert!(room.now_or_never().is_some());
         }
         assert!(connections.make_room(3).now_or_never().is_some());

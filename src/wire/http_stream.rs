@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-use super::connections::{Place, Waiting};
+use super::connections::{TcpSlot, Waiting};
 pub use super::request_bounds::BodyLength;
 use super::request_bounds::RequestBounds;
 use super::transport::Transport;
@@ -63,7 +63,7 @@ struct State {
     /// The stream's own timer has it look at the time in time.
     is_timed: bool,
     ended: Option<Ended>,
-    place: Place,
+    slot: TcpSlot,
 }
 
 /// Of the last request.
@@ -79,7 +79,7 @@ enum BodyState {
 pub struct Serving(Arc<Phase>);
 
 impl Phase {
-    pub fn new(place: Place) -> Self {
+    pub fn new(slot: TcpSlot) -> Self {
         Self(Mutex::new(State {
             serving: 0,
             begun: 0,
@@ -88,7 +88,7 @@ impl Phase {
             idle_since: Instant::now(),
             is_timed: false,
             ended: None,
-            place,
+            slot,
         }))
     }
 
@@ -102,7 +102,7 @@ impl Phase {
         } else {
             BodyState::Coming
         };
-        state.place.work();
+        state.slot.work();
         Serving(Arc::clone(self))
     }
 
@@ -111,7 +111,7 @@ impl Phase {
         let mut state = self.0.lock();
         state.body = BodyState::Read;
         if state.serving > 0 {
-            state.place.work();
+            state.slot.work();
         }
     }
 
@@ -139,11 +139,11 @@ impl Drop for Serving {
             return;
         }
         state.idle_since = Instant::now();
-        state.place.wait_anew(Waiting::Request);
+        state.slot.wait_anew(Waiting::Request);
         // Between two requests HTTP does not read by itself, so somebody has to have the stream look at
         // the time.
         if !state.is_timed {
-            state.place.wake();
+            state.slot.wake();
         }
     }
 }
@@ -199,7 +199,7 @@ impl HttpStream {
 
     fn limit(&mut self, time: Duration) {
         self.deadline = Instant::now() + time;
-        self.phase.0.lock().place.wait_anew(Waiting::Request);
+        self.phase.0.lock().slot.wait_anew(Waiting::Request);
     }
 
     /// While a request is served there is no deadline, but afterwards there is one, and nobody else may
@@ -245,7 +245,7 @@ impl HttpStream {
     /// once the connection is given up; else its task is woken when it is.
     fn look_around(&mut self, cx: &Context<'_>) -> io::Result<()> {
         let mut state = self.phase.0.lock();
-        if state.place.poll_given_up(cx.waker()) {
+        if state.slot.poll_given_up(cx.waker()) {
             drop(state);
             return Err(self.phase.end(Ended::GivenUp));
         }
@@ -278,7 +278,7 @@ impl HttpStream {
         let state = self.phase.0.lock();
         let is_serving = state.serving > 0;
         if is_serving && is_waiting && state.body == BodyState::Coming {
-            state.place.wait(Waiting::Body);
+            state.slot.wait(Waiting::Body);
         }
         is_serving
     }
@@ -395,7 +395,7 @@ impl AsyncWrite for HttpStream {
         }
         let mut left = this.lingering.unwrap_or(LINGER_BYTES);
         let mut scrap = [0; 4096];
-        while left > 0 && !this.phase.0.lock().place.poll_given_up(cx.waker()) {
+        while left > 0 && !this.phase.0.lock().slot.poll_given_up(cx.waker()) {
             this.lingering = Some(left);
             let mut buffer = ReadBuf::new(&mut scrap);
             match Pin::new(&mut this.transport).poll_read(cx, &mut buffer) {

@@ -22,7 +22,7 @@ use crate::auth::claim::{Claim, query_object};
 use crate::domain::fault::{CloseReason, Code, Fault};
 use crate::domain::words::{ORGANIZATION, Tenant};
 use crate::hub::connection::{NewConnection, Protocol};
-use crate::hub::limits::{ConnectionPermit, Lease};
+use crate::hub::limits::{ConnectionPermit, SlotGuard};
 use crate::hub::ports::Deliver;
 use crate::hub::rates::Rate;
 use crate::node::Node;
@@ -56,7 +56,7 @@ pub struct Handshake {
     claim: Result<Option<Claim>, Fault>,
     dialect: Dialect,
     remote_address: IpAddr,
-    entry: Result<Arc<ConnectionPermit>, (Fault, Lease)>,
+    entry: Result<Arc<ConnectionPermit>, (Fault, SlotGuard)>,
 }
 
 impl PlainGateway {
@@ -129,7 +129,7 @@ impl PlainGateway {
         ));
         let opened = match entry {
             Ok(permit) => self.open(&sender, remote_address, permit, claim).await,
-            Err((fault, lease)) => Err((fault, CloseReason::ConnectionLimit, Some(lease))),
+            Err((fault, slot)) => Err((fault, CloseReason::ConnectionLimit, Some(slot))),
         };
         match opened {
             Ok((session, rate, reply)) => {
@@ -165,7 +165,7 @@ impl PlainGateway {
         remote_address: IpAddr,
         permit: Arc<ConnectionPermit>,
         claim: Result<Option<Claim>, Fault>,
-    ) -> Result<Opened, (Fault, CloseReason, Option<Lease>)> {
+    ) -> Result<Opened, (Fault, CloseReason, Option<SlotGuard>)> {
         let rate = Arc::clone(&permit.rate);
         let new = NewConnection {
             protocol: Protocol::Websocket,
