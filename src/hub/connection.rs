@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::expiry::Life;
+use super::expiry::TokenLifetime;
 use super::limits::{ConnectionPermit, SlotGuard};
 use super::ports::Deliver;
 use super::registry::RoomEntry;
@@ -56,7 +56,7 @@ pub(super) struct Membership {
     pub token_id: Option<TokenId>,
     /// The latest time at which one of its tokens was issued, as they say.
     pub issued_at: Option<UnixMillis>,
-    pub life: Life,
+    pub lifetime: TokenLifetime,
     /// Its slot among the organization's connections.
     pub slot: Option<SlotGuard>,
     pub rooms: Vec<Arc<RoomEntry>>,

@@ -16,7 +16,7 @@ use crate::domain::time::UnixMillis;
 
 /// What is left of one connection's token.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Life {
+pub(super) struct TokenLifetime {
     ends: Option<UnixMillis>,
     /// The client knows that this end is near.
     warned: bool,
@@ -26,13 +26,13 @@ pub(super) struct Life {
 
 /// What a look at a connection found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Found {
+enum Due {
     Nothing,
     Warn(UnixMillis),
     Over,
 }
 
-impl Life {
+impl TokenLifetime {
     /// A token with this end came. Answers when to look, if no look is planned that is early enough;
     /// it takes the place of the one that is.
     fn renew(&mut self, ends: Option<UnixMillis>, warning: Duration) -> Option<UnixMillis> {
@@ -42,17 +42,17 @@ impl Life {
     }
 
     /// Answers the end that a client must be warned of, or that it is over.
-    fn look(&mut self, now: UnixMillis, warning: Duration) -> Found {
+    fn look(&mut self, now: UnixMillis, warning: Duration) -> Due {
         if self.planned.is_some_and(|planned| planned <= now) {
             self.planned = None;
         }
         match self.ends {
-            Some(ends) if ends <= now => Found::Over,
+            Some(ends) if ends <= now => Due::Over,
             Some(ends) if !self.warned && before(ends, warning) <= now => {
                 self.warned = true;
-                Found::Warn(ends)
+                Due::Warn(ends)
             }
-            _ => Found::Nothing,
+            _ => Due::Nothing,
         }
     }
 
@@ -76,23 +76,23 @@ fn before(ends: UnixMillis, warning: Duration) -> UnixMillis {
     UnixMillis(ends.0.saturating_sub(millis))
 }
 
-/// Planned looks, the earliest first: at most one for each connection that is in the hub.
+/// Planned queue, the earliest first: at most one for each connection that is in the hub.
 #[derive(Default)]
-pub(super) struct Looks(Mutex<BTreeMap<(UnixMillis, u64), Arc<Connection>>>);
+pub(super) struct ExpiryQueue(Mutex<BTreeMap<(UnixMillis, u64), Arc<Connection>>>);
 
-impl Looks {
+impl ExpiryQueue {
     /// Plans a look in place of the one that was planned before, if there was one.
     fn plan(&self, before: Option<UnixMillis>, due: UnixMillis, connection: &Arc<Connection>) {
-        let mut looks = self.0.lock();
+        let mut queue = self.0.lock();
         if let Some(before) = before {
-            looks.remove(&(before, connection.number));
+            queue.remove(&(before, connection.number));
         }
-        looks.insert((due, connection.number), Arc::clone(connection));
+        queue.insert((due, connection.number), Arc::clone(connection));
     }
 
     fn next(&self, now: UnixMillis) -> Option<Arc<Connection>> {
-        let mut looks = self.0.lock();
-        let first = looks.first_entry()?;
+        let mut queue = self.0.lock();
+        let first = queue.first_entry()?;
         (first.key().0 <= now).then(|| first.remove())
     }
 
@@ -106,19 +106,19 @@ impl Hub {
     pub(super) fn plan_end(
         &self,
         connection: &Arc<Connection>,
-        life: &mut Life,
+        lifetime: &mut TokenLifetime,
         ends: Option<UnixMillis>,
     ) {
-        let before = life.planned;
-        if let Some(due) = life.renew(ends, self.options.expiry_warning) {
-            self.looks.plan(before, due, connection);
+        let before = lifetime.planned;
+        if let Some(due) = lifetime.renew(ends, self.options.expiry_warning) {
+            self.expiries.plan(before, due, connection);
         }
     }
 
     /// The connection leaves; it holds its membership's lock.
-    pub(super) fn forget_end(&self, connection: &Connection, life: &mut Life) {
-        if let Some(due) = life.planned.take() {
-            self.looks.forget(due, connection);
+    pub(super) fn forget_end(&self, connection: &Connection, lifetime: &mut TokenLifetime) {
+        if let Some(due) = lifetime.planned.take() {
+            self.expiries.forget(due, connection);
         }
     }
 
@@ -127,18 +127,18 @@ impl Hub {
     /// or finds it closed.
     pub async fn end_expired(&self, now: UnixMillis) {
         let mut pace = Pace::default();
-        while let Some(connection) = self.looks.next(now) {
+        while let Some(connection) = self.expiries.next(now) {
             let (found, organization) = {
                 let mut membership = connection.membership.lock();
                 if membership.closed {
                     continue;
                 }
-                let found = membership.life.look(now, self.options.expiry_warning);
-                membership.closed = found == Found::Over;
-                if found != Found::Over
-                    && let Some(due) = membership.life.plan(self.options.expiry_warning)
+                let found = membership.lifetime.look(now, self.options.expiry_warning);
+                membership.closed = found == Due::Over;
+                if found != Due::Over
+                    && let Some(due) = membership.lifetime.plan(self.options.expiry_warning)
                 {
-                    self.looks.plan(None, due, &connection);
+                    self.expiries.plan(None, due, &connection);
                 }
                 let identity = membership.identity.clone();
                 (
@@ -147,8 +147,8 @@ impl Hub {
                 )
             };
             match (found, organization) {
-                (Found::Over, _) => self.end(&connection, CloseReason::TokenExpired),
-                (Found::Warn(ends), Some(organization)) => {
+                (Due::Over, _) => self.end(&connection, CloseReason::TokenExpired),
+                (Due::Warn(ends), Some(organization)) => {
                     let event = Event::auth_expiring(organization, ends, now);
                     let outbound = Arc::new(Outbound::new(event, Instant::now()));
                     // Whoever can't be told is closed by the usual rules or at its end.
@@ -176,36 +176,49 @@ mod tests {
 
     #[test]
     fn a_token_is_warned_of_once_and_then_over() {
-        let mut life = Life::default();
-        assert_eq!(life.renew(Some(seconds(100)), WARNING), Some(seconds(90)));
-        assert_eq!(life.look(seconds(89), WARNING), Found::Nothing);
-        assert_eq!(life.plan(WARNING), None, "the first look is still planned");
-        assert_eq!(life.look(seconds(90), WARNING), Found::Warn(seconds(100)));
-        assert_eq!(life.plan(WARNING), Some(seconds(100)));
-        assert_eq!(life.look(seconds(99), WARNING), Found::Nothing);
-        assert_eq!(life.look(seconds(100), WARNING), Found::Over);
+        let mut lifetime = TokenLifetime::default();
+        assert_eq!(
+            lifetime.renew(Some(seconds(100)), WARNING),
+            Some(seconds(90))
+        );
+        assert_eq!(lifetime.look(seconds(89), WARNING), Due::Nothing);
+        assert_eq!(
+            lifetime.plan(WARNING),
+            None,
+            "the first look is still planned"
+        );
+        assert_eq!(lifetime.look(seconds(90), WARNING), Due::Warn(seconds(100)));
+        assert_eq!(lifetime.plan(WARNING), Some(seconds(100)));
+        assert_eq!(lifetime.look(seconds(99), WARNING), Due::Nothing);
+        assert_eq!(lifetime.look(seconds(100), WARNING), Due::Over);
     }
 
     #[test]
     fn a_fresh_token_moves_the_end_without_a_second_look() {
-        let mut life = Life::default();
-        life.renew(Some(seconds(100)), WARNING);
+        let mut lifetime = TokenLifetime::default();
+        lifetime.renew(Some(seconds(100)), WARNING);
         for ends in 101..200 {
-            assert_eq!(life.renew(Some(seconds(ends)), WARNING), None);
+            assert_eq!(lifetime.renew(Some(seconds(ends)), WARNING), None);
         }
-        assert_eq!(life.look(seconds(90), WARNING), Found::Nothing);
-        assert_eq!(life.plan(WARNING), Some(seconds(189)));
-        assert_eq!(life.look(seconds(189), WARNING), Found::Warn(seconds(199)));
-        assert_eq!(life.renew(None, WARNING), None);
-        assert_eq!(life.look(seconds(500), WARNING), Found::Nothing);
-        assert_eq!(life.plan(WARNING), None);
+        assert_eq!(lifetime.look(seconds(90), WARNING), Due::Nothing);
+        assert_eq!(lifetime.plan(WARNING), Some(seconds(189)));
+        assert_eq!(
+            lifetime.look(seconds(189), WARNING),
+            Due::Warn(seconds(199))
+        );
+        assert_eq!(lifetime.renew(None, WARNING), None);
+        assert_eq!(lifetime.look(seconds(500), WARNING), Due::Nothing);
+        assert_eq!(lifetime.plan(WARNING), None);
     }
 
     #[test]
     fn a_token_that_ends_earlier_is_looked_at_earlier() {
-        let mut life = Life::default();
-        life.renew(Some(seconds(100)), WARNING);
-        assert_eq!(life.renew(Some(seconds(50)), WARNING), Some(seconds(40)));
+        let mut lifetime = TokenLifetime::default();
+        lifetime.renew(Some(seconds(100)), WARNING);
+        assert_eq!(
+            lifetime.renew(Some(seconds(50)), WARNING),
+            Some(seconds(40))
+        );
     }
 
     #[tokio::test]
@@ -215,7 +228,7 @@ mod tests {
             expires_at: Some(seconds(end)),
             ..pass("u", "a")
         };
-        let planned = || hub.looks.0.lock().len();
+        let planned = || hub.expiries.0.lock().len();
         let mut member = join(&hub, until(100));
         for _ in 0..10 {
             drop(join(&hub, until(1000)));

@@ -68,7 +68,7 @@ impl Attachment {
             membership.slot = Some(place);
             self.hub.newcomers.forget(&self.connection);
             self.hub
-                .plan_end(&self.connection, &mut membership.life, pass.expires_at);
+                .plan_end(&self.connection, &mut membership.lifetime, pass.expires_at);
         }
         self.connection.deliver.know();
         tracing::debug!(
@@ -140,7 +140,7 @@ impl Member {
         membership.hold(&pass);
         self.attachment
             .hub
-            .plan_end(connection, &mut membership.life, pass.expires_at);
+            .plan_end(connection, &mut membership.lifetime, pass.expires_at);
         drop(membership);
         self.pass = pass;
         Ok(ended)

@@ -34,7 +34,7 @@ use crate::domain::time::{Clock, UnixMillis};
 use admission::{AdmissionControl, AdmissionOptions};
 use connection::{Connection, NewConnection};
 use deliver::Deliveries;
-use expiry::Looks;
+use expiry::ExpiryQueue;
 pub use member::{Attachment, Member};
 use newcomers::Newcomers;
 use ordered::Pace;
@@ -69,7 +69,7 @@ pub struct Hub {
     /// Tells the lists of this server from those of one that ran before it.
     run: u32,
     newcomers: Newcomers,
-    looks: Looks,
+    expiries: ExpiryQueue,
     draining: AtomicBool,
 }
 
@@ -89,7 +89,7 @@ impl Hub {
             pulse: Pulse::new(now),
             run: rand::random(),
             newcomers: Newcomers::default(),
-            looks: Looks::default(),
+            expiries: ExpiryQueue::default(),
             draining: AtomicBool::new(false),
         })
     }
@@ -146,7 +146,7 @@ impl Hub {
                 tracing::debug!(connection = %connection.id, reason, "disconnected");
             }
             self.newcomers.forget(connection);
-            self.forget_end(connection, &mut membership.life);
+            self.forget_end(connection, &mut membership.lifetime);
             (
                 membership.identity.clone(),
                 std::mem::take(&mut membership.rooms),

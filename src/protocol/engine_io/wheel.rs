@@ -43,7 +43,7 @@ impl<T: Scheduled> Wheel<T> {
         }
     }
 
-    /// Looks at `item` at this time, at the latest; an earlier appointment stays.
+    /// ExpiryQueue at `item` at this time, at the latest; an earlier appointment stays.
     pub fn schedule(&self, item: &Arc<T>, at: Instant) {
         let tick = self
             .tick_after(at)
@@ -67,7 +67,7 @@ impl<T: Scheduled> Wheel<T> {
         item.due().load(Ordering::Acquire) <= self.tick_before(now)
     }
 
-    /// Looks at everything that is due. To be called by one task, every [`TICK`].
+    /// ExpiryQueue at everything that is due. To be called by one task, every [`TICK`].
     pub fn advance(&self, now: Instant) {
         let last = self.tick_before(now);
         let reached = self.reached.load(Ordering::Acquire);
@@ -129,7 +129,7 @@ mod tests {
     #[derive(Default)]
     struct Item {
         due: AtomicU32,
-        looks: AtomicUsize,
+        expiries: AtomicUsize,
         again: Mutex<Option<Duration>>,
     }
 
@@ -139,7 +139,7 @@ mod tests {
         }
 
         fn check(self: &Arc<Self>, now: Instant) -> Option<Instant> {
-            self.looks.fetch_add(1, Ordering::Relaxed);
+            self.expiries.fetch_add(1, Ordering::Relaxed);
             self.again.lock().map(|after| now + after)
         }
     }
@@ -158,13 +158,13 @@ mod tests {
             let mut looked_at = None;
             for at in (0..delay + 200).step_by(50) {
                 wheel.advance(start + millis(at));
-                if item.looks.load(Ordering::Relaxed) > 0 {
+                if item.expiries.load(Ordering::Relaxed) > 0 {
                     looked_at.get_or_insert(at);
                 }
             }
             let at = looked_at.unwrap();
             assert!(at >= delay && at <= delay + 50, "{delay}: {at}");
-            assert_eq!(item.looks.load(Ordering::Relaxed), 1, "{delay}");
+            assert_eq!(item.expiries.load(Ordering::Relaxed), 1, "{delay}");
         }
     }
 
@@ -177,11 +177,11 @@ mod tests {
         wheel.schedule(&item, start + millis(500));
         wheel.schedule(&item, start + millis(900));
         wheel.advance(start + millis(450));
-        assert_eq!(item.looks.load(Ordering::Relaxed), 0);
+        assert_eq!(item.expiries.load(Ordering::Relaxed), 0);
         wheel.advance(start + millis(600));
-        assert_eq!(item.looks.load(Ordering::Relaxed), 1);
+        assert_eq!(item.expiries.load(Ordering::Relaxed), 1);
         wheel.advance(start + millis(2000));
-        assert_eq!(item.looks.load(Ordering::Relaxed), 1);
+        assert_eq!(item.expiries.load(Ordering::Relaxed), 1);
     }
 
     #[test]
@@ -192,10 +192,10 @@ mod tests {
         *item.again.lock() = Some(millis(300));
         wheel.schedule(&item, start + millis(300));
         wheel.advance(start + millis(600_000));
-        assert_eq!(item.looks.load(Ordering::Relaxed), 1);
+        assert_eq!(item.expiries.load(Ordering::Relaxed), 1);
         wheel.advance(start + millis(600_250));
-        assert_eq!(item.looks.load(Ordering::Relaxed), 1);
+        assert_eq!(item.expiries.load(Ordering::Relaxed), 1);
         wheel.advance(start + millis(600_400));
-        assert_eq!(item.looks.load(Ordering::Relaxed), 2);
+        assert_eq!(item.expiries.load(Ordering::Relaxed), 2);
     }
 }
