@@ -23,7 +23,7 @@ use orgcast::hub::audience::Target;
 use orgcast::hub::connection::{NewConnection, Protocol};
 use orgcast::hub::outbound::{Encoding, Outbound};
 use orgcast::hub::ports::{Deliver, Delivery};
-use orgcast::hub::{Hub, HubOptions, Member};
+use orgcast::hub::{AuthenticatedConnection, Hub, HubOptions};
 use orgcast::node::publish::Publication;
 use orgcast::node::{Node, NodeOptions};
 use orgcast::protocol::envelope::event_frame;
@@ -75,9 +75,9 @@ fn place(department: Option<usize>, queue: Option<usize>) -> Place {
     }
 }
 
-fn join(hub: &Arc<Hub>, user: usize) -> Member {
+fn join(hub: &Arc<Hub>, user: usize) -> AuthenticatedConnection {
     let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let attachment = hub.connect(NewConnection {
+    let guard = hub.connect(NewConnection {
         permit: hub.admission.admit(here).unwrap(),
         protocol: Protocol::Websocket,
         remote_address: here,
@@ -87,7 +87,7 @@ fn join(hub: &Arc<Hub>, user: usize) -> Member {
         user: UserId::new(&format!("user_{user}")).unwrap(),
         organization: OrganizationId::new("org_123").unwrap(),
     };
-    attachment
+    guard
         .authenticate(Pass::unlimited(identity), || {})
         .map_err(|(_, fault)| fault)
         .unwrap()
@@ -95,7 +95,7 @@ fn join(hub: &Arc<Hub>, user: usize) -> Member {
 
 /// A queue has two rooms, with its department named and without, and every member is in both: each
 /// hears an event once all the same.
-fn crowded(rooms: usize) -> (Arc<Hub>, Vec<Member>) {
+fn crowded(rooms: usize) -> (Arc<Hub>, Vec<AuthenticatedConnection>) {
     let options = HubOptions {
         admission: AdmissionOptions::default(),
         max_subscriptions_per_connection: 0,
@@ -110,7 +110,8 @@ fn crowded(rooms: usize) -> (Arc<Hub>, Vec<Member>) {
         Arc::new(SystemClock),
     );
     let kpi = [Channel::new("kpi").unwrap()];
-    let members: Vec<Member> = (0..CONNECTIONS).map(|user| join(&hub, user)).collect();
+    let members: Vec<AuthenticatedConnection> =
+        (0..CONNECTIONS).map(|user| join(&hub, user)).collect();
     for room in 0..rooms {
         for seat in 0..MEMBERS {
             let member = &members[(room * MEMBERS + seat) % CONNECTIONS];

@@ -79,7 +79,7 @@ const CIRCLES: &[(&[&str], &str)] = &[
             "hub/connection.rs",
             "hub/deliver.rs",
             "hub/expiry.rs",
-            "hub/member.rs",
+            "hub/authenticated.rs",
             "hub/mod.rs",
             "hub/newcomers.rs",
             "hub/registry.rs",

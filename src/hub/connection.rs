@@ -25,7 +25,7 @@ pub enum Protocol {
     Websocket,
 }
 
-/// One connection. It is in the hub from [`super::Hub::connect`] until its [`super::Attachment`] is
+/// One connection. It is in the hub from [`super::Hub::connect`] until its [`super::ConnectionGuard`] is
 /// dropped.
 pub struct Connection {
     pub id: ConnectionId,

@@ -3,12 +3,12 @@
 
 pub mod admission;
 pub mod audience;
+mod authenticated;
 pub mod connection;
 pub mod deliver;
 mod expiry;
 pub mod limits;
 pub mod lists;
-mod member;
 mod newcomers;
 mod ordered;
 pub mod outbound;
@@ -32,10 +32,10 @@ use crate::domain::fault::CloseReason;
 use crate::domain::identity::ConnectionId;
 use crate::domain::time::{Clock, UnixMillis};
 use admission::{AdmissionControl, AdmissionOptions};
+pub use authenticated::{AuthenticatedConnection, ConnectionGuard};
 use connection::{Connection, NewConnection};
 use deliver::Deliveries;
 use expiry::ExpiryQueue;
-pub use member::{Attachment, Member};
 use newcomers::Newcomers;
 use ordered::Pace;
 use pulse::Pulse;
@@ -103,8 +103,8 @@ impl Hub {
         &self.catalogue
     }
 
-    /// Takes in a connection that has its permit; it stays until the attachment is dropped.
-    pub fn connect(self: &Arc<Self>, new: NewConnection) -> Attachment {
+    /// Takes in a connection that has its permit; it stays until the guard is dropped.
+    pub fn connect(self: &Arc<Self>, new: NewConnection) -> ConnectionGuard {
         let number = self
             .stats
             .connections_opened
@@ -127,7 +127,7 @@ impl Hub {
             remote = %connection.remote_address,
             "connected"
         );
-        Attachment::new(Arc::clone(self), connection)
+        ConnectionGuard::new(Arc::clone(self), connection)
     }
 
     /// Counts a message from a client.

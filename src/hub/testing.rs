@@ -8,7 +8,7 @@ use super::admission::AdmissionOptions;
 use super::connection::{NewConnection, Protocol};
 use super::outbound::Outbound;
 use super::ports::{Deliver, Delivery};
-use super::{Attachment, Hub, HubOptions, Member};
+use super::{AuthenticatedConnection, ConnectionGuard, Hub, HubOptions};
 use crate::domain::event::Catalogue;
 use crate::domain::fault::CloseReason;
 use crate::domain::grants::Pass;
@@ -54,7 +54,7 @@ pub fn hub() -> Arc<Hub> {
     )
 }
 
-pub fn connect(hub: &Arc<Hub>) -> Attachment {
+pub fn connect(hub: &Arc<Hub>) -> ConnectionGuard {
     let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
     hub.connect(NewConnection {
         permit: hub.admission.admit(here).unwrap(),
@@ -71,7 +71,7 @@ pub fn pass(user: &str, organization: &str) -> Pass {
     })
 }
 
-pub fn join(hub: &Arc<Hub>, pass: Pass) -> Member {
+pub fn join(hub: &Arc<Hub>, pass: Pass) -> AuthenticatedConnection {
     let joined = connect(hub).authenticate(pass, || {});
     joined.map_err(|(_, fault)| fault).unwrap()
 }

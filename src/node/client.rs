@@ -17,12 +17,12 @@ use crate::hub::audience::Target;
 use crate::hub::connection::{Connection, NewConnection};
 use crate::hub::rates::Attempts;
 use crate::hub::refused::Refused;
-use crate::hub::{Attachment, Member};
+use crate::hub::{AuthenticatedConnection, ConnectionGuard};
 
 /// Who the client is so far.
 enum State {
-    Anonymous(Attachment),
-    Member(Member),
+    Anonymous(ConnectionGuard),
+    Authenticated(AuthenticatedConnection),
 }
 
 /// One client of the node. Dropping it disconnects.
@@ -37,12 +37,12 @@ pub struct Client {
 impl Client {
     /// Takes in a connection that has its permit.
     pub fn connect(node: &Arc<Node>, new: NewConnection) -> Self {
-        let attachment = node.hub.connect(new);
+        let guard = node.hub.connect(new);
         Self {
             node: Arc::clone(node),
-            connection: Arc::clone(attachment.connection()),
+            connection: Arc::clone(guard.connection()),
             attempts: Attempts::default(),
-            state: Some(State::Anonymous(attachment)),
+            state: Some(State::Anonymous(guard)),
         }
     }
 
@@ -55,9 +55,9 @@ impl Client {
         Ok(self.member()?.pass())
     }
 
-    fn member(&self) -> Result<&Member, Fault> {
+    fn member(&self) -> Result<&AuthenticatedConnection, Fault> {
         match &self.state {
-            Some(State::Member(member)) => Ok(member),
+            Some(State::Authenticated(member)) => Ok(member),
             _ => Err(Fault::unauthorized("authenticate first")),
         }
     }
@@ -100,13 +100,13 @@ impl Client {
 
     fn enter(&mut self, pass: Pass, welcome: impl FnOnce()) -> Result<Vec<RoomName>, Fault> {
         let (state, outcome) = match self.state.take() {
-            Some(State::Anonymous(attachment)) => match attachment.authenticate(pass, welcome) {
-                Ok(member) => (State::Member(member), Ok(Vec::new())),
-                Err((attachment, fault)) => (State::Anonymous(attachment), Err(fault)),
+            Some(State::Anonymous(guard)) => match guard.authenticate(pass, welcome) {
+                Ok(member) => (State::Authenticated(member), Ok(Vec::new())),
+                Err((guard, fault)) => (State::Anonymous(guard), Err(fault)),
             },
-            Some(State::Member(mut member)) => {
+            Some(State::Authenticated(mut member)) => {
                 let outcome = member.renew(pass);
-                (State::Member(member), outcome)
+                (State::Authenticated(member), outcome)
             }
             None => return Err(Fault::new(Code::InternalError, "the connection is closing")),
         };

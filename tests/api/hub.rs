@@ -21,7 +21,7 @@ use orgcast::hub::connection::{NewConnection, Protocol};
 use orgcast::hub::lists::Begin;
 use orgcast::hub::outbound::Outbound;
 use orgcast::hub::ports::{Deliver, Delivery};
-use orgcast::hub::{Hub, HubOptions, Member};
+use orgcast::hub::{AuthenticatedConnection, Hub, HubOptions};
 use orgcast::node::publish::Publication;
 use orgcast::node::{Node, NodeOptions};
 use proptest::prelude::*;
@@ -115,13 +115,13 @@ fn newcomer(hub: &Hub, recorder: &Recorder) -> NewConnection {
     }
 }
 
-fn join(hub: &Arc<Hub>, recorder: &Recorder, user: &str, org: &str) -> Member {
-    let attachment = hub.connect(newcomer(hub, recorder));
+fn join(hub: &Arc<Hub>, recorder: &Recorder, user: &str, org: &str) -> AuthenticatedConnection {
+    let guard = hub.connect(newcomer(hub, recorder));
     let identity = Identity {
         user: UserId::new(user).unwrap(),
         organization: organization(org),
     };
-    attachment
+    guard
         .authenticate(Pass::unlimited(identity), || {})
         .map_err(|(_, fault)| fault)
         .unwrap()
@@ -193,7 +193,7 @@ proptest! {
             let recorders: Vec<Recorder> = (0..8).map(|_| Recorder::default()).collect();
             // Even ones are in `a`, odd ones in `b`.
             let home = |at: usize| if at.is_multiple_of(2) { "a" } else { "b" };
-            let mut members: Vec<Option<Member>> = recorders
+            let mut members: Vec<Option<AuthenticatedConnection>> = recorders
                 .iter()
                 .enumerate()
                 .map(|(at, recorder)| Some(join(&hub, recorder, &format!("u{at}"), home(at))))

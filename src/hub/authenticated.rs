@@ -11,12 +11,12 @@ use crate::domain::identity::Identity;
 use crate::domain::room::{Channel, Place, Room, RoomName};
 
 /// A connection's hold on the hub; dropping it disconnects.
-pub struct Attachment {
+pub struct ConnectionGuard {
     hub: Arc<Hub>,
     connection: Arc<Connection>,
 }
 
-impl Attachment {
+impl ConnectionGuard {
     pub(super) fn new(hub: Arc<Hub>, connection: Arc<Connection>) -> Self {
         Self { hub, connection }
     }
@@ -32,7 +32,11 @@ impl Attachment {
     /// Enters the organization: its room and the user's. Fails with `CONNECTION_LIMIT` when the
     /// organization is full; the connection is then as before. `welcome` runs when nothing can fail any
     /// more and no event can have come yet.
-    pub fn authenticate(self, pass: Pass, welcome: impl FnOnce()) -> Result<Member, (Self, Fault)> {
+    pub fn authenticate(
+        self,
+        pass: Pass,
+        welcome: impl FnOnce(),
+    ) -> Result<AuthenticatedConnection, (Self, Fault)> {
         let id = &pass.identity.organization;
         let admission = &self.hub.admission;
         let limit = admission.organization_slots(id);
@@ -80,14 +84,11 @@ impl Attachment {
         if let Some(rate) = admission.organization_rate(id) {
             self.connection.permit.rate.replace(rate);
         }
-        Ok(Member {
-            attachment: self,
-            pass,
-        })
+        Ok(AuthenticatedConnection { guard: self, pass })
     }
 }
 
-impl Drop for Attachment {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         self.hub.disconnect(&self.connection);
     }
@@ -98,14 +99,14 @@ fn gone() -> Fault {
 }
 
 /// An authenticated connection.
-pub struct Member {
-    attachment: Attachment,
+pub struct AuthenticatedConnection {
+    guard: ConnectionGuard,
     pass: Pass,
 }
 
-impl Member {
+impl AuthenticatedConnection {
     pub fn connection(&self) -> &Arc<Connection> {
-        &self.attachment.connection
+        &self.guard.connection
     }
 
     pub fn pass(&self) -> &Pass {
@@ -138,7 +139,7 @@ impl Member {
             stays
         });
         membership.hold(&pass);
-        self.attachment
+        self.guard
             .hub
             .plan_end(connection, &mut membership.lifetime, pass.expires_at);
         drop(membership);
@@ -150,7 +151,7 @@ impl Member {
     /// again changes nothing. Answers the rooms' names. `UNAUTHORIZED` for what is not granted.
     pub fn subscribe(&self, channels: &[Channel], place: &Place) -> Result<Vec<RoomName>, Fault> {
         let admissions = self.pass.subscriptions(channels, place)?;
-        let options = &self.attachment.hub.options;
+        let options = &self.guard.hub.options;
         let organization = self.organization()?;
         let mut membership = self.connection().membership.lock();
         if membership.closed {
@@ -235,7 +236,7 @@ impl Member {
 
     /// It exists while this member holds its place.
     fn organization(&self) -> Result<Arc<super::registry::Organization>, Fault> {
-        self.attachment
+        self.guard
             .hub
             .registry
             .organization(&self.pass.identity.organization)
