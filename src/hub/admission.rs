@@ -24,7 +24,7 @@ pub struct AdmissionOptions {
     pub requests_per_second: u32,
     /// Messages, for each connection.
     pub rate: RateOptions,
-    /// What holds for some organizations in slot of the above.
+    /// What holds for some organizations in place of the above.
     pub organizations: HashMap<OrganizationId, OrganizationLimits>,
 }
 

@@ -9,7 +9,7 @@ use dashmap::mapref::entry::Entry;
 
 use super::rates::Rate;
 
-/// A number of slots, counted by slots that give their slot back when dropped.
+/// A number of slots, counted by guards that give their slot back when dropped.
 #[derive(Debug, Clone)]
 pub struct Slots(Arc<Counter>);
 
