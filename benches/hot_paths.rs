@@ -14,7 +14,7 @@ use orgcast::app::clock::SystemClock;
 use orgcast::auth::authority::{Authority, AuthorityOptions};
 use orgcast::domain::event::{Catalogue, Event, MessageId, Priority};
 use orgcast::domain::fault::CloseReason;
-use orgcast::domain::grants::Pass;
+use orgcast::domain::grants::Principal;
 use orgcast::domain::identity::{DepartmentId, Identity, OrganizationId, QueueName, UserId};
 use orgcast::domain::room::{Channel, Place, audience};
 use orgcast::domain::time::UnixMillis;
@@ -88,7 +88,7 @@ fn join(hub: &Arc<Hub>, user: usize) -> AuthenticatedConnection {
         organization: OrganizationId::new("org_123").unwrap(),
     };
     guard
-        .authenticate(Pass::unlimited(identity), || {})
+        .authenticate(Principal::unlimited(identity), || {})
         .map_err(|(_, fault)| fault)
         .unwrap()
 }

@@ -303,19 +303,20 @@ pub fn check_token(config: &Config, matches: &ArgMatches) -> Outcome {
     runtime.shutdown_background();
     let authority = started.map_err(|error| error.to_string())?.authority;
     let now = SystemClock.now();
-    let pass = authority
-        .verify_token(token.trim(), now)
-        .map_err(|fault| match fault.reason {
-            Some(reason) => format!("the token is refused ({reason}): {}", fault.message),
-            None => format!("the token is refused: {}", fault.message),
-        })?;
-    let grants = &pass.grants;
+    let principal =
+        authority
+            .verify_token(token.trim(), now)
+            .map_err(|fault| match fault.reason {
+                Some(reason) => format!("the token is refused ({reason}): {}", fault.message),
+                None => format!("the token is refused: {}", fault.message),
+            })?;
+    let grants = &principal.grants;
     let verdict = json!({
         "valid": true,
-        "user_id": pass.identity.user,
-        "organization_id": pass.identity.organization,
-        "expires_at": pass.expires_at,
-        "jti": pass.token_id,
+        "user_id": principal.identity.user,
+        "organization_id": principal.identity.organization,
+        "expires_at": principal.expires_at,
+        "jti": principal.token_id,
         "grants": {
             "channels": grants.channels,
             "departments": grants.nodes.as_ref().map(|nodes| &nodes.departments),

@@ -10,7 +10,7 @@ use super::key::VerifyKey;
 use super::revocation::Revocations;
 use super::{Authenticator, Waiting};
 use crate::domain::fault::{Code, Fault, reason};
-use crate::domain::grants::Pass;
+use crate::domain::grants::Principal;
 use crate::domain::time::UnixMillis;
 
 /// When a client whose key may be fetched meanwhile should try again.
@@ -53,7 +53,7 @@ impl Authority {
     }
 
     /// Checks a token with the keys that are there.
-    pub fn verify_token(&self, token: &str, now: UnixMillis) -> Result<Pass, Fault> {
+    pub fn verify_token(&self, token: &str, now: UnixMillis) -> Result<Principal, Fault> {
         if !self.accepts_tokens() {
             return Err(Fault::new(
                 Code::AuthFailed,
@@ -68,35 +68,34 @@ impl Authority {
             .iter()
             .chain(fetched.iter().flat_map(|keys| keys.iter()))
             .collect();
-        let pass =
-            jwt::verify(&parts, &keys, &self.options.rules, now).map_err(|fault| {
-                match &self.jwks {
-                    Some(jwks) if jwks.lacks(parts.key_id.as_deref()) => {
-                        jwks.refresh_soon();
-                        let mut fault = Fault::new(
+        let principal = jwt::verify(&parts, &keys, &self.options.rules, now).map_err(|fault| {
+            match &self.jwks {
+                Some(jwks) if jwks.lacks(parts.key_id.as_deref()) => {
+                    jwks.refresh_soon();
+                    let mut fault = Fault::new(
                         Code::AuthFailed,
                         "the token's key (`kid`) is not known; the keys are being fetched again",
                     )
                     .because(reason::KEY_UNKNOWN);
-                        fault.retry_after = Some(KEY_RETRY);
-                        fault
-                    }
-                    _ => fault,
+                    fault.retry_after = Some(KEY_RETRY);
+                    fault
                 }
-            })?;
-        self.revocations.check(&pass, now)?;
-        Ok(pass)
+                _ => fault,
+            }
+        })?;
+        self.revocations.check(&principal, now)?;
+        Ok(principal)
     }
 
-    fn verify_claim(&self, claim: &TokenClaim, now: UnixMillis) -> Result<Pass, Fault> {
-        let pass = self.verify_token(&claim.token, now)?;
-        claim.check_beside(&pass.identity)?;
-        Ok(pass)
+    fn verify_claim(&self, claim: &TokenClaim, now: UnixMillis) -> Result<Principal, Fault> {
+        let principal = self.verify_token(&claim.token, now)?;
+        claim.check_beside(&principal.identity)?;
+        Ok(principal)
     }
 }
 
 impl Authenticator for Authority {
-    fn verify(&self, claim: Claim, now: UnixMillis) -> Result<Pass, Fault> {
+    fn verify(&self, claim: Claim, now: UnixMillis) -> Result<Principal, Fault> {
         match claim {
             Claim::Token(claim) => self.verify_claim(&claim, now),
             Claim::Asserted(_) if !self.options.allow_asserted => Err(Fault::new(
@@ -105,15 +104,15 @@ impl Authenticator for Authority {
             )
             .because(reason::TOKEN_REQUIRED)),
             Claim::Asserted(identity) => {
-                let pass = Pass::unlimited(identity);
-                self.revocations.check(&pass, now)?;
-                Ok(pass)
+                let principal = Principal::unlimited(identity);
+                self.revocations.check(&principal, now)?;
+                Ok(principal)
             }
         }
     }
 
-    fn recheck(&self, pass: &Pass, now: UnixMillis) -> Result<(), Fault> {
-        self.revocations.check(pass, now)
+    fn recheck(&self, principal: &Principal, now: UnixMillis) -> Result<(), Fault> {
+        self.revocations.check(principal, now)
     }
 
     fn prepare<'a>(&'a self, claim: &'a Claim) -> Waiting<'a> {

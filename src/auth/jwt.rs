@@ -1,4 +1,4 @@
-//! Tokens in the form of RFC 7519, signed as in RFC 7515, and the pass that is in them.
+//! Tokens in the form of RFC 7519, signed as in RFC 7515, and the principal that is in them.
 //!
 //! `now` is an argument, and so are the keys: nothing here reads a clock or waits.
 
@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::grants;
 use super::key::{Algorithm, VerifyKey};
 use crate::domain::fault::{Code, Fault, reason};
-use crate::domain::grants::{Pass, TokenId};
+use crate::domain::grants::{Principal, TokenId};
 use crate::domain::identity::{Identity, OrganizationId, UserId};
 use crate::domain::time::UnixMillis;
 use crate::domain::words::{self, ORGANIZATION, Tenant, USER, Word};
@@ -136,7 +136,7 @@ pub fn verify(
     keys: &[&VerifyKey],
     rules: &TokenRules,
     now: UnixMillis,
-) -> Result<Pass, Fault> {
+) -> Result<Principal, Fault> {
     check_signature(parts, keys, rules)?;
     let claims =
         object(parts.claims).ok_or_else(|| malformed("the token's claims are not an object"))?;
@@ -192,7 +192,7 @@ fn read_claims(
     claims: &Map<String, Value>,
     rules: &TokenRules,
     now: UnixMillis,
-) -> Result<Pass, Fault> {
+) -> Result<Principal, Fault> {
     let expires_at = match time(claims, "exp")? {
         None if rules.require_exp => return Err(invalid("the token has no `exp`")),
         // A client's clock may be ahead; whoever is admitted late is so until the leeway is over.
@@ -221,7 +221,7 @@ fn read_claims(
         OrganizationId::new,
     )?;
     let user = id(claims, &rules.user_claims, USER, UserId::new)?;
-    Ok(Pass {
+    Ok(Principal {
         identity: Identity { user, organization },
         grants: grants::read(find(claims, &rules.grants_claim))?,
         expires_at,

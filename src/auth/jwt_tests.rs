@@ -21,12 +21,12 @@ fn token(value: Value) -> String {
         .unwrap()
 }
 
-fn check(token: &str, rules: &TokenRules) -> Result<Pass, Fault> {
+fn check(token: &str, rules: &TokenRules) -> Result<Principal, Fault> {
     let key = VerifyKey::from_secret(SECRET).unwrap();
     verify(&Parts::of(token)?, &[&key], rules, NOW)
 }
 
-fn reason_of(outcome: Result<Pass, Fault>) -> &'static str {
+fn reason_of(outcome: Result<Principal, Fault>) -> &'static str {
     outcome.unwrap_err().reason.unwrap()
 }
 
@@ -43,13 +43,13 @@ fn a_good_token_becomes_a_pass() {
     let value = with(json!({
         "iat": NOW_S - 5, "jti": "t1", "grants": {"channels": ["kpi"]}
     }));
-    let pass = check(&token(value), &TokenRules::default()).unwrap();
-    assert_eq!(pass.identity.user.as_str(), "u");
-    assert_eq!(pass.identity.organization.as_str(), "o");
-    assert_eq!(pass.expires_at, Some(UnixMillis(NOW.0 + 60_000)));
-    assert_eq!(pass.issued_at, Some(UnixMillis(NOW.0 - 5000)));
-    assert_eq!(pass.token_id.as_deref(), Some("t1"));
-    assert_eq!(pass.grants.channels.unwrap().len(), 1);
+    let principal = check(&token(value), &TokenRules::default()).unwrap();
+    assert_eq!(principal.identity.user.as_str(), "u");
+    assert_eq!(principal.identity.organization.as_str(), "o");
+    assert_eq!(principal.expires_at, Some(UnixMillis(NOW.0 + 60_000)));
+    assert_eq!(principal.issued_at, Some(UnixMillis(NOW.0 - 5000)));
+    assert_eq!(principal.token_id.as_deref(), Some("t1"));
+    assert_eq!(principal.grants.channels.unwrap().len(), 1);
 }
 
 #[test]
@@ -123,8 +123,8 @@ fn every_alias_names_user_and_organization_and_two_that_differ_are_refused() {
     for user in USER.0 {
         for organization in ORGANIZATION.0 {
             let value = json!({*user: "u", *organization: "o", "exp": NOW_S + 60});
-            let pass = check(&token(value), &rules).unwrap();
-            assert_eq!(pass.identity.organization.as_str(), "o");
+            let principal = check(&token(value), &rules).unwrap();
+            assert_eq!(principal.identity.organization.as_str(), "o");
         }
     }
     let two = with(json!({"tenant_id": "p"}));
@@ -143,10 +143,10 @@ fn claim_names_can_be_chosen_and_may_lead_into_objects() {
         "sub": "other", "https://a.example/uid": 7, "app": {"org": "o"}, "org_id": "ignored",
         "https://a.example/can": {"queues": ["q"]}, "exp": NOW_S + 60,
     });
-    let pass = check(&token(value), &rules).unwrap();
-    assert_eq!(pass.identity.user.as_str(), "7");
-    assert_eq!(pass.identity.organization.as_str(), "o");
-    assert!(pass.grants.nodes.is_some());
+    let principal = check(&token(value), &rules).unwrap();
+    assert_eq!(principal.identity.user.as_str(), "7");
+    assert_eq!(principal.identity.organization.as_str(), "o");
+    assert!(principal.grants.nodes.is_some());
     let missing = with(json!({}));
     assert_eq!(
         reason_of(check(&token(missing), &rules)),

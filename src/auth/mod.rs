@@ -1,4 +1,4 @@
-//! From what a client says about itself to a pass, and from an API key to its caller.
+//! From what a client says about itself to a principal, and from an API key to its caller.
 
 pub mod api_key;
 pub mod authority;
@@ -16,7 +16,7 @@ use std::future::{Future, ready};
 use std::pin::Pin;
 
 use crate::domain::fault::Fault;
-use crate::domain::grants::Pass;
+use crate::domain::grants::Principal;
 use crate::domain::time::UnixMillis;
 use claim::Claim;
 
@@ -26,11 +26,11 @@ pub type Waiting<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 /// Decides whether a claim is true.
 pub trait Authenticator: Send + Sync {
     /// Must not block. Fails with `AUTH_FAILED` and a message that tells the client what is accepted.
-    fn verify(&self, claim: Claim, now: UnixMillis) -> Result<Pass, Fault>;
+    fn verify(&self, claim: Claim, now: UnixMillis) -> Result<Principal, Fault>;
 
-    /// Whether an accepted pass still holds. Asked once more after a connection has entered its
+    /// Whether an accepted principal still holds. Asked once more after a connection has entered its
     /// organization, so that a revocation at the same moment misses nobody. Must not block.
-    fn recheck(&self, _pass: &Pass, _now: UnixMillis) -> Result<(), Fault> {
+    fn recheck(&self, _pass: &Principal, _now: UnixMillis) -> Result<(), Fault> {
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use std::ops::Bound;
 use parking_lot::RwLock;
 
 use crate::domain::fault::{Code, Fault, reason};
-use crate::domain::grants::{Pass, TokenId};
+use crate::domain::grants::{Principal, TokenId};
 use crate::domain::identity::{OrganizationId, UserId};
 use crate::domain::time::UnixMillis;
 
@@ -143,9 +143,9 @@ impl Revocations {
         removed.is_some_and(|removed| removed.holds(now))
     }
 
-    /// Fails with `AUTH_FAILED` if the pass's user or token is revoked.
-    pub fn check(&self, pass: &Pass, now: UnixMillis) -> Result<(), Fault> {
-        if self.state.read().covers(pass, now) {
+    /// Fails with `AUTH_FAILED` if the principal's user or token is revoked.
+    pub fn check(&self, principal: &Principal, now: UnixMillis) -> Result<(), Fault> {
+        if self.state.read().covers(principal, now) {
             return Err(
                 Fault::new(Code::AuthFailed, "this user or token was revoked")
                     .because(reason::TOKEN_REVOKED),
@@ -250,15 +250,17 @@ fn full(message: String) -> Fault {
 }
 
 impl State {
-    fn covers(&self, pass: &Pass, now: UnixMillis) -> bool {
+    fn covers(&self, principal: &Principal, now: UnixMillis) -> bool {
         if self.count == 0 {
             return false;
         }
-        let own = self.entries.get(&Some(pass.identity.organization.clone()));
+        let own = self
+            .entries
+            .get(&Some(principal.identity.organization.clone()));
         let of_user = own
-            .and_then(|entries| entries.get(&Subject::User(pass.identity.user.clone())))
-            .filter(|entry| pass.issued_at.is_none_or(|issued| issued <= entry.at));
-        let of_token = pass.token_id.as_ref().and_then(|id| {
+            .and_then(|entries| entries.get(&Subject::User(principal.identity.user.clone())))
+            .filter(|entry| principal.issued_at.is_none_or(|issued| issued <= entry.at));
+        let of_token = principal.token_id.as_ref().and_then(|id| {
             let subject = Subject::Token(id.clone());
             [own, self.entries.get(&None)]
                 .into_iter()
@@ -330,11 +332,11 @@ mod tests {
         }
     }
 
-    fn pass(org: &str, token_id: Option<&str>, issued: Option<u64>) -> Pass {
-        Pass {
+    fn principal(org: &str, token_id: Option<&str>, issued: Option<u64>) -> Principal {
+        Principal {
             token_id: token_id.map(Into::into),
             issued_at: issued.map(UnixMillis),
-            ..Pass::unlimited(Identity {
+            ..Principal::unlimited(Identity {
                 user: UserId::new("u").unwrap(),
                 organization: organization(org),
             })
@@ -353,15 +355,15 @@ mod tests {
             )
             .unwrap();
         for refused in [
-            pass("a", None, None),
-            pass("a", None, Some(9000)),
-            pass("a", None, Some(10_000)),
+            principal("a", None, None),
+            principal("a", None, Some(9000)),
+            principal("a", None, Some(10_000)),
         ] {
             assert!(revocations.check(&refused, now).is_err());
         }
-        let later = pass("a", None, Some(11_000));
+        let later = principal("a", None, Some(11_000));
         assert!(revocations.check(&later, now).is_ok());
-        assert!(revocations.check(&pass("b", None, None), now).is_ok());
+        assert!(revocations.check(&principal("b", None, None), now).is_ok());
         // It was seen before the revocation: the clock of its issuer is ahead.
         revocations.extend(&Some(organization("a")), &user("u"), UnixMillis(11_000));
         assert!(revocations.check(&later, now).is_err());
@@ -374,7 +376,7 @@ mod tests {
         revocations
             .revoke(&Some(organization("a")), token("t"), until)
             .unwrap();
-        let check = |org, now| revocations.check(&pass(org, Some("t"), None), UnixMillis(now));
+        let check = |org, now| revocations.check(&principal(org, Some("t"), None), UnixMillis(now));
         assert!(check("a", 99).is_err());
         assert!(check("a", 100).is_ok());
         assert!(check("b", 50).is_ok(), "another organization's token");
@@ -389,7 +391,7 @@ mod tests {
             revocations
                 .revoke(&Some(organization("a")), user("u"), revocation(1, until))
                 .unwrap();
-            let check = revocations.check(&pass("a", None, None), UnixMillis(refused_at));
+            let check = revocations.check(&principal("a", None, None), UnixMillis(refused_at));
             assert!(check.is_err(), "{until:?}");
         }
         assert_eq!(revocations.count(None), 1);
@@ -406,7 +408,7 @@ mod tests {
         assert!(!revocations.take_back(&Some(organization("b")), &user("u"), now));
         assert!(revocations.take_back(&Some(organization("a")), &user("u"), now));
         assert!(!revocations.take_back(&Some(organization("a")), &user("u"), now));
-        assert!(revocations.check(&pass("a", None, None), now).is_ok());
+        assert!(revocations.check(&principal("a", None, None), now).is_ok());
         assert_eq!(revocations.count(None), 0);
     }
 

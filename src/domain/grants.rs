@@ -1,6 +1,6 @@
 //! What an accepted identity may do, and the rooms it may enter (protocol, sections 2 and 3).
 //!
-//! An [`Admission`] is the only thing with which a room can be joined, and only a [`Pass`] makes
+//! An [`Admission`] is the only thing with which a room can be joined, and only a [`Principal`] makes
 //! one: a subscription that nobody granted, or one in another organization, can't be expressed.
 
 use std::collections::BTreeSet;
@@ -75,7 +75,7 @@ pub type TokenId = Arc<str>;
 
 /// An identity that was accepted, with what it may do and until when.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pass {
+pub struct Principal {
     pub identity: Identity,
     pub grants: Grants,
     /// Until when it holds; `None` is without end.
@@ -87,7 +87,7 @@ pub struct Pass {
     pub tenant: Tenant,
 }
 
-/// The right to join one room, made by a [`Pass`] alone.
+/// The right to join one room, made by a [`Principal`] alone.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Admission(Room);
 
@@ -101,7 +101,7 @@ impl Admission {
     }
 }
 
-impl Pass {
+impl Principal {
     /// Everything in the identity's own organization, without end: what an asserted identity has.
     pub fn unlimited(identity: Identity) -> Self {
         Self {
@@ -143,7 +143,7 @@ impl Pass {
         Ok(admissions)
     }
 
-    /// Whether a connection that is in the room may stay there under this pass.
+    /// Whether a connection that is in the room may stay there under this principal.
     pub fn admits(&self, room: &Room) -> bool {
         match room {
             Room::Organization(organization) => *organization == self.identity.organization,
@@ -194,10 +194,10 @@ mod tests {
         }
     }
 
-    fn pass(grants: Grants) -> Pass {
-        Pass {
+    fn principal(grants: Grants) -> Principal {
+        Principal {
             grants,
-            ..Pass::unlimited(Identity {
+            ..Principal::unlimited(Identity {
                 user: UserId::new("u").unwrap(),
                 organization: OrganizationId::new("org").unwrap(),
             })
@@ -210,20 +210,20 @@ mod tests {
 
     #[test]
     fn without_grants_everything_in_the_own_organization_may_be_subscribed() {
-        let pass = pass(Grants::default());
+        let principal = principal(Grants::default());
         let here = place(None, None);
-        assert!(pass.subscriptions(&[Channel::all()], &here).is_ok());
+        assert!(principal.subscriptions(&[Channel::all()], &here).is_ok());
         let elsewhere = Place::organization(OrganizationId::new("other").unwrap());
-        let fault = pass
+        let fault = principal
             .subscriptions(&[channel("kpi")], &elsewhere)
             .unwrap_err();
         assert_eq!(fault.code, Code::Unauthorized);
-        assert!(!pass.admits(&Room::Organization(OrganizationId::new("other").unwrap())));
+        assert!(!principal.admits(&Room::Organization(OrganizationId::new("other").unwrap())));
     }
 
     #[test]
     fn a_channel_that_is_not_granted_is_refused_and_all_is_every_channel() {
-        let some = pass(Grants {
+        let some = principal(Grants {
             channels: Some([channel("kpi")].into()),
             ..Grants::default()
         });
@@ -232,12 +232,12 @@ mod tests {
         assert!(some.subscriptions(&[Channel::all()], &here).is_err());
         let mixed = [channel("kpi"), channel("alerts")];
         assert!(some.subscriptions(&mixed, &here).is_err());
-        let every = pass(Grants {
+        let every = principal(Grants {
             channels: Some([Channel::all()].into()),
             ..Grants::default()
         });
         assert!(every.subscriptions(&mixed, &here).is_ok());
-        let none = pass(Grants {
+        let none = principal(Grants {
             channels: Some(BTreeSet::new()),
             ..Grants::default()
         });
@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_node_is_granted_with_what_is_beneath_it_and_nothing_above_or_beside() {
-        let pass = pass(Grants {
+        let principal = principal(Grants {
             nodes: Some(Nodes {
                 departments: [DepartmentId::new("d").unwrap()].into(),
                 queues: [QueueName::new("q").unwrap()].into(),
@@ -254,7 +254,8 @@ mod tests {
             ..Grants::default()
         });
         let may = |department, queue| {
-            pass.subscriptions(&[channel("kpi")], &place(department, queue))
+            principal
+                .subscriptions(&[channel("kpi")], &place(department, queue))
                 .is_ok()
         };
         assert!(may(Some("d"), None));
@@ -269,7 +270,7 @@ mod tests {
 
     #[test]
     fn a_client_publishes_what_is_granted_where_it_is_granted() {
-        let pass = pass(Grants {
+        let principal = principal(Grants {
             events: ["kpi:update".to_owned()].into(),
             nodes: Some(Nodes {
                 departments: [DepartmentId::new("d").unwrap()].into(),
@@ -278,15 +279,18 @@ mod tests {
             ..Grants::default()
         });
         assert!(
-            pass.check_publication("kpi:update", &place(Some("d"), None))
+            principal
+                .check_publication("kpi:update", &place(Some("d"), None))
                 .is_ok()
         );
         assert!(
-            pass.check_publication("kpi:alert", &place(Some("d"), None))
+            principal
+                .check_publication("kpi:alert", &place(Some("d"), None))
                 .is_err()
         );
         assert!(
-            pass.check_publication("kpi:update", &place(None, None))
+            principal
+                .check_publication("kpi:update", &place(None, None))
                 .is_err()
         );
     }

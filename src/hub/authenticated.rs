@@ -6,7 +6,7 @@ use super::Hub;
 use super::connection::Connection;
 use super::refused::Refused;
 use crate::domain::fault::{Code, Fault};
-use crate::domain::grants::Pass;
+use crate::domain::grants::Principal;
 use crate::domain::identity::Identity;
 use crate::domain::room::{Channel, Place, Room, RoomName};
 
@@ -34,10 +34,10 @@ impl ConnectionGuard {
     /// more and no event can have come yet.
     pub fn authenticate(
         self,
-        pass: Pass,
+        principal: Principal,
         welcome: impl FnOnce(),
     ) -> Result<AuthenticatedConnection, (Self, Fault)> {
-        let id = &pass.identity.organization;
+        let id = &principal.identity.organization;
         let admission = &self.hub.admission;
         let limit = admission.organization_slots(id);
         let Some((organization, place)) = self.hub.registry.enter(id, limit) else {
@@ -57,7 +57,7 @@ impl ConnectionGuard {
                 return Err((self, gone()));
             }
             welcome();
-            for admission in pass.own_rooms() {
+            for admission in principal.own_rooms() {
                 // Bounded by the organization's connections, so not by `room_max_size`.
                 if let Ok(entry) = organization.join(admission, &self.connection, 0) {
                     membership.rooms.push(entry);
@@ -67,24 +67,30 @@ impl ConnectionGuard {
             organization
                 .connections
                 .insert(connection.number, connection);
-            membership.identity = Some(Arc::new(pass.identity.clone()));
-            membership.hold(&pass);
+            membership.identity = Some(Arc::new(principal.identity.clone()));
+            membership.hold(&principal);
             membership.slot = Some(place);
             self.hub.newcomers.forget(&self.connection);
-            self.hub
-                .plan_end(&self.connection, &mut membership.lifetime, pass.expires_at);
+            self.hub.plan_end(
+                &self.connection,
+                &mut membership.lifetime,
+                principal.expires_at,
+            );
         }
         self.connection.deliver.know();
         tracing::debug!(
             connection = %self.connection.id,
-            user = %pass.identity.user,
+            user = %principal.identity.user,
             organization = %id,
             "authenticated"
         );
         if let Some(rate) = admission.organization_rate(id) {
             self.connection.permit.rate.replace(rate);
         }
-        Ok(AuthenticatedConnection { guard: self, pass })
+        Ok(AuthenticatedConnection {
+            guard: self,
+            principal,
+        })
     }
 }
 
@@ -101,7 +107,7 @@ fn gone() -> Fault {
 /// An authenticated connection.
 pub struct AuthenticatedConnection {
     guard: ConnectionGuard,
-    pass: Pass,
+    principal: Principal,
 }
 
 impl AuthenticatedConnection {
@@ -109,15 +115,15 @@ impl AuthenticatedConnection {
         &self.guard.connection
     }
 
-    pub fn pass(&self) -> &Pass {
-        &self.pass
+    pub fn principal(&self) -> &Principal {
+        &self.principal
     }
 
     /// Goes on with a fresh token. Subscriptions that it no longer grants end; answers their names.
     /// `UNAUTHORIZED` if it names another user or organization.
-    pub fn renew(&mut self, pass: Pass) -> Result<Vec<RoomName>, Fault> {
-        let Identity { user, organization } = &self.pass.identity;
-        if pass.identity != self.pass.identity {
+    pub fn renew(&mut self, principal: Principal) -> Result<Vec<RoomName>, Fault> {
+        let Identity { user, organization } = &self.principal.identity;
+        if principal.identity != self.principal.identity {
             return Err(Fault::unauthorized(format!(
                 "this connection is user `{user}` of organization `{organization}`; connect anew \
                  to be another",
@@ -131,26 +137,26 @@ impl AuthenticatedConnection {
         }
         let mut ended = Vec::new();
         membership.rooms.retain(|entry| {
-            let stays = pass.admits(&entry.room);
+            let stays = principal.admits(&entry.room);
             if !stays {
                 organization.leave(entry, connection);
                 ended.push(entry.name.clone());
             }
             stays
         });
-        membership.hold(&pass);
+        membership.hold(&principal);
         self.guard
             .hub
-            .plan_end(connection, &mut membership.lifetime, pass.expires_at);
+            .plan_end(connection, &mut membership.lifetime, principal.expires_at);
         drop(membership);
-        self.pass = pass;
+        self.principal = principal;
         Ok(ended)
     }
 
     /// Subscribes to each channel at the place: all of them, or none and an error. Subscribing
     /// again changes nothing. Answers the rooms' names. `UNAUTHORIZED` for what is not granted.
     pub fn subscribe(&self, channels: &[Channel], place: &Place) -> Result<Vec<RoomName>, Fault> {
-        let admissions = self.pass.subscriptions(channels, place)?;
+        let admissions = self.principal.subscriptions(channels, place)?;
         let options = &self.guard.hub.options;
         let organization = self.organization()?;
         let mut membership = self.connection().membership.lock();
@@ -199,7 +205,7 @@ impl AuthenticatedConnection {
     /// Ends the subscriptions to these channels at exactly this place; answers the names of the
     /// rooms that were left. `ROOM_NOT_FOUND` if there was none.
     pub fn unsubscribe(&self, channels: &[Channel], place: &Place) -> Result<Vec<RoomName>, Fault> {
-        self.pass.check_organization(&place.organization)?;
+        self.principal.check_organization(&place.organization)?;
         let organization = self.organization()?;
         let mut membership = self.connection().membership.lock();
         let mut left = Vec::with_capacity(channels.len());
@@ -227,7 +233,7 @@ impl AuthenticatedConnection {
 
     /// Whether the token grants this event at this place, and the connection is still here.
     pub fn check_publication(&self, event: &str, place: &Place) -> Result<(), Fault> {
-        self.pass.check_publication(event, place)?;
+        self.principal.check_publication(event, place)?;
         if self.connection().membership.lock().closed {
             return Err(gone());
         }
@@ -239,7 +245,7 @@ impl AuthenticatedConnection {
         self.guard
             .hub
             .registry
-            .organization(&self.pass.identity.organization)
+            .organization(&self.principal.identity.organization)
             .ok_or_else(gone)
     }
 }

@@ -13,7 +13,7 @@ use super::ports::Deliver;
 use super::registry::RoomEntry;
 use crate::domain::event::{AckId, MessageId};
 use crate::domain::fault::CloseReason;
-use crate::domain::grants::{Pass, TokenId};
+use crate::domain::grants::{Principal, TokenId};
 use crate::domain::identity::{ConnectionId, Identity};
 use crate::domain::time::UnixMillis;
 
@@ -68,9 +68,9 @@ pub(super) struct Membership {
 
 impl Membership {
     /// Notes the token that the connection came with, or is extended by.
-    pub fn hold(&mut self, pass: &Pass) {
-        self.token_id.clone_from(&pass.token_id);
-        self.issued_at = self.issued_at.max(pass.issued_at);
+    pub fn hold(&mut self, principal: &Principal) {
+        self.token_id.clone_from(&principal.token_id);
+        self.issued_at = self.issued_at.max(principal.issued_at);
     }
 }
 

@@ -165,8 +165,8 @@ impl Hub {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::grants::Pass;
-    use crate::hub::testing::{hub, join, pass};
+    use crate::domain::grants::Principal;
+    use crate::hub::testing::{hub, join, principal};
 
     const WARNING: Duration = Duration::from_secs(10);
 
@@ -224,9 +224,9 @@ mod tests {
     #[tokio::test]
     async fn gone_connections_are_not_kept_until_the_end_of_their_tokens() {
         let hub = hub();
-        let until = |end: u64| Pass {
+        let until = |end: u64| Principal {
             expires_at: Some(seconds(end)),
-            ..pass("u", "a")
+            ..principal("u", "a")
         };
         let planned = || hub.expiries.0.lock().len();
         let mut member = join(&hub, until(100));

@@ -37,7 +37,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use crate::domain::fault::CloseReason;
-    use crate::hub::testing::{connect, hub, pass};
+    use crate::hub::testing::{connect, hub, principal};
 
     #[tokio::test]
     async fn who_leaves_or_authenticates_is_not_kept_behind_one_who_waits() {
@@ -46,8 +46,8 @@ mod tests {
         let mut members = Vec::new();
         for user in 0..10 {
             drop(connect(&hub));
-            let pass = pass(&user.to_string(), "a");
-            members.push(connect(&hub).authenticate(pass, || {}).ok().unwrap());
+            let principal = principal(&user.to_string(), "a");
+            members.push(connect(&hub).authenticate(principal, || {}).ok().unwrap());
         }
         assert_eq!(hub.newcomers.0.lock().len(), 1);
         let later = Instant::now() + Duration::from_hours(2);

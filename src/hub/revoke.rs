@@ -95,7 +95,7 @@ impl Hub {
         tabs
     }
 
-    /// Closes a connection whose pass was revoked while it came in.
+    /// Closes a connection whose principal was revoked while it came in.
     pub fn revoke(&self, connection: &Arc<Connection>) {
         self.end(connection, CloseReason::Revoked);
     }

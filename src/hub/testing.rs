@@ -11,7 +11,7 @@ use super::ports::{Deliver, Delivery};
 use super::{AuthenticatedConnection, ConnectionGuard, Hub, HubOptions};
 use crate::domain::event::Catalogue;
 use crate::domain::fault::CloseReason;
-use crate::domain::grants::Pass;
+use crate::domain::grants::Principal;
 use crate::domain::identity::{Identity, OrganizationId, UserId};
 use crate::domain::time::testing::StoppedClock;
 
@@ -64,14 +64,14 @@ pub fn connect(hub: &Arc<Hub>) -> ConnectionGuard {
     })
 }
 
-pub fn pass(user: &str, organization: &str) -> Pass {
-    Pass::unlimited(Identity {
+pub fn principal(user: &str, organization: &str) -> Principal {
+    Principal::unlimited(Identity {
         user: UserId::new(user).unwrap(),
         organization: OrganizationId::new(organization).unwrap(),
     })
 }
 
-pub fn join(hub: &Arc<Hub>, pass: Pass) -> AuthenticatedConnection {
-    let joined = connect(hub).authenticate(pass, || {});
+pub fn join(hub: &Arc<Hub>, principal: Principal) -> AuthenticatedConnection {
+    let joined = connect(hub).authenticate(principal, || {});
     joined.map_err(|(_, fault)| fault).unwrap()
 }

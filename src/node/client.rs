@@ -11,7 +11,7 @@ use super::publish::{Publication, Receipt};
 use crate::auth::claim::Claim;
 use crate::domain::event::Priority;
 use crate::domain::fault::{CloseReason, Code, Fault};
-use crate::domain::grants::Pass;
+use crate::domain::grants::Principal;
 use crate::domain::room::{Channel, Place, RoomName};
 use crate::hub::audience::Target;
 use crate::hub::connection::{Connection, NewConnection};
@@ -51,8 +51,8 @@ impl Client {
     }
 
     /// What the client may, once it has authenticated; `UNAUTHORIZED` before.
-    pub fn pass(&self) -> Result<&Pass, Fault> {
-        Ok(self.member()?.pass())
+    pub fn principal(&self) -> Result<&Principal, Fault> {
+        Ok(self.member()?.principal())
     }
 
     fn member(&self) -> Result<&AuthenticatedConnection, Fault> {
@@ -75,10 +75,10 @@ impl Client {
             .map_err(Fault::rate_limited)?;
         let (node, hub) = (Arc::clone(&self.node), Arc::clone(&self.node.hub));
         let verified = node.authenticator.verify(claim, hub.now());
-        let pass = verified.inspect_err(|fault| self.count_refused(fault))?;
-        let ended = self.enter(pass, welcome)?;
+        let principal = verified.inspect_err(|fault| self.count_refused(fault))?;
+        let ended = self.enter(principal, welcome)?;
         // Who was revoked between the check and the entry is found here, or by the revocation.
-        if let Err(fault) = node.authenticator.recheck(self.pass()?, hub.now()) {
+        if let Err(fault) = node.authenticator.recheck(self.principal()?, hub.now()) {
             hub.revoke(&self.connection);
             return Err(fault);
         }
@@ -98,14 +98,18 @@ impl Client {
         }
     }
 
-    fn enter(&mut self, pass: Pass, welcome: impl FnOnce()) -> Result<Vec<RoomName>, Fault> {
+    fn enter(
+        &mut self,
+        principal: Principal,
+        welcome: impl FnOnce(),
+    ) -> Result<Vec<RoomName>, Fault> {
         let (state, outcome) = match self.state.take() {
-            Some(State::Anonymous(guard)) => match guard.authenticate(pass, welcome) {
+            Some(State::Anonymous(guard)) => match guard.authenticate(principal, welcome) {
                 Ok(member) => (State::Authenticated(member), Ok(Vec::new())),
                 Err((guard, fault)) => (State::Anonymous(guard), Err(fault)),
             },
             Some(State::Authenticated(mut member)) => {
-                let outcome = member.renew(pass);
+                let outcome = member.renew(principal);
                 (State::Authenticated(member), outcome)
             }
             None => return Err(Fault::new(Code::InternalError, "the connection is closing")),

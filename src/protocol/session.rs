@@ -108,7 +108,9 @@ impl Session {
     /// As which the client's token names its organization.
     pub async fn tenant(&self) -> Tenant {
         let client = self.client.lock().await;
-        client.pass().map_or(Tenant::Other, |pass| pass.tenant)
+        client
+            .principal()
+            .map_or(Tenant::Other, |principal| principal.tenant)
     }
 
     /// Handles what a client says. That it is within the client's rate was seen before.
@@ -188,13 +190,13 @@ impl Session {
                 self.authenticate(&mut client, claim, || {})?
             }
             Verb::Subscribe => {
-                let own = &client.pass()?.identity.organization;
+                let own = &client.principal()?.identity.organization;
                 let (channels, place) = command::subscription(&of_command(data, event)?, own)?;
                 let rooms = client.subscribe(&channels, &place)?;
                 json!({ "success": true, "subscriptions": rooms })
             }
             Verb::Unsubscribe => {
-                let own = &client.pass()?.identity.organization;
+                let own = &client.principal()?.identity.organization;
                 let (channels, place) = command::subscription(&of_command(data, event)?, own)?;
                 let rooms = client.unsubscribe(&channels, &place)?;
                 json!({ "success": true, "subscriptions": rooms })
@@ -206,12 +208,12 @@ impl Session {
             }
             Verb::Ack => {
                 let message = command::acknowledged(&of_command(data, event)?)?;
-                client.pass()?;
+                client.principal()?;
                 self.node.acknowledge(&self.connection, message)?;
                 json!({ "success": true, "id": message })
             }
             Verb::Publish => {
-                let own = &client.pass()?.identity.organization;
+                let own = &client.principal()?.identity.organization;
                 let OwnEvent {
                     event,
                     payload,
@@ -236,13 +238,13 @@ impl Session {
         welcome: impl FnOnce(),
     ) -> Result<Value, Fault> {
         let ended = client.authenticate(claim, welcome)?;
-        let pass = client.pass()?;
+        let principal = client.principal()?;
         let mut object = json!({
             "success": true,
             "connection_id": self.connection.id,
-            "user_id": pass.identity.user,
-            "organization_id": pass.identity.organization,
-            "expires_at": pass.expires_at,
+            "user_id": principal.identity.user,
+            "organization_id": principal.identity.organization,
+            "expires_at": principal.expires_at,
             "pending": 0,
         });
         if !ended.is_empty() {

@@ -10,7 +10,7 @@ use orgcast::app::clock::SystemClock;
 use orgcast::auth::authority::{Authority, AuthorityOptions};
 use orgcast::domain::event::{Catalogue, Priority};
 use orgcast::domain::fault::{CloseReason, Code};
-use orgcast::domain::grants::Pass;
+use orgcast::domain::grants::Principal;
 use orgcast::domain::identity::{
     ConnectionId, DepartmentId, Identity, OrganizationId, QueueName, UserId,
 };
@@ -122,7 +122,7 @@ fn join(hub: &Arc<Hub>, recorder: &Recorder, user: &str, org: &str) -> Authentic
         organization: organization(org),
     };
     guard
-        .authenticate(Pass::unlimited(identity), || {})
+        .authenticate(Principal::unlimited(identity), || {})
         .map_err(|(_, fault)| fault)
         .unwrap()
 }
@@ -363,11 +363,11 @@ async fn limits_refuse_with_their_code_and_come_back() {
         join(&hub, &recorder, "v", "a"),
     ];
     let third = hub.connect(newcomer(&hub, &recorder));
-    let pass = Pass::unlimited(Identity {
+    let principal = Principal::unlimited(Identity {
         user: UserId::new("w").unwrap(),
         organization: organization("a"),
     });
-    let (third, fault) = third.authenticate(pass.clone(), || {}).err().unwrap();
+    let (third, fault) = third.authenticate(principal.clone(), || {}).err().unwrap();
     assert_eq!(
         fault.code,
         Code::ConnectionLimit,
@@ -412,7 +412,7 @@ async fn limits_refuse_with_their_code_and_come_back() {
     let [first, second] = members;
     drop(first);
     let third = third
-        .authenticate(pass, || {})
+        .authenticate(principal, || {})
         .map_err(|(_, fault)| fault)
         .unwrap();
     drop((second, third));

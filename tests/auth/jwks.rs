@@ -15,7 +15,7 @@ use orgcast::auth::claim::{Claim, TokenClaim};
 use orgcast::auth::jwks::{Jwks, JwksOptions, Location};
 use orgcast::auth::key::Algorithm;
 use orgcast::domain::fault::{Fault, reason};
-use orgcast::domain::grants::Pass;
+use orgcast::domain::grants::Principal;
 use orgcast::domain::time::UnixMillis;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -98,7 +98,7 @@ async fn serve() -> (Arc<Source>, Arc<Jwks>, Authority) {
 }
 
 /// As a handshake does it.
-async fn admit(authority: &Authority, token: String) -> Result<Pass, Fault> {
+async fn admit(authority: &Authority, token: String) -> Result<Principal, Fault> {
     let claim = Claim::Token(TokenClaim {
         token,
         user: None,
