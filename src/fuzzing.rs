@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 use crate::app::config::Config;
 use crate::app::options::Options;
 use crate::app::server::{Composed, compose};
-use crate::auth::claim::Claim;
+use crate::auth::credentials::Credentials;
 use crate::domain::identity::{DepartmentId, OrganizationId, QueueName, UserId};
 use crate::domain::json::Members;
 use crate::domain::room::{Channel, Place, Room};
@@ -99,16 +99,16 @@ pub fn envelopes(input: &[u8]) {
     {
         // What is passed on is JSON, as it was written or put together.
         assert!(serde_json::from_str::<&RawValue>(data.get()).is_ok());
-        // A claim or a reason, but no panic.
+        // A credentials or a reason, but no panic.
         if let Ok(object) = members.values(|_| true) {
-            let _ = Claim::from_object(&object);
+            let _ = Credentials::from_object(&object);
         }
     }
-    let _ = Claim::from_handshake(text, &HeaderMap::new(), None);
+    let _ = Credentials::from_handshake(text, &HeaderMap::new(), None);
     if let Ok(value) = HeaderValue::from_str(text) {
         for name in [AUTHORIZATION, COOKIE] {
             let headers = HeaderMap::from_iter([(name, value.clone())]);
-            let _ = Claim::from_handshake("", &headers, Some("token"));
+            let _ = Credentials::from_handshake("", &headers, Some("token"));
         }
         let headers = HeaderMap::from_iter([(SEC_WEBSOCKET_EXTENSIONS, value)]);
         if let Some(answer) = negotiation::answer(&headers) {

@@ -393,7 +393,7 @@ fn each_rule_finds_who_breaks_it() {
         ),
         (
             "hub/a.rs",
-            "use crate::auth::claim::Claim;",
+            "use crate::auth::credentials::Credentials;",
             "hub uses auth",
         ),
         (

@@ -276,7 +276,7 @@ pub static KEYS: &[(&str, &str)] = &[
     ),
     (
         "auth.grants_claim",
-        "Claim that says what may be subscribed and published.",
+        "Credentials that says what may be subscribed and published.",
     ),
     (
         "auth.token_cookie",

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::claim::{Claim, TokenClaim};
+use super::credentials::{Credentials, TokenCredentials};
 use super::jwks::Jwks;
 use super::jwt::{self, Parts, TokenRules};
 use super::key::VerifyKey;
@@ -87,23 +87,27 @@ impl Authority {
         Ok(principal)
     }
 
-    fn verify_claim(&self, claim: &TokenClaim, now: UnixMillis) -> Result<Principal, Fault> {
-        let principal = self.verify_token(&claim.token, now)?;
-        claim.check_beside(&principal.identity)?;
+    fn verify_credentials(
+        &self,
+        credentials: &TokenCredentials,
+        now: UnixMillis,
+    ) -> Result<Principal, Fault> {
+        let principal = self.verify_token(&credentials.token, now)?;
+        credentials.check_beside(&principal.identity)?;
         Ok(principal)
     }
 }
 
 impl Authenticator for Authority {
-    fn verify(&self, claim: Claim, now: UnixMillis) -> Result<Principal, Fault> {
-        match claim {
-            Claim::Token(claim) => self.verify_claim(&claim, now),
-            Claim::Asserted(_) if !self.options.allow_asserted => Err(Fault::new(
+    fn verify(&self, credentials: Credentials, now: UnixMillis) -> Result<Principal, Fault> {
+        match credentials {
+            Credentials::Token(credentials) => self.verify_credentials(&credentials, now),
+            Credentials::Asserted(_) if !self.options.allow_asserted => Err(Fault::new(
                 Code::AuthFailed,
                 "a token is needed: this server takes nobody's word for who they are",
             )
             .because(reason::TOKEN_REQUIRED)),
-            Claim::Asserted(identity) => {
+            Credentials::Asserted(identity) => {
                 let principal = Principal::unlimited(identity);
                 self.revocations.check(&principal, now)?;
                 Ok(principal)
@@ -115,12 +119,12 @@ impl Authenticator for Authority {
         self.revocations.check(principal, now)
     }
 
-    fn prepare<'a>(&'a self, claim: &'a Claim) -> Waiting<'a> {
+    fn prepare<'a>(&'a self, credentials: &'a Credentials) -> Waiting<'a> {
         Box::pin(async move {
-            let (Some(jwks), Claim::Token(claim)) = (&self.jwks, claim) else {
+            let (Some(jwks), Credentials::Token(credentials)) = (&self.jwks, credentials) else {
                 return;
             };
-            if let Ok(parts) = Parts::of(&claim.token)
+            if let Ok(parts) = Parts::of(&credentials.token)
                 && jwks.lacks(parts.key_id.as_deref())
             {
                 jwks.refresh().await;

@@ -2,7 +2,7 @@
 
 pub mod api_key;
 pub mod authority;
-pub mod claim;
+pub mod credentials;
 pub mod file;
 pub mod grants;
 pub mod https;
@@ -18,15 +18,15 @@ use std::pin::Pin;
 use crate::domain::fault::Fault;
 use crate::domain::grants::Principal;
 use crate::domain::time::UnixMillis;
-use claim::Claim;
+use credentials::Credentials;
 
 /// A future that borrows what it waits for.
 pub type Waiting<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
-/// Decides whether a claim is true.
+/// Decides whether credentials is true.
 pub trait Authenticator: Send + Sync {
     /// Must not block. Fails with `AUTH_FAILED` and a message that tells the client what is accepted.
-    fn verify(&self, claim: Claim, now: UnixMillis) -> Result<Principal, Fault>;
+    fn verify(&self, credentials: Credentials, now: UnixMillis) -> Result<Principal, Fault>;
 
     /// Whether an accepted principal still holds. Asked once more after a connection has entered its
     /// organization, so that a revocation at the same moment misses nobody. Must not block.
@@ -34,9 +34,9 @@ pub trait Authenticator: Send + Sync {
         Ok(())
     }
 
-    /// Fetches what it takes to verify the claim, in bounded time. Whoever can wait, as handshakes
+    /// Fetches what it takes to verify the credentials, in bounded time. Whoever can wait, as handshakes
     /// can, waits for it before [`Self::verify`].
-    fn prepare<'a>(&'a self, _claim: &'a Claim) -> Waiting<'a> {
+    fn prepare<'a>(&'a self, _claim: &'a Credentials) -> Waiting<'a> {
         Box::pin(ready(()))
     }
 

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::Node;
 use super::publish::{Publication, Receipt};
-use crate::auth::claim::Claim;
+use crate::auth::credentials::Credentials;
 use crate::domain::event::Priority;
 use crate::domain::fault::{CloseReason, Code, Fault};
 use crate::domain::grants::Principal;
@@ -62,19 +62,19 @@ impl Client {
         }
     }
 
-    /// Becomes who the claim says, or stays who it is with a fresh token; answers the subscriptions
+    /// Becomes who the credentials says, or stays who it is with a fresh token; answers the subscriptions
     /// that ended with the old one. `welcome` runs when nothing can fail any more and no event can have
     /// come yet. Whoever is refused again and again is closed.
     pub fn authenticate(
         &mut self,
-        claim: Claim,
+        credentials: Credentials,
         welcome: impl FnOnce(),
     ) -> Result<Vec<RoomName>, Fault> {
         self.attempts
             .check(Instant::now())
             .map_err(Fault::rate_limited)?;
         let (node, hub) = (Arc::clone(&self.node), Arc::clone(&self.node.hub));
-        let verified = node.authenticator.verify(claim, hub.now());
+        let verified = node.authenticator.verify(credentials, hub.now());
         let principal = verified.inspect_err(|fault| self.count_refused(fault))?;
         let ended = self.enter(principal, welcome)?;
         // Who was revoked between the check and the entry is found here, or by the revocation.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use acks::AckCollectors;
 
 use crate::auth::Authenticator;
-use crate::auth::claim::Claim;
+use crate::auth::credentials::Credentials;
 use crate::auth::revocation::Revocations;
 use crate::domain::event::{AckId, MessageId};
 use crate::domain::fault::{Code, Fault};
@@ -57,9 +57,9 @@ impl Node {
         self.authenticator.token_cookie()
     }
 
-    /// Fetches what it takes to verify the claim, in bounded time.
-    pub async fn prepare(&self, claim: &Claim) {
-        self.authenticator.prepare(claim).await;
+    /// Fetches what it takes to verify the credentials, in bounded time.
+    pub async fn prepare(&self, credentials: &Credentials) {
+        self.authenticator.prepare(credentials).await;
     }
 
     /// The channel of this name; an error with `code` that names the channels there are.

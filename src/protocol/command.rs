@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::members::of_command;
-use crate::auth::claim::Claim;
+use crate::auth::credentials::Credentials;
 use crate::domain::event::MessageId;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::identity::OrganizationId;
@@ -86,10 +86,10 @@ impl Verb {
 }
 
 /// Who somebody says to be, out of the data of `authenticate`.
-pub fn claim(data: &Members<'_>) -> Result<Option<Claim>, Fault> {
+pub fn credentials(data: &Members<'_>) -> Result<Option<Credentials>, Fault> {
     let wanted = [words::USER, words::ORGANIZATION, Word(&["token"])];
     let object = data.values(|name| wanted.iter().any(|word| word.0.contains(&name)))?;
-    Claim::from_object(&object)
+    Credentials::from_object(&object)
 }
 
 /// Which channels a subscription names, and where.

@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 
 use super::command::{self, OwnEvent, PingKind, Verb};
 use super::members::{MAX_MEMBERS, members, of_command};
-use crate::auth::claim::Claim;
+use crate::auth::credentials::Credentials;
 use crate::domain::event::AckId;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::json::Members;
@@ -145,15 +145,15 @@ impl Session {
     /// Authenticates with what the handshake said. `None` if it said nothing. `welcome` runs when it can't fail any more, before the first event can come.
     pub async fn authenticate_handshake(
         &self,
-        claim: Option<Claim>,
+        credentials: Option<Credentials>,
         welcome: impl FnOnce(),
     ) -> Result<Option<Reply>, Fault> {
-        let Some(claim) = claim else {
+        let Some(credentials) = credentials else {
             welcome();
             return Ok(None);
         };
         let mut client = self.client.lock().await;
-        match self.authenticate(&mut client, claim, welcome) {
+        match self.authenticate(&mut client, credentials, welcome) {
             Ok(object) => Ok(Some(Reply::done(Verb::Authenticate.reply(), &object))),
             Err(fault) => {
                 self.node.hub.stats.count_error();
@@ -181,13 +181,14 @@ impl Session {
         let mut client = self.client.lock().await;
         let object = match verb {
             Verb::Authenticate => {
-                let claim = command::claim(&of_command(data, event)?)?.ok_or_else(|| {
-                    Fault::new(
-                        Code::AuthFailed,
-                        "send user_id and organization_id, or a token",
-                    )
-                })?;
-                self.authenticate(&mut client, claim, || {})?
+                let credentials =
+                    command::credentials(&of_command(data, event)?)?.ok_or_else(|| {
+                        Fault::new(
+                            Code::AuthFailed,
+                            "send user_id and organization_id, or a token",
+                        )
+                    })?;
+                self.authenticate(&mut client, credentials, || {})?
             }
             Verb::Subscribe => {
                 let own = &client.principal()?.identity.organization;
@@ -234,10 +235,10 @@ impl Session {
     fn authenticate(
         &self,
         client: &mut Client,
-        claim: Claim,
+        credentials: Credentials,
         welcome: impl FnOnce(),
     ) -> Result<Value, Fault> {
-        let ended = client.authenticate(claim, welcome)?;
+        let ended = client.authenticate(credentials, welcome)?;
         let principal = client.principal()?;
         let mut object = json!({
             "success": true,

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
 use orgcast::auth::Authenticator;
 use orgcast::auth::authority::{Authority, AuthorityOptions};
-use orgcast::auth::claim::{Claim, TokenClaim};
+use orgcast::auth::credentials::{Credentials, TokenCredentials};
 use orgcast::auth::jwks::{Jwks, JwksOptions, Location};
 use orgcast::auth::key::Algorithm;
 use orgcast::domain::fault::{Fault, reason};
@@ -99,13 +99,13 @@ async fn serve() -> (Arc<Source>, Arc<Jwks>, Authority) {
 
 /// As a handshake does it.
 async fn admit(authority: &Authority, token: String) -> Result<Principal, Fault> {
-    let claim = Claim::Token(TokenClaim {
+    let credentials = Credentials::Token(TokenCredentials {
         token,
         user: None,
         organization: None,
     });
-    authority.prepare(&claim).await;
-    authority.verify(claim, UnixMillis(1))
+    authority.prepare(&credentials).await;
+    authority.verify(credentials, UnixMillis(1))
 }
 
 fn ed_token(kid: &str) -> String {

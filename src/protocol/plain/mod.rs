@@ -18,7 +18,7 @@ use super::dialect::Dialect;
 use super::enter;
 use super::envelope::Envelope;
 use super::session::{Reply, Session};
-use crate::auth::claim::{Claim, query_object};
+use crate::auth::credentials::{Credentials, query_object};
 use crate::domain::fault::{CloseReason, Code, Fault};
 use crate::domain::words::{ORGANIZATION, Tenant};
 use crate::hub::connection::{NewConnection, Protocol};
@@ -53,7 +53,7 @@ type Opened = (Session, Arc<Rate>, Option<Reply>);
 
 /// A WebSocket handshake that awaits its stream.
 pub struct Handshake {
-    claim: Result<Option<Claim>, Fault>,
+    credentials: Result<Option<Credentials>, Fault>,
     dialect: Dialect,
     remote_address: IpAddr,
     entry: Result<Arc<ConnectionPermit>, (Fault, SlotGuard)>,
@@ -87,7 +87,7 @@ impl PlainGateway {
                 ))
             })?),
         };
-        let claim = Claim::from_handshake(query, headers, self.node.token_cookie());
+        let credentials = Credentials::from_handshake(query, headers, self.node.token_cookie());
         let dialect = Dialect {
             envelope: envelope.unwrap_or(self.options.default_envelope),
             is_decided: envelope.is_some(),
@@ -95,7 +95,7 @@ impl PlainGateway {
         };
         self.node.hub.admission.handshake(remote_address)?;
         Ok(Handshake {
-            claim,
+            credentials,
             dialect,
             remote_address,
             entry: enter(&self.node.hub, remote_address)?,
@@ -111,13 +111,13 @@ impl PlainGateway {
         deflates: bool,
     ) {
         let Handshake {
-            claim,
+            credentials,
             dialect,
             remote_address,
             entry,
         } = handshake;
-        if let Ok(Some(claim)) = &claim {
-            self.node.prepare(claim).await;
+        if let Ok(Some(credentials)) = &credentials {
+            self.node.prepare(credentials).await;
         }
         let link = Link::over(&self.queues, transport, deflates);
         let reader = MessageReader::new(deflates, &read_ahead);
@@ -128,7 +128,10 @@ impl PlainGateway {
             &self.options,
         ));
         let opened = match entry {
-            Ok(permit) => self.open(&sender, remote_address, permit, claim).await,
+            Ok(permit) => {
+                self.open(&sender, remote_address, permit, credentials)
+                    .await
+            }
             Err((fault, slot)) => Err((fault, CloseReason::ConnectionLimit, Some(slot))),
         };
         match opened {
@@ -164,7 +167,7 @@ impl PlainGateway {
         sender: &Arc<PlainSender>,
         remote_address: IpAddr,
         permit: Arc<ConnectionPermit>,
-        claim: Result<Option<Claim>, Fault>,
+        credentials: Result<Option<Credentials>, Fault>,
     ) -> Result<Opened, (Fault, CloseReason, Option<SlotGuard>)> {
         let rate = Arc::clone(&permit.rate);
         let new = NewConnection {
@@ -174,8 +177,8 @@ impl PlainGateway {
             deliver: Arc::clone(sender) as Arc<dyn Deliver>,
         };
         let session = Session::connect(&self.node, new);
-        let reply = match claim {
-            Ok(claim) => session.authenticate_handshake(claim, || {}).await,
+        let reply = match credentials {
+            Ok(credentials) => session.authenticate_handshake(credentials, || {}).await,
             Err(fault) => Err(fault),
         };
         match reply {

@@ -11,7 +11,7 @@ use super::SocketIo;
 use super::arguments::ArgumentForm;
 use super::decoder::{Decoder, Incoming, MAX_ATTACHMENTS, Malformed};
 use super::packet;
-use crate::auth::claim::Claim;
+use crate::auth::credentials::Credentials;
 use crate::domain::fault::{CloseReason, Fault};
 use crate::hub::connection::Connection;
 use crate::hub::limits::ConnectionPermit;
@@ -28,8 +28,8 @@ pub struct Client {
     pub(super) remote_address: IpAddr,
     pub(super) rate: Arc<Rate>,
     pub(super) form: ArgumentForm,
-    /// What the handshake's query or headers claim.
-    pub(super) claim: Result<Option<Box<Claim>>, Box<Fault>>,
+    /// What the handshake's query or headers credentials.
+    pub(super) credentials: Result<Option<Box<Credentials>>, Box<Fault>>,
     pub(super) state: Mutex<ClientState>,
 }
 
@@ -53,7 +53,7 @@ impl Client {
         permit: Arc<ConnectionPermit>,
         remote_address: IpAddr,
         form: ArgumentForm,
-        claim: Result<Option<Claim>, Fault>,
+        credentials: Result<Option<Credentials>, Fault>,
         max_message_size: usize,
         connect_by: Instant,
     ) -> Self {
@@ -61,7 +61,9 @@ impl Client {
             remote_address,
             rate: Arc::clone(&permit.rate),
             form,
-            claim: claim.map(|claim| claim.map(Box::new)).map_err(Box::new),
+            credentials: credentials
+                .map(|credentials| credentials.map(Box::new))
+                .map_err(Box::new),
             state: Mutex::new(ClientState {
                 permit: Some(permit),
                 is_connecting: false,

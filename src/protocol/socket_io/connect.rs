@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::client::{Client, answer};
 use super::{ClientSession, REFUSED_GRACE, SocketIo, packet};
-use crate::auth::claim::Claim;
+use crate::auth::credentials::Credentials;
 use crate::domain::fault::{CloseReason, Code, Fault};
 use crate::domain::json::{self, Members};
 use crate::hub::connection::{NewConnection, Protocol};
@@ -57,7 +57,7 @@ impl SocketIo {
                 session.look_again(by);
             }
         }
-        // It may have left while its claim was verified.
+        // It may have left while its credentials was verified.
         if session.is_over() {
             session.connection.leave();
         }
@@ -65,9 +65,9 @@ impl SocketIo {
 
     async fn enter(&self, session: &Arc<ClientSession>, auth: Option<&str>) -> Result<(), Fault> {
         let client = &session.connection;
-        let claim = claim(client, auth)?;
-        if let Some(claim) = &claim {
-            self.node.prepare(claim).await;
+        let credentials = credentials(client, auth)?;
+        if let Some(credentials) = &credentials {
+            self.node.prepare(credentials).await;
         }
         let permit = client.state.lock().permit.clone();
         let permit =
@@ -84,7 +84,9 @@ impl SocketIo {
         let welcome = || {
             session.push(&packet::connected(version, &id), DropPolicy::Reply);
         };
-        let reply = connected.authenticate_handshake(claim, welcome).await?;
+        let reply = connected
+            .authenticate_handshake(credentials, welcome)
+            .await?;
         {
             let mut state = client.state.lock();
             state.session = Some(Arc::new(connected));
@@ -98,24 +100,24 @@ impl SocketIo {
 }
 
 /// `auth` counts before the query and the headers.
-fn claim(client: &Client, auth: Option<&str>) -> Result<Option<Claim>, Fault> {
+fn credentials(client: &Client, auth: Option<&str>) -> Result<Option<Credentials>, Fault> {
     let auth = match auth {
         None => None,
-        Some(auth) => claim_of_auth(auth)?,
+        Some(auth) => credentials_of_auth(auth)?,
     };
-    match (auth, &client.claim) {
+    match (auth, &client.credentials) {
         (Some(auth), _) => Ok(Some(auth)),
-        (None, Ok(claim)) => Ok(claim.as_deref().cloned()),
+        (None, Ok(credentials)) => Ok(credentials.as_deref().cloned()),
         (None, Err(fault)) => Err((**fault).clone()),
     }
 }
 
-fn claim_of_auth(auth: &str) -> Result<Option<Claim>, Fault> {
+fn credentials_of_auth(auth: &str) -> Result<Option<Credentials>, Fault> {
     const WHAT: &str = "`auth`";
     let auth = json::parse(WHAT, auth.as_bytes())?;
     match json::kind_of(auth) {
         "null" => Ok(None),
-        "an object" => command::claim(&Members::of(WHAT, auth)?),
+        "an object" => command::credentials(&Members::of(WHAT, auth)?),
         kind => Err(Fault::invalid(format!(
             "{WHAT} must be an object, not {kind}"
         ))),

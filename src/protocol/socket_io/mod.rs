@@ -30,7 +30,7 @@ use packet::read_event;
 use super::engine_io::{Application, EngineIo, Handshake, Peek, ProtocolVersion, Session};
 use super::session::{Reply, Said};
 use super::{fault_response, violation_of};
-use crate::auth::claim::{Claim, query_object};
+use crate::auth::credentials::{Credentials, query_object};
 use crate::domain::fault::{CloseReason, Code, Fault};
 use crate::domain::words;
 use crate::node::Node;
@@ -90,7 +90,7 @@ impl SocketIo {
             permit,
             remote_address,
             arguments.form(version, headers),
-            Claim::from_handshake(query, headers, cookie),
+            Credentials::from_handshake(query, headers, cookie),
             self.options.max_message_size,
             Instant::now() + self.options.connect_timeout,
         ))

@@ -10,24 +10,24 @@ use crate::domain::fault::{Code, Fault};
 use crate::domain::identity::{Identity, OrganizationId, UserId};
 use crate::domain::words::{self, ORGANIZATION, USER};
 
-/// A claim that is yet to be verified.
+/// What is yet to be verified.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Claim {
+pub enum Credentials {
     /// "I am this user of this organization."
     Asserted(Identity),
     /// A token that says who it is.
-    Token(TokenClaim),
+    Token(TokenCredentials),
 }
 
 /// A token, and what was said beside it, which must not contradict it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct TokenClaim {
+pub struct TokenCredentials {
     pub token: String,
     pub user: Option<UserId>,
     pub organization: Option<OrganizationId>,
 }
 
-impl TokenClaim {
+impl TokenCredentials {
     /// `UNAUTHORIZED` if the ids beside the token are not the ones in it.
     pub fn check_beside(&self, identity: &Identity) -> Result<(), Fault> {
         let user = self.user.as_ref().unwrap_or(&identity.user);
@@ -42,31 +42,31 @@ impl TokenClaim {
 }
 
 /// Tokens are secrets: they are never printed.
-impl fmt::Debug for Claim {
+impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Asserted(identity) => f.debug_tuple("Asserted").field(identity).finish(),
-            Self::Token(claim) => claim.fmt(f),
+            Self::Token(credentials) => credentials.fmt(f),
         }
     }
 }
 
-impl fmt::Debug for TokenClaim {
+impl fmt::Debug for TokenCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token(..)")
     }
 }
 
-impl Claim {
-    /// The claim in the object of an `authenticate` message or of a handshake's `auth`; `None` if
-    /// it makes no claim at all. A token may stand behind `Bearer`.
+impl Credentials {
+    /// The credentials in the object of an `authenticate` message or of a handshake's `auth`; `None` if
+    /// it makes no credentials at all. A token may stand behind `Bearer`.
     pub fn from_object(object: &Map<String, Value>) -> Result<Option<Self>, Fault> {
         let (user, organization) = (words::user(object)?, words::organization(object)?);
         match object.get("token") {
             None | Some(Value::Null) => {}
             Some(Value::String(token)) if is_no_token(token) => {}
             Some(Value::String(token)) => {
-                return Ok(Some(Self::Token(TokenClaim {
+                return Ok(Some(Self::Token(TokenCredentials {
                     token: bearer(token).unwrap_or(token).trim().to_owned(),
                     user,
                     organization,
@@ -94,7 +94,7 @@ impl Claim {
         }
     }
 
-    /// The claim in a handshake: the token in its query (`?token=`), in `Authorization: Bearer` or
+    /// The credentials in a handshake: the token in its query (`?token=`), in `Authorization: Bearer` or
     /// in the cookie of this name, whichever comes first, or the ids in its query (`?userId=` and
     /// `?companyId=` and their aliases).
     pub fn from_handshake(
@@ -161,7 +161,10 @@ pub fn query_object(query: &str, wanted: impl Fn(&str) -> bool) -> Map<String, V
 mod tests {
     use super::*;
 
-    fn handshake(query: &str, headers: &[(&'static str, &str)]) -> Result<Option<Claim>, Fault> {
+    fn handshake(
+        query: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Option<Credentials>, Fault> {
         let headers = headers
             .iter()
             .map(|(name, value)| {
@@ -169,7 +172,7 @@ mod tests {
                 (name, http::HeaderValue::from_str(value).unwrap())
             })
             .collect();
-        Claim::from_handshake(query, &headers, Some("session"))
+        Credentials::from_handshake(query, &headers, Some("session"))
     }
 
     #[test]
@@ -183,20 +186,23 @@ mod tests {
         ] {
             assert_eq!(handshake(query, &[]), Ok(None), "{query}");
             let asserted = handshake(&format!("{query}&user_id=u&organization_id=o"), &[]);
-            assert!(matches!(asserted, Ok(Some(Claim::Asserted(_)))), "{query}");
+            assert!(
+                matches!(asserted, Ok(Some(Credentials::Asserted(_)))),
+                "{query}"
+            );
         }
     }
 
-    fn token(claim: Result<Option<Claim>, Fault>) -> String {
-        match claim {
-            Ok(Some(Claim::Token(claim))) => claim.token,
+    fn token(credentials: Result<Option<Credentials>, Fault>) -> String {
+        match credentials {
+            Ok(Some(Credentials::Token(credentials))) => credentials.token,
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
     fn a_query_names_user_and_organization_by_any_alias() {
-        let expected = Claim::Asserted(Identity {
+        let expected = Credentials::Asserted(Identity {
             user: UserId::new("u 1").unwrap(),
             organization: OrganizationId::new("a:b").unwrap(),
         });
@@ -227,15 +233,15 @@ mod tests {
         for none in [("authorization", "Basic abc"), ("cookie", "other=x")] {
             assert_eq!(handshake("", &[none]), Ok(None));
         }
-        let unnamed = Claim::from_handshake("", &HeaderMap::new(), None);
+        let unnamed = Credentials::from_handshake("", &HeaderMap::new(), None);
         assert_eq!(unnamed, Ok(None));
     }
 
     #[test]
     fn a_token_may_stand_behind_bearer_and_is_not_printed() {
-        let claim = handshake("token=Bearer%20s3cret&userId=u", &[]);
-        assert!(!format!("{claim:?}").contains("s3cret"));
-        assert_eq!(token(claim), "s3cret");
+        let credentials = handshake("token=Bearer%20s3cret&userId=u", &[]);
+        assert!(!format!("{credentials:?}").contains("s3cret"));
+        assert_eq!(token(credentials), "s3cret");
     }
 
     #[test]
@@ -250,10 +256,14 @@ mod tests {
             ("token=t&companyId=b", false),
             ("token=t&sub=v", false),
         ] {
-            let Ok(Some(Claim::Token(claim))) = handshake(query, &[]) else {
+            let Ok(Some(Credentials::Token(credentials))) = handshake(query, &[]) else {
                 panic!("{query}")
             };
-            assert_eq!(claim.check_beside(&identity).is_ok(), agrees, "{query}");
+            assert_eq!(
+                credentials.check_beside(&identity).is_ok(),
+                agrees,
+                "{query}"
+            );
         }
         assert!(handshake("token=t&companyId=a&orgId=b", &[]).is_err());
     }
