@@ -4,9 +4,9 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use orgcast::auth::authority::{Authority, AuthorityOptions};
 use orgcast::auth::key::{Algorithm, VerifyKey};
 use orgcast::auth::sign::SigningKey;
+use orgcast::auth::token_authenticator::{TokenAuthenticator, TokenAuthenticatorOptions};
 use orgcast::domain::time::UnixMillis;
 use serde_json::{Map, Value, json};
 
@@ -22,14 +22,14 @@ fn claims() -> Map<String, Value> {
 }
 
 fn check(criterion: &mut Criterion, name: &str, key: VerifyKey, token: &str) {
-    let options = AuthorityOptions {
+    let options = TokenAuthenticatorOptions {
         keys: vec![key],
-        ..AuthorityOptions::default()
+        ..TokenAuthenticatorOptions::default()
     };
-    let authority = Authority::new(options, None, Arc::default());
+    let authenticator = TokenAuthenticator::new(options, None, Arc::default());
     criterion.bench_function(name, |bencher| {
         bencher.iter(|| {
-            authority
+            authenticator
                 .verify_token(black_box(token), UnixMillis(1))
                 .is_ok()
         });

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use orgcast::app::clock::SystemClock;
-use orgcast::auth::authority::{Authority, AuthorityOptions};
+use orgcast::auth::token_authenticator::{TokenAuthenticator, TokenAuthenticatorOptions};
 use orgcast::domain::event::{Catalogue, Event, MessageId, Priority};
 use orgcast::domain::fault::CloseReason;
 use orgcast::domain::grants::Principal;
@@ -131,8 +131,17 @@ fn node(hub: &Arc<Hub>) -> Arc<Node> {
         ack_timeout: Duration::from_secs(30),
     };
     let revocations = Arc::default();
-    let authority = Authority::new(AuthorityOptions::default(), None, Arc::clone(&revocations));
-    Node::new(Arc::clone(hub), options, Arc::new(authority), revocations)
+    let authenticator = TokenAuthenticator::new(
+        TokenAuthenticatorOptions::default(),
+        None,
+        Arc::clone(&revocations),
+    );
+    Node::new(
+        Arc::clone(hub),
+        options,
+        Arc::new(authenticator),
+        revocations,
+    )
 }
 
 fn payload(bytes: usize) -> Box<RawValue> {

@@ -13,10 +13,10 @@ use thiserror::Error;
 use super::config::{Broken, DAY_MS};
 use super::files::{self, FileError};
 use crate::auth::api_key::{ApiKeys, Caller, KeyHash, Reach, Scope};
-use crate::auth::authority::AuthorityOptions;
 use crate::auth::jwks::{JwksError, JwksOptions, Location};
 use crate::auth::jwt::TokenRules;
 use crate::auth::key::{Algorithm, KeyError, VerifyKey, secret_bytes};
+use crate::auth::token_authenticator::TokenAuthenticatorOptions;
 use crate::domain::identity::OrganizationId;
 use crate::http::options::ApiAccess;
 
@@ -377,7 +377,7 @@ pub enum AuthConfigError {
 /// How clients and callers prove who they are.
 #[derive(Debug, Clone)]
 pub struct AuthOptions {
-    pub(super) authority: AuthorityOptions,
+    pub(super) authenticator: TokenAuthenticatorOptions,
     pub(super) jwks: Option<(Location, JwksOptions)>,
     pub access: ApiAccess,
     /// Whether tokens are checked, and whether clients are believed without one.
@@ -410,7 +410,7 @@ impl AuthOptions {
                 (location, options)
             });
         Ok(Self {
-            authority: AuthorityOptions {
+            authenticator: TokenAuthenticatorOptions {
                 keys: config.keys()?,
                 rules: config.rules(),
                 allow_asserted: config.believes_clients(),

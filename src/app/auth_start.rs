@@ -6,13 +6,13 @@ use tokio::task::JoinHandle;
 
 use super::auth_config::{AuthConfigError, AuthOptions};
 use super::supervise::supervise;
-use crate::auth::authority::Authority;
 use crate::auth::jwks::Jwks;
 use crate::auth::revocation::Revocations;
+use crate::auth::token_authenticator::TokenAuthenticator;
 
 /// What checks who clients are, and the tasks that it needs.
 pub(super) struct Started {
-    pub authority: Arc<Authority>,
+    pub authenticator: Arc<TokenAuthenticator>,
     pub revocations: Arc<Revocations>,
     pub tasks: Vec<JoinHandle<()>>,
 }
@@ -35,9 +35,10 @@ impl AuthOptions {
             }
         };
         let revocations = Arc::new(Revocations::default());
-        let authority = Authority::new(self.authority.clone(), jwks, Arc::clone(&revocations));
+        let authenticator =
+            TokenAuthenticator::new(self.authenticator.clone(), jwks, Arc::clone(&revocations));
         Ok(Started {
-            authority: Arc::new(authority),
+            authenticator: Arc::new(authenticator),
             revocations,
             tasks,
         })

@@ -301,15 +301,14 @@ pub fn check_token(config: &Config, matches: &ArgMatches) -> Outcome {
     let started = runtime.block_on(options.start());
     // A file that is being read may never answer.
     runtime.shutdown_background();
-    let authority = started.map_err(|error| error.to_string())?.authority;
+    let authenticator = started.map_err(|error| error.to_string())?.authenticator;
     let now = SystemClock.now();
-    let principal =
-        authority
-            .verify_token(token.trim(), now)
-            .map_err(|fault| match fault.reason {
-                Some(reason) => format!("the token is refused ({reason}): {}", fault.message),
-                None => format!("the token is refused: {}", fault.message),
-            })?;
+    let principal = authenticator
+        .verify_token(token.trim(), now)
+        .map_err(|fault| match fault.reason {
+            Some(reason) => format!("the token is refused ({reason}): {}", fault.message),
+            None => format!("the token is refused: {}", fault.message),
+        })?;
     let grants = &principal.grants;
     let verdict = json!({
         "valid": true,

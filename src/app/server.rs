@@ -75,13 +75,13 @@ pub(crate) async fn compose(options: &Options) -> Result<Composed, ServerError> 
         Arc::new(SystemClock),
     );
     let Started {
-        authority,
+        authenticator,
         revocations,
         mut tasks,
     } = options.auth.clone().start().await?;
     let observer = Arc::new(DeliveryTimes(Arc::clone(&hub)));
     let queues = SendQueues::new(options.link, observer);
-    let node = Node::new(Arc::clone(&hub), options.node, authority, revocations);
+    let node = Node::new(Arc::clone(&hub), options.node, authenticator, revocations);
     let socket_io = SocketIo::new(Arc::clone(&node), options.socket_io);
     let buffers = Arc::clone(&queues.buffers);
     let socket_io = SocketIoGateway::new(socket_io, options.engine_io, Arc::clone(&queues));

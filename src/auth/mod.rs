@@ -1,7 +1,6 @@
 //! From what a client says about itself to a principal, and from an API key to its caller.
 
 pub mod api_key;
-pub mod authority;
 pub mod credentials;
 pub mod file;
 pub mod grants;
@@ -11,6 +10,7 @@ pub mod jwt;
 pub mod key;
 pub mod revocation;
 pub mod sign;
+pub mod token_authenticator;
 
 use std::future::{Future, ready};
 use std::pin::Pin;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use orgcast::app::clock::SystemClock;
-use orgcast::auth::authority::{Authority, AuthorityOptions};
+use orgcast::auth::token_authenticator::{TokenAuthenticator, TokenAuthenticatorOptions};
 use orgcast::domain::event::{Catalogue, Priority};
 use orgcast::domain::fault::{CloseReason, Code};
 use orgcast::domain::grants::Principal;
@@ -96,8 +96,17 @@ fn node(hub: &Arc<Hub>) -> Arc<Node> {
         ack_timeout: Duration::from_secs(30),
     };
     let revocations = Arc::default();
-    let authority = Authority::new(AuthorityOptions::default(), None, Arc::clone(&revocations));
-    Node::new(Arc::clone(hub), options, Arc::new(authority), revocations)
+    let authenticator = TokenAuthenticator::new(
+        TokenAuthenticatorOptions::default(),
+        None,
+        Arc::clone(&revocations),
+    );
+    Node::new(
+        Arc::clone(hub),
+        options,
+        Arc::new(authenticator),
+        revocations,
+    )
 }
 
 fn organization(id: &str) -> OrganizationId {

@@ -10,10 +10,10 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
 use orgcast::auth::Authenticator;
-use orgcast::auth::authority::{Authority, AuthorityOptions};
 use orgcast::auth::credentials::{Credentials, TokenCredentials};
 use orgcast::auth::jwks::{Jwks, JwksOptions, Location};
 use orgcast::auth::key::Algorithm;
+use orgcast::auth::token_authenticator::{TokenAuthenticator, TokenAuthenticatorOptions};
 use orgcast::domain::fault::{Fault, reason};
 use orgcast::domain::grants::Principal;
 use orgcast::domain::time::UnixMillis;
@@ -66,7 +66,7 @@ async fn answer(State(source): State<Arc<Source>>) -> Result<String, StatusCode>
     answer.ok_or(StatusCode::BAD_GATEWAY)
 }
 
-async fn serve() -> (Arc<Source>, Arc<Jwks>, Authority) {
+async fn serve() -> (Arc<Source>, Arc<Jwks>, TokenAuthenticator) {
     let source = Arc::new(Source::default());
     let service = Router::new()
         .route("/keys", get(answer))
@@ -89,23 +89,23 @@ async fn serve() -> (Arc<Source>, Arc<Jwks>, Authority) {
     };
     let jwks = Jwks::new(Location::Url(uri.parse().unwrap()), options).unwrap();
     let revocations = Arc::default();
-    let authority = Authority::new(
-        AuthorityOptions::default(),
+    let authenticator = TokenAuthenticator::new(
+        TokenAuthenticatorOptions::default(),
         Some(Arc::clone(&jwks)),
         revocations,
     );
-    (source, jwks, authority)
+    (source, jwks, authenticator)
 }
 
 /// As a handshake does it.
-async fn admit(authority: &Authority, token: String) -> Result<Principal, Fault> {
+async fn admit(authenticator: &TokenAuthenticator, token: String) -> Result<Principal, Fault> {
     let credentials = Credentials::Token(TokenCredentials {
         token,
         user: None,
         organization: None,
     });
-    authority.prepare(&credentials).await;
-    authority.verify(credentials, UnixMillis(1))
+    authenticator.prepare(&credentials).await;
+    authenticator.verify(credentials, UnixMillis(1))
 }
 
 fn ed_token(kid: &str) -> String {
@@ -135,12 +135,12 @@ async fn pass_ten_seconds() {
 
 #[tokio::test]
 async fn an_unknown_key_is_fetched_and_the_next_ones_wait_their_time() {
-    let (source, _, authority) = serve().await;
+    let (source, _, authenticator) = serve().await;
     source.publish(&json!([ed("one")]));
-    assert!(admit(&authority, ed_token("one")).await.is_ok());
+    assert!(admit(&authenticator, ed_token("one")).await.is_ok());
     assert_eq!(*source.asked.lock(), 1);
     for _ in 0..50 {
-        let fault = admit(&authority, ed_token("two")).await.unwrap_err();
+        let fault = admit(&authenticator, ed_token("two")).await.unwrap_err();
         assert_eq!(fault.reason, Some(reason::KEY_UNKNOWN));
         assert!(fault.retry_after.is_some());
     }
@@ -148,27 +148,27 @@ async fn an_unknown_key_is_fetched_and_the_next_ones_wait_their_time() {
     source.publish(&json!([ed("one"), p256("two")]));
     pass_ten_seconds().await;
     assert!(
-        admit(&authority, p256_token("two")).await.is_ok(),
+        admit(&authenticator, p256_token("two")).await.is_ok(),
         "rotated"
     );
     assert!(
-        admit(&authority, ed_token("one")).await.is_ok(),
+        admit(&authenticator, ed_token("one")).await.is_ok(),
         "both are valid"
     );
     assert_eq!(*source.asked.lock(), 2);
     source.publish(&json!([p256("two")]));
     pass_ten_seconds().await;
-    assert!(admit(&authority, ed_token("three")).await.is_err());
+    assert!(admit(&authenticator, ed_token("three")).await.is_err());
     assert!(
-        admit(&authority, ed_token("one")).await.is_err(),
+        admit(&authenticator, ed_token("one")).await.is_err(),
         "taken back"
     );
 }
 
 #[tokio::test]
 async fn while_the_source_is_away_the_keys_of_before_stay() {
-    let (source, jwks, authority) = serve().await;
-    let fault = admit(&authority, ed_token("one")).await.unwrap_err();
+    let (source, jwks, authenticator) = serve().await;
+    let fault = admit(&authenticator, ed_token("one")).await.unwrap_err();
     assert_eq!(
         fault.reason,
         Some(reason::KEY_UNKNOWN),
@@ -176,22 +176,25 @@ async fn while_the_source_is_away_the_keys_of_before_stay() {
     );
     source.publish(&json!([ed("one")]));
     pass_ten_seconds().await;
-    assert!(admit(&authority, ed_token("one")).await.is_ok(), "it came");
+    assert!(
+        admit(&authenticator, ed_token("one")).await.is_ok(),
+        "it came"
+    );
     for broken in [None, Some("<html>".to_owned()), Some("x".repeat(2 << 20))] {
         *source.answer.lock() = broken;
         assert!(jwks.fetch_now().await.is_err());
-        assert!(admit(&authority, ed_token("one")).await.is_ok());
+        assert!(admit(&authenticator, ed_token("one")).await.is_ok());
     }
 }
 
 #[tokio::test]
 async fn a_published_secret_and_a_key_of_another_type_check_nothing() {
-    let (source, jwks, authority) = serve().await;
+    let (source, jwks, authenticator) = serve().await;
     let k = URL_SAFE_NO_PAD.encode(SECRET);
     source.publish(&json!([{"kty": "oct", "k": k}, p256("one")]));
     assert_eq!(jwks.fetch_now().await.unwrap(), 1);
     let hmac = sign(&claims("u", "o", json!({})));
-    assert!(admit(&authority, hmac).await.is_err());
-    assert!(admit(&authority, ed_token("one")).await.is_err());
-    assert!(admit(&authority, p256_token("one")).await.is_ok());
+    assert!(admit(&authenticator, hmac).await.is_err());
+    assert!(admit(&authenticator, ed_token("one")).await.is_err());
+    assert!(admit(&authenticator, p256_token("one")).await.is_ok());
 }

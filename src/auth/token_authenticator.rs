@@ -16,9 +16,9 @@ use crate::domain::time::UnixMillis;
 /// When a client whose key may be fetched meanwhile should try again.
 const KEY_RETRY: Duration = Duration::from_secs(1);
 
-/// What an [`Authority`] accepts.
+/// What an [`TokenAuthenticator`] accepts.
 #[derive(Debug, Clone, Default)]
-pub struct AuthorityOptions {
+pub struct TokenAuthenticatorOptions {
     /// Keys out of the configuration and its files.
     pub keys: Vec<VerifyKey>,
     pub rules: TokenRules,
@@ -29,15 +29,15 @@ pub struct AuthorityOptions {
 
 /// Verifies tokens, and refuses what was revoked.
 #[derive(Debug)]
-pub struct Authority {
-    options: AuthorityOptions,
+pub struct TokenAuthenticator {
+    options: TokenAuthenticatorOptions,
     jwks: Option<Arc<Jwks>>,
     revocations: Arc<Revocations>,
 }
 
-impl Authority {
+impl TokenAuthenticator {
     pub fn new(
-        options: AuthorityOptions,
+        options: TokenAuthenticatorOptions,
         jwks: Option<Arc<Jwks>>,
         revocations: Arc<Revocations>,
     ) -> Self {
@@ -98,7 +98,7 @@ impl Authority {
     }
 }
 
-impl Authenticator for Authority {
+impl Authenticator for TokenAuthenticator {
     fn verify(&self, credentials: Credentials, now: UnixMillis) -> Result<Principal, Fault> {
         match credentials {
             Credentials::Token(credentials) => self.verify_credentials(&credentials, now),
