@@ -1,4 +1,4 @@
-//! The front door: connections are accepted, and each is served until it ends or becomes a
+//! The front context: connections are accepted, and each is served until it ends or becomes a
 //! WebSocket.
 
 use std::convert::Infallible;
@@ -68,7 +68,7 @@ pub struct FrontOptions {
 
 /// What every connection is served with.
 #[derive(Clone)]
-pub(super) struct Door {
+pub(super) struct ServeContext {
     pub service: Arc<Site>,
     pub hub: Arc<Hub>,
     pub front: FrontOptions,
@@ -91,34 +91,35 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Accepts until it is told to stop; then the address is free again.
-pub(super) async fn accept(listener: TcpListener, mut door: Door) {
+pub(super) async fn accept(listener: TcpListener, mut context: ServeContext) {
     let mut reserve = Reserve::of_this_process();
     let mut pause = SHORTEST_PAUSE;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = door.stopping.changed() => return,
+            _ = context.stopping.changed() => return,
         };
         match accepted {
             Ok((tcp, remote)) => {
                 pause = SHORTEST_PAUSE;
-                let is_reserved = !door.make_room(&mut reserve).await;
-                if let Some(slot) = door.admit(&tcp, remote, is_reserved) {
-                    tokio::spawn(serve(tcp, remote, slot, is_reserved, door.clone()));
+                let is_reserved = !context.make_room(&mut reserve).await;
+                if let Some(slot) = context.admit(&tcp, remote, is_reserved) {
+                    tokio::spawn(serve(tcp, remote, slot, is_reserved, context.clone()));
                 }
             }
             // The peer changed its mind.
             Err(error) if is_of_one_connection(&error) => {}
-            Err(error) if descriptors::are_used_up(&error) && door.find_one(&mut reserve).await => {
-            }
+            Err(error)
+                if descriptors::are_used_up(&error) && context.find_one(&mut reserve).await => {}
             Err(error) => {
-                door.hub
+                context
+                    .hub
                     .admission
                     .refused
                     .count(Refused::AcceptError, error);
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}
-                    _ = door.stopping.changed() => return,
+                    _ = context.stopping.changed() => return,
                 }
                 pause = LONGEST_PAUSE.min(pause * 2);
             }
@@ -126,7 +127,7 @@ pub(super) async fn accept(listener: TcpListener, mut door: Door) {
     }
 }
 
-impl Door {
+impl ServeContext {
     /// Makes the reserve of descriptors whole again if it is not, for which connections that wait are
     /// given up; `false` if that can't be done, so that a new connection has one of the reserve.
     async fn make_room(&self, reserve: &mut Reserve) -> bool {
@@ -199,15 +200,21 @@ fn transport(tcp: TcpStream, tls: Option<&TlsFiles>) -> io::Result<Transport> {
 }
 
 /// One connection, until it is closed or becomes a WebSocket.
-async fn serve(tcp: TcpStream, remote: SocketAddr, slot: TcpSlot, is_reserved: bool, door: Door) {
-    let Door {
+async fn serve(
+    tcp: TcpStream,
+    remote: SocketAddr,
+    slot: TcpSlot,
+    is_reserved: bool,
+    context: ServeContext,
+) {
+    let ServeContext {
         service,
         hub,
         front,
         tls,
         mut stopping,
         alive: _alive,
-    } = door;
+    } = context;
     let transport = match transport(tcp, tls.as_deref()) {
         Ok(transport) => transport,
         Err(error) => {

@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use super::accept::{Door, accept, listen};
+use super::accept::{ServeContext, accept, listen};
 use super::auth_config::AuthConfigError;
 use super::auth_start::Started;
 use super::clock::SystemClock;
@@ -123,7 +123,7 @@ pub async fn start(options: Options) -> Result<Running, ServerError> {
     }
     let (stop_accepting, stopping) = watch::channel(false);
     let (holds, alive) = mpsc::channel(1);
-    let door = Door {
+    let context = ServeContext {
         service: site,
         hub: Arc::clone(&hub),
         front: options.front,
@@ -131,7 +131,7 @@ pub async fn start(options: Options) -> Result<Running, ServerError> {
         stopping,
         alive: holds,
     };
-    let accepting = tokio::spawn(accept(listener, door));
+    let accepting = tokio::spawn(accept(listener, context));
     Ok(Running {
         address,
         hub,
