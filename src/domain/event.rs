@@ -335,11 +335,11 @@ mod tests {
     fn configured_events_extend_and_replace_the_built_in_ones() {
         let extra = Channel::new("high-priority-violations").unwrap();
         let catalogue = Catalogue::new(
-            [("permit:new", "permits"), ("kpi:alert", "")],
+            [("ticket:new", "tickets"), ("kpi:alert", "")],
             [extra.clone()],
         )
         .unwrap();
-        assert_eq!(catalogue.channel("permits").unwrap().as_str(), "permits");
+        assert_eq!(catalogue.channel("tickets").unwrap().as_str(), "tickets");
         assert_eq!(catalogue.event("kpi:alert").unwrap().channel, None);
         assert_eq!(catalogue.channel(extra.as_str()), Some(extra));
         let mut indices: Vec<usize> = catalogue.events().map(|entry| entry.index).collect();

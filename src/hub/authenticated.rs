@@ -96,7 +96,7 @@ impl ConnectionGuard {
 
 impl Drop for ConnectionGuard {
     fn drop(&mut self) {
-        self.hub.disconnect(&self.connection);
+        self.hub.remove(&self.connection);
     }
 }
 

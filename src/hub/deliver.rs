@@ -102,8 +102,8 @@ impl Hub {
                 Delivery::Queued => tally.accepted += 1,
                 Delivery::Dropped => tally.dropped += 1,
                 Delivery::Overflow => {
-                    self.closes(connection, CloseReason::TooSlow);
-                    self.disconnect(connection);
+                    self.record_close(connection, CloseReason::TooSlow);
+                    self.remove(connection);
                 }
                 Delivery::Gone => {}
             }

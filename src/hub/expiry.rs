@@ -147,7 +147,7 @@ impl Hub {
                 )
             };
             match (found, organization) {
-                (Due::Over, _) => self.end(&connection, CloseReason::TokenExpired),
+                (Due::Over, _) => self.close_now(&connection, CloseReason::TokenExpired),
                 (Due::Warn(ends), Some(organization)) => {
                     let event = Event::auth_expiring(organization, ends, now);
                     let outbound = Arc::new(Outbound::new(event, Instant::now()));

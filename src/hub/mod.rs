@@ -137,7 +137,7 @@ impl Hub {
     }
 
     /// Removes every trace of a connection. Calling it again does nothing.
-    pub fn disconnect(&self, connection: &Arc<Connection>) {
+    pub fn remove(&self, connection: &Arc<Connection>) {
         let (identity, rooms, place) = {
             let mut membership = connection.membership.lock();
             if !std::mem::replace(&mut membership.closed, true) {
@@ -190,8 +190,8 @@ impl Hub {
     pub async fn tick(&self, now: Instant) {
         let tick = |_: &u64, connection: &Arc<Connection>| {
             if let Some(reason) = connection.deliver.tick(now) {
-                self.closes(connection, reason);
-                self.disconnect(connection);
+                self.record_close(connection, reason);
+                self.remove(connection);
             }
         };
         self.registry.connections.each(tick).await;
@@ -218,7 +218,7 @@ impl Hub {
 
     /// Counts that the server closes a connection, whose log then says why. The first reason counts:
     /// several publishers, say, may find it too slow.
-    pub fn closes(&self, connection: &Connection, reason: CloseReason) {
+    pub fn record_close(&self, connection: &Connection, reason: CloseReason) {
         let mut membership = connection.membership.lock();
         if membership.ended_by.is_none() {
             membership.ended_by = Some(reason);
@@ -249,7 +249,7 @@ impl Hub {
 
     /// Tells a client why and closes its connection.
     pub fn close(&self, connection: &Connection, reason: CloseReason) {
-        self.closes(connection, reason);
+        self.record_close(connection, reason);
         connection.deliver.close(reason);
     }
 

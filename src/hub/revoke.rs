@@ -29,7 +29,7 @@ impl Hub {
         reason: CloseReason,
     ) -> Closed {
         let tabs = self.tabs(organization, user).await;
-        self.end_all(&tabs, reason).await
+        self.close_all(&tabs, reason).await
     }
 
     /// Closes every connection that came with the token or was extended by it, of this organization
@@ -53,17 +53,17 @@ impl Hub {
                 }
             }
         }
-        self.end_all(&found, CloseReason::Revoked).await
+        self.close_all(&found, CloseReason::Revoked).await
     }
 
-    async fn end_all(&self, connections: &[Arc<Connection>], reason: CloseReason) -> Closed {
+    async fn close_all(&self, connections: &[Arc<Connection>], reason: CloseReason) -> Closed {
         let mut closed = Closed::default();
         let mut pace = Pace::default();
         for connection in connections {
             let issued_at = connection.membership.lock().issued_at;
             closed.issued_at = closed.issued_at.max(issued_at);
             closed.connections += 1;
-            self.end(connection, reason);
+            self.close_now(connection, reason);
             pace.step().await;
         }
         closed
@@ -97,14 +97,14 @@ impl Hub {
 
     /// Closes a connection whose principal was revoked while it came in.
     pub fn revoke(&self, connection: &Arc<Connection>) {
-        self.end(connection, CloseReason::Revoked);
+        self.close_now(connection, CloseReason::Revoked);
     }
 
     /// Tells the client why, and takes it out of the hub at once: it receives and sends nothing more,
     /// however long its socket takes to close.
-    pub(super) fn end(&self, connection: &Arc<Connection>, reason: CloseReason) {
-        self.closes(connection, reason);
+    pub(super) fn close_now(&self, connection: &Arc<Connection>, reason: CloseReason) {
+        self.record_close(connection, reason);
         connection.deliver.close(reason);
-        self.disconnect(connection);
+        self.remove(connection);
     }
 }

@@ -92,7 +92,7 @@ fn delivery(pushed: Pushed) -> Delivery {
 }
 
 /// Why a connection ended whose link did not go on; `None` if it was about to end.
-fn closes(overdue: Overdue) -> Option<CloseReason> {
+fn close_reason_of(overdue: Overdue) -> Option<CloseReason> {
     match overdue {
         Overdue::Stalled => Some(CloseReason::TooSlow),
         Overdue::GivenUp => Some(CloseReason::Overloaded),

@@ -102,7 +102,7 @@ impl Session {
 
     /// Leaves the hub, even if a command is under way.
     pub fn leave(&self) {
-        self.node.hub.disconnect(&self.connection);
+        self.node.hub.remove(&self.connection);
     }
 
     /// As which the client's token names its organization.

@@ -65,7 +65,7 @@ impl PlainConnection {
             }
         };
         if let End::Closed(reason) = end {
-            self.hub.closes(self.session.connection(), reason);
+            self.hub.record_close(self.session.connection(), reason);
         }
         let Self {
             session,

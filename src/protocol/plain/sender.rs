@@ -17,7 +17,7 @@ use crate::hub::ports::{Deliver, Delivery};
 use crate::protocol::dialect::Dialect;
 use crate::protocol::envelope::{Inbound, reply_frame};
 use crate::protocol::session::Reply;
-use crate::protocol::{closes, delivery, outgoing, push_event};
+use crate::protocol::{close_reason_of, delivery, outgoing, push_event};
 use crate::wire::send_queue::DropPolicy;
 use crate::wire::send_queue::link::Link;
 use crate::wire::websocket::frame::{Opcode, close_frame, server_frame};
@@ -140,7 +140,7 @@ impl Deliver for PlainSender {
     /// the timeout is closed.
     fn tick(&self, now: Instant) -> Option<CloseReason> {
         if let Some(overdue) = self.link.kill_if_overdue(now) {
-            return closes(overdue);
+            return close_reason_of(overdue);
         }
         let heard = self.opened + Duration::from_millis(self.heard_at.load(Ordering::Relaxed));
         let mut state = self.state.lock();

@@ -20,7 +20,7 @@ use crate::hub::ports::{Deliver, Delivery};
 use crate::hub::rates::Rate;
 use crate::protocol::engine_io::Session;
 use crate::protocol::session::{self, Reply, failure};
-use crate::protocol::{closes, delivery, outgoing, push_event};
+use crate::protocol::{close_reason_of, delivery, outgoing, push_event};
 use crate::wire::send_queue::{DropPolicy, Overdue};
 
 /// One client, from its handshake to its end.
@@ -218,7 +218,7 @@ impl Deliver for Session<SocketIo> {
         if overdue == Overdue::GivenUp {
             self.kill(CloseReason::Overloaded);
         }
-        closes(overdue)
+        close_reason_of(overdue)
     }
 
     fn know(&self) {

@@ -136,7 +136,7 @@ impl SocketIo {
     /// Counts that the server ends a client, unless it has left already.
     fn count_close(&self, client: &Client, reason: CloseReason) {
         match client.connection() {
-            Some(connection) => self.node.hub.closes(&connection, reason),
+            Some(connection) => self.node.hub.record_close(&connection, reason),
             None if client.has_left() => {}
             None => self.node.hub.stats.count_close(reason),
         }
