@@ -95,14 +95,9 @@ impl Hub {
         tabs
     }
 
-    /// Closes a connection whose principal was revoked while it came in.
-    pub fn revoke(&self, connection: &Arc<Connection>) {
-        self.close_now(connection, CloseReason::Revoked);
-    }
-
     /// Tells the client why, and takes it out of the hub at once: it receives and sends nothing more,
     /// however long its socket takes to close.
-    pub(super) fn close_now(&self, connection: &Arc<Connection>, reason: CloseReason) {
+    pub fn close_now(&self, connection: &Arc<Connection>, reason: CloseReason) {
         self.record_close(connection, reason);
         connection.deliver.close(reason);
         self.remove(connection);

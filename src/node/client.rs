@@ -79,7 +79,7 @@ impl Client {
         let ended = self.enter(principal, welcome)?;
         // Who was revoked between the check and the entry is found here, or by the revocation.
         if let Err(fault) = node.authenticator.recheck(self.principal()?, hub.now()) {
-            hub.revoke(&self.connection);
+            hub.close_now(&self.connection, CloseReason::Revoked);
             return Err(fault);
         }
         Ok(ended)
