@@ -99,7 +99,7 @@ pub fn envelopes(input: &[u8]) {
     {
         // What is passed on is JSON, as it was written or put together.
         assert!(serde_json::from_str::<&RawValue>(data.get()).is_ok());
-        // A credentials or a reason, but no panic.
+        // Credentials or a reason, but no panic.
         if let Ok(object) = members.values(|_| true) {
             let _ = Credentials::from_object(&object);
         }

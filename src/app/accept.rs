@@ -1,4 +1,4 @@
-//! The front context: connections are accepted, and each is served until it ends or becomes a
+//! The front door: connections are accepted, and each is served until it ends or becomes a
 //! WebSocket.
 
 use std::convert::Infallible;

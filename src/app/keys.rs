@@ -276,7 +276,7 @@ pub static KEYS: &[(&str, &str)] = &[
     ),
     (
         "auth.grants_claim",
-        "Credentials that says what may be subscribed and published.",
+        "Claim that says what may be subscribed and published.",
     ),
     (
         "auth.token_cookie",

@@ -59,7 +59,7 @@ impl fmt::Debug for TokenCredentials {
 
 impl Credentials {
     /// The credentials in the object of an `authenticate` message or of a handshake's `auth`; `None` if
-    /// it makes no credentials at all. A token may stand behind `Bearer`.
+    /// it shows none at all. A token may stand behind `Bearer`.
     pub fn from_object(object: &Map<String, Value>) -> Result<Option<Self>, Fault> {
         let (user, organization) = (words::user(object)?, words::organization(object)?);
         match object.get("token") {

@@ -23,12 +23,12 @@ use credentials::Credentials;
 /// A future that borrows what it waits for.
 pub type Waiting<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
-/// Decides whether credentials is true.
+/// Decides whether credentials are good.
 pub trait Authenticator: Send + Sync {
     /// Must not block. Fails with `AUTH_FAILED` and a message that tells the client what is accepted.
     fn verify(&self, credentials: Credentials, now: UnixMillis) -> Result<Principal, Fault>;
 
-    /// Whether an accepted principal still holds. Asked once more after a connection has entered its
+    /// Whether an accepted principal still is one. Asked once more after a connection has entered its
     /// organization, so that a revocation at the same moment misses nobody. Must not block.
     fn recheck(&self, _pass: &Principal, _now: UnixMillis) -> Result<(), Fault> {
         Ok(())

@@ -395,7 +395,7 @@ mod tests {
         }
     }
 
-    /// Slots that often coincide.
+    /// Places that often coincide.
     fn small_place() -> impl Strategy<Value = Place> {
         (
             "[ab]",

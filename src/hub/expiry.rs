@@ -76,7 +76,7 @@ fn before(ends: UnixMillis, warning: Duration) -> UnixMillis {
     UnixMillis(ends.0.saturating_sub(millis))
 }
 
-/// Planned queue, the earliest first: at most one for each connection that is in the hub.
+/// Planned looks, the earliest first: at most one for each connection that is in the hub.
 #[derive(Default)]
 pub(super) struct ExpiryQueue(Mutex<BTreeMap<(UnixMillis, u64), Arc<Connection>>>);
 

@@ -33,7 +33,7 @@ impl Hub {
     }
 
     /// Closes every connection that came with the token or was extended by it, of this organization
-    /// if one is named. ExpiryQueue at every connection that it may be.
+    /// if one is named. Looks at every connection that it may be.
     pub async fn close_token(
         &self,
         organization: Option<&OrganizationId>,

@@ -185,7 +185,7 @@ impl Hub {
             .as_secs()
     }
 
-    /// Messages that wait and that have gone. ExpiryQueue at every connection; others run meanwhile.
+    /// Messages that wait and that have gone. Looks at every connection; others run meanwhile.
     pub async fn queue_stats(&self) -> QueueStats {
         let mut pending_messages = 0;
         let look = |_: &u64, connection: &Arc<Connection>| {
@@ -199,7 +199,7 @@ impl Hub {
         }
     }
 
-    /// The counters. ExpiryQueue at every organization; others run meanwhile.
+    /// The counters. Looks at every organization; others run meanwhile.
     pub async fn stats_view(&self, now: Instant) -> StatsView {
         let mut connections_by_org = BTreeMap::new();
         let look = |id: &OrganizationId, organization: &Arc<Organization>| {
@@ -245,7 +245,7 @@ impl Hub {
         }
     }
 
-    /// What the members of one organization make up, and nothing of anybody else's. ExpiryQueue at its
+    /// What the members of one organization make up, and nothing of anybody else's. Looks at its
     /// connections; others run meanwhile.
     pub async fn organization_stats(
         &self,

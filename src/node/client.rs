@@ -62,7 +62,7 @@ impl Client {
         }
     }
 
-    /// Becomes who the credentials says, or stays who it is with a fresh token; answers the subscriptions
+    /// Becomes who the credentials say, or stays who it is with a fresh token; answers the subscriptions
     /// that ended with the old one. `welcome` runs when nothing can fail any more and no event can have
     /// come yet. Whoever is refused again and again is closed.
     pub fn authenticate(

@@ -241,7 +241,7 @@ impl HttpStream {
         }
     }
 
-    /// ExpiryQueue whether requests were served since it last looked, and nothing is served any more. Fails
+    /// Looks whether requests were served since it last looked, and nothing is served any more. Fails
     /// once the connection is given up; else its task is woken when it is.
     fn look_around(&mut self, cx: &Context<'_>) -> io::Result<()> {
         let mut state = self.phase.0.lock();

@@ -52,7 +52,7 @@ pub async fn run(run: &Run, options: &Options) -> Result<Report, LoadError> {
             index,
             eager: options.eager,
             places: Arc::clone(&places),
-            admission: gate.clone(),
+            gate: gate.clone(),
         };
         let (done, acknowledged) = (done.clone(), Arc::clone(&acknowledged));
         let tracker = Arc::clone(&tracker);
@@ -125,7 +125,7 @@ struct Emitter {
     index: usize,
     eager: bool,
     places: Arc<Semaphore>,
-    admission: Option<Arc<Barrier>>,
+    gate: Option<Arc<Barrier>>,
 }
 
 impl Emitter {
@@ -133,7 +133,7 @@ impl Emitter {
         const EVENT: &str = "authenticate";
         let place = self.places.acquire_owned().await;
         let opened = Socket::open(&self.target, self.index, self.dial).await;
-        let place = if let Some(gate) = self.admission {
+        let place = if let Some(gate) = self.gate {
             // Everybody must come to the gate, even who has failed.
             drop(place);
             gate.wait().await;

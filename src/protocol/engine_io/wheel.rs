@@ -43,7 +43,7 @@ impl<T: Scheduled> Wheel<T> {
         }
     }
 
-    /// ExpiryQueue at `item` at this time, at the latest; an earlier appointment stays.
+    /// Looks at `item` at this time, at the latest; an earlier appointment stays.
     pub fn schedule(&self, item: &Arc<T>, at: Instant) {
         let tick = self
             .tick_after(at)
@@ -67,7 +67,7 @@ impl<T: Scheduled> Wheel<T> {
         item.due().load(Ordering::Acquire) <= self.tick_before(now)
     }
 
-    /// ExpiryQueue at everything that is due. To be called by one task, every [`TICK`].
+    /// Looks at everything that is due. To be called by one task, every [`TICK`].
     pub fn advance(&self, now: Instant) {
         let last = self.tick_before(now);
         let reached = self.reached.load(Ordering::Acquire);

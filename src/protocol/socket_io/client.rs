@@ -28,7 +28,7 @@ pub struct Client {
     pub(super) remote_address: IpAddr,
     pub(super) rate: Arc<Rate>,
     pub(super) form: ArgumentForm,
-    /// What the handshake's query or headers credentials.
+    /// The credentials in the handshake's query or headers.
     pub(super) credentials: Result<Option<Box<Credentials>>, Box<Fault>>,
     pub(super) state: Mutex<ClientState>,
 }

@@ -57,7 +57,7 @@ impl SocketIo {
                 session.look_again(by);
             }
         }
-        // It may have left while its credentials was verified.
+        // It may have left while its credentials were verified.
         if session.is_over() {
             session.connection.leave();
         }

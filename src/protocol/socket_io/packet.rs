@@ -192,7 +192,7 @@ pub(super) enum Glance {
 /// Bytes that are looked at, at the most.
 const GLANCE: usize = 128;
 
-/// ExpiryQueue at the first bytes of an Engine.IO packet.
+/// Looks at the first bytes of an Engine.IO packet.
 pub(super) fn glance(packet: &[u8]) -> Glance {
     let packet = &packet[..packet.len().min(GLANCE)];
     match packet {

@@ -260,7 +260,7 @@ pub fn is_empty(stats: &Value) -> bool {
         && stats["connections_by_org"] == serde_json::json!({})
 }
 
-/// ExpiryQueue at the server's counters until they are as wanted.
+/// Looks at the server's counters until they are as wanted.
 pub async fn wait_for_stats(
     address: SocketAddr,
     what: &str,

@@ -179,7 +179,7 @@ impl<A: Application> Session<A> {
         self.link.push(&packet::frame(packet), DropPolicy::Reply);
     }
 
-    /// ExpiryQueue at the session at this time, at the latest.
+    /// Looks at the session at this time, at the latest.
     pub fn look_again(&self, at: Instant) {
         if let Some(me) = self.me.upgrade() {
             self.shared.wheel.schedule(&me, at);
