@@ -1,4 +1,5 @@
-//! Puts the dashboard into the binary, if it was built: a list of its files for `http::assets`.
+//! Puts the pages into the binary, as lists of their files for `http::assets`: the dashboard, if it was
+//! built, and the page that describes the API.
 
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -7,6 +8,13 @@ use std::{env, fs, io};
 
 /// Where `npm run build` of the browser client leaves the page.
 const DIST: &str = "web-client/dashboard/dist";
+
+/// The page that shows the description of the API, with its routes.
+const DOCS: [(&str, &str); 3] = [
+    ("/docs", "index.html"),
+    ("/docs/page.css", "page.css"),
+    ("/docs/page.js", "page.js"),
+];
 
 fn main() -> io::Result<()> {
     let root = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
@@ -31,10 +39,17 @@ fn main() -> io::Result<()> {
         watch(there);
     }
     list.push_str("]\n");
-    fs::write(
-        PathBuf::from(variable("OUT_DIR")?).join("dashboard.rs"),
-        list,
-    )
+    let out = PathBuf::from(variable("OUT_DIR")?);
+    fs::write(out.join("dashboard.rs"), list)?;
+
+    let mut list = String::from("[\n");
+    for (route, name) in DOCS {
+        let file = root.join("src/http/docs").join(name);
+        watch(&file);
+        add(&mut list, route, &file)?;
+    }
+    list.push_str("]\n");
+    fs::write(out.join("docs.rs"), list)
 }
 
 fn variable(name: &str) -> io::Result<String> {

@@ -19,7 +19,15 @@ const MIB: usize = 1024 * KIB;
 const MAX_QUEUED_MESSAGES: usize = 1_000_000;
 
 /// Paths that belong to the HTTP interface, each with everything beneath it.
-const HTTP_PATHS: [&str; 4] = ["/api", "/assets", "/healthz", "/readyz"];
+const HTTP_PATHS: [&str; 7] = [
+    "/api",
+    "/assets",
+    "/docs",
+    "/healthz",
+    "/metrics",
+    "/openapi.json",
+    "/readyz",
+];
 
 /// Event names that the protocol itself uses.
 const RESERVED_EVENTS: [&str; 12] = [
@@ -457,8 +465,8 @@ fn check_path(path: &str) -> Result<(), &'static str> {
     };
     if HTTP_PATHS.iter().any(|http| taken(http)) {
         return Err(
-            "/api, /assets, /healthz and /readyz and what is beneath them belong to the HTTP \
-             interface",
+            "/api, /assets, /docs, /healthz, /metrics, /openapi.json and /readyz and what is \
+             beneath them belong to the HTTP interface",
         );
     }
     Ok(())
@@ -621,7 +629,8 @@ mod tests {
             "/realtime/v1",
             "/apiary",
             "/healthz2",
-            "/metrics",
+            "/docs-ws",
+            "/metrics2",
         ] {
             assert_eq!(check_path(path), Ok(()), "{path}");
         }
@@ -644,6 +653,10 @@ mod tests {
             "/readyz",
             "/assets",
             "/assets/ws",
+            "/docs",
+            "/docs/page.js",
+            "/metrics",
+            "/openapi.json",
         ] {
             assert!(check_path(path).is_err(), "{path}");
         }

@@ -1,11 +1,16 @@
-//! The page at `/` and what belongs to it, out of the binary.
+//! The pages, out of the binary: the dashboard at `/`, and the description of the API at `/docs`.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use axum::Router;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, StatusCode, header};
 
-/// A file of the page.
+use super::extract::query::{NoQuery, Query};
+
+/// A file of a page.
 #[derive(Debug, Clone, Copy)]
 struct File {
     route: &'static str,
@@ -17,6 +22,9 @@ struct File {
 
 /// What there was when the binary was built; empty if nothing.
 const FILES: &[File] = &include!(concat!(env!("OUT_DIR"), "/dashboard.rs"));
+
+/// The page at `/docs`.
+const DOCS: &[File] = &include!(concat!(env!("OUT_DIR"), "/docs.rs"));
 
 const ABSENT: &str = "\
 orgcast is running, but this binary was built without its page.
@@ -41,8 +49,8 @@ const SECURITY: [(HeaderName, &str); 4] = [
     (header::X_FRAME_OPTIONS, "DENY"),
 ];
 
-/// A route for each file, or one that says how to get the page.
-pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
+/// The page at `/`: a route for each file, or one that says how to get them.
+pub(super) fn dashboard<S: Clone + Send + Sync + 'static>() -> Router<S> {
     routes_to(FILES)
 }
 
@@ -51,23 +59,47 @@ fn routes_to<S: Clone + Send + Sync + 'static>(files: &'static [File]) -> Router
         return Router::new().route("/", get(async || (SECURITY, ABSENT)));
     }
     files.iter().fold(Router::new(), |router, file| {
-        let send = async |headers: HeaderMap| answer(file, &headers);
+        let send = async |headers: HeaderMap| file.answer(&headers);
         router.route(file.route, get(send))
     })
 }
 
-/// The file, or 304 for whoever has it already. The names stay from release to release, so a browser
+/// The page that shows the description of the API.
+pub(super) fn docs<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    DOCS.iter().fold(Router::new(), |router, file| {
+        let send = async |_: Query<NoQuery>, headers: HeaderMap| file.answer(&headers);
+        router.route(file.route, get(send))
+    })
+}
+
+/// The description of the API, as programs read it.
+pub(super) fn description<S: Clone + Send + Sync + 'static>(document: Vec<u8>) -> Router<S> {
+    let mut hasher = DefaultHasher::new();
+    document.hash(&mut hasher);
+    let tag = format!("W/\"{:016x}\"", hasher.finish());
+    let document = Bytes::from(document);
+    let send = async move |_: Query<NoQuery>, headers: HeaderMap| {
+        answer(&tag, "application/json", document.clone(), &headers)
+    };
+    Router::new().route("/openapi.json", get(send))
+}
+
+impl File {
+    fn answer(&self, headers: &HeaderMap) -> Response {
+        let content = Bytes::from_static(self.content);
+        answer(self.tag, self.content_type, content, headers)
+    }
+}
+
+/// The content, or 304 for whoever has it already. The names stay from release to release, so a browser
 /// asks every time.
-fn answer(file: &File, headers: &HeaderMap) -> Response {
-    let caching = [
-        (header::ETAG, HeaderValue::from_static(file.tag)),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
-    ];
-    if has(headers, file.tag) {
+fn answer(tag: &str, content_type: &'static str, content: Bytes, headers: &HeaderMap) -> Response {
+    let caching = [(header::ETAG, tag), (header::CACHE_CONTROL, "no-cache")];
+    if has(headers, tag) {
         return (StatusCode::NOT_MODIFIED, caching, SECURITY).into_response();
     }
-    let content_type = [(header::CONTENT_TYPE, file.content_type)];
-    (caching, SECURITY, content_type, file.content).into_response()
+    let content_type = [(header::CONTENT_TYPE, content_type)];
+    (caching, SECURITY, content_type, content).into_response()
 }
 
 /// Whether `If-None-Match` names the tag. Weak and strong ones are compared alike (RFC 9110 section

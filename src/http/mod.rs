@@ -5,6 +5,7 @@ mod assets;
 pub mod client_ip;
 mod extract;
 mod middleware;
+mod openapi;
 pub mod options;
 pub mod origin_pattern;
 pub mod realtime;

@@ -3,7 +3,8 @@
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, Method, StatusCode, Uri, header};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::domain::fault::Fault;
 use crate::protocol::fault_response;
@@ -23,9 +24,41 @@ impl IntoResponse for Refusal {
     }
 }
 
-pub(super) fn problem(status: StatusCode, code: &str, message: &str) -> Response {
-    let error = json!({ "code": code, "message": message });
-    (status, Json(json!({ "success": false, "error": error }))).into_response()
+/// Why a request was refused.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ErrorBody {
+    /// `false`
+    success: bool,
+    error: ErrorDetail,
+}
+
+#[derive(Serialize, ToSchema)]
+struct ErrorDetail {
+    /// What programs go by.
+    #[schema(example = "INVALID_MESSAGE")]
+    code: &'static str,
+    /// What was wrong, what was found and what is allowed.
+    message: String,
+    /// Why an identity was not accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    /// When to try again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
+}
+
+pub(super) fn problem(status: StatusCode, code: &'static str, message: &str) -> Response {
+    let error = ErrorDetail {
+        code,
+        message: message.to_owned(),
+        reason: None,
+        retry_after_ms: None,
+    };
+    let body = ErrorBody {
+        success: false,
+        error,
+    };
+    (status, Json(body)).into_response()
 }
 
 /// What the API answers holds at this moment, and for this caller.

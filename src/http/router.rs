@@ -1,17 +1,19 @@
 //! Every route, and the order of what stands before them.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use tower::Layer;
+use axum::routing::Route;
+use tower::{Layer, Service};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::api::{broadcast, connections, disconnect, health, revocations, rooms, stats};
-use super::assets;
 use super::client_ip::{self, Proxies};
 use super::middleware::compression::{self, Readable};
 use super::middleware::origin::{self, Origins};
@@ -19,7 +21,8 @@ use super::middleware::{body_bounds, rate_limit, request_head};
 use super::options::HttpOptions;
 use super::realtime::{Realtime, Site};
 use super::response::{self, Refusal};
-use super::state::Shared;
+use super::state::{App, Shared};
+use super::{assets, openapi};
 use crate::domain::fault::{Code, Fault};
 use crate::node::Node;
 use crate::protocol::plain::PlainGateway;
@@ -49,26 +52,13 @@ pub fn router(
     });
     let path = &options.path;
     let counted_by_address = from_fn_with_state(Arc::clone(&shared), rate_limit::by_address);
-    let others = Router::new()
-        .route("/api/ws/stats", get(stats::stats))
-        .route("/api/ws/connections", get(connections::connections))
-        .route("/api/ws/connections/{id}", get(connections::connection))
-        .route("/api/ws/rooms", get(rooms::rooms))
-        .route("/api/ws/disconnect/{user_id}", post(disconnect::disconnect))
-        .route("/api/ws/revoke", post(revocations::revoke))
-        .route(
-            "/api/ws/revocations",
-            get(revocations::revocations).delete(revocations::take_back),
-        )
-        .route_layer(counted_by_address.clone());
-    let api = Router::new()
-        .route("/api/ws/broadcast", post(broadcast::broadcast))
-        .route("/api/ws/broadcast/kpi", post(broadcast::kpi))
-        .route("/api/ws/broadcast/backlog", post(broadcast::backlog))
-        .route("/api/ws/broadcast/attendance", post(broadcast::attendance))
-        .route("/api/ws/broadcast/alert", post(broadcast::alert))
-        .merge(others)
-        .route("/api/ws/health", get(health::health))
+    let (api, mut description) = api(counted_by_address.clone()).split_for_parts();
+    let (probes, described) = OpenApiRouter::new()
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .split_for_parts();
+    description.merge(described);
+    let api = api
         .layer(map_response(response::no_store))
         .layer(from_fn_with_state(
             Readable {
@@ -77,11 +67,13 @@ pub fn router(
             },
             compression::inflate,
         ));
-    let page = if options.dashboard {
-        assets::routes().route_layer(counted_by_address)
+    let description = assets::description(openapi::document(description));
+    let pages = if options.dashboard {
+        assets::dashboard().merge(assets::docs())
     } else {
         Router::new()
     };
+    let pages = pages.merge(description).route_layer(counted_by_address);
     // Clients don't come this way, see `realtime`: what is left are other methods.
     let clients = Router::new()
         .route(path, axum::routing::any(response::no_client_method))
@@ -92,9 +84,8 @@ pub fn router(
     let mut router = Router::new()
         .merge(clients)
         .merge(api)
-        .merge(page)
-        .route("/healthz", get(health::healthz))
-        .route("/readyz", get(health::readyz))
+        .merge(pages)
+        .merge(probes)
         .fallback(response::no_route)
         .method_not_allowed_fallback(response::wrong_method)
         .layer(DefaultBodyLimit::max(max_message_size))
@@ -133,6 +124,33 @@ pub fn router(
         router: Router::new().fallback_service(checked),
         realtime,
     }
+}
+
+/// What backends and operators call, each route as its handler describes it.
+fn api<L>(counted_by_address: L) -> OpenApiRouter<App>
+where
+    L: Layer<Route> + Clone + Send + Sync + 'static,
+    L::Service: Service<Request, Error = Infallible> + Clone + Send + Sync + 'static,
+    <L::Service as Service<Request>>::Response: IntoResponse + 'static,
+    <L::Service as Service<Request>>::Future: Send + 'static,
+{
+    let others = OpenApiRouter::new()
+        .routes(routes!(stats::stats))
+        .routes(routes!(connections::connections))
+        .routes(routes!(connections::connection))
+        .routes(routes!(rooms::rooms))
+        .routes(routes!(disconnect::disconnect))
+        .routes(routes!(revocations::revoke))
+        .routes(routes!(revocations::revocations, revocations::take_back))
+        .route_layer(counted_by_address);
+    OpenApiRouter::new()
+        .routes(routes!(broadcast::broadcast))
+        .routes(routes!(broadcast::kpi))
+        .routes(routes!(broadcast::backlog))
+        .routes(routes!(broadcast::attendance))
+        .routes(routes!(broadcast::alert))
+        .merge(others)
+        .routes(routes!(health::health))
 }
 
 /// Whether operators and backends call the path, and not clients.

@@ -7,7 +7,7 @@ use super::Hub;
 use super::connection::Connection;
 use super::ordered::{Ordered, PIECE, Pace};
 use super::registry::RoomEntry;
-use super::view::{ConnectionView, RoomView};
+use super::snapshot::{ConnectionSnapshot, RoomSnapshot};
 use crate::domain::fault::Fault;
 use crate::domain::identity::{ConnectionId, OrganizationId, UserId};
 use crate::domain::room::{Room, RoomName};
@@ -39,7 +39,7 @@ impl Hub {
         organization: Option<&OrganizationId>,
         begin: &Begin,
         limit: usize,
-    ) -> Result<Page<ConnectionView>, Fault> {
+    ) -> Result<Page<ConnectionSnapshot>, Fault> {
         let mut found = match begin {
             Begin::Offset(offset) => Found::new(*offset, None, limit),
             Begin::Cursor(cursor) => Found::new(0, Some(self.number_of(cursor)?), limit),
@@ -58,7 +58,7 @@ impl Hub {
             },
         };
         let cursor = |last: &Arc<Connection>| self.cursor_of(last.number);
-        let view = |connection: &Arc<Connection>| ConnectionView::of(connection);
+        let view = |connection: &Arc<Connection>| ConnectionSnapshot::of(connection);
         Ok(found.page(total, view, cursor).await)
     }
 
@@ -69,7 +69,7 @@ impl Hub {
         organization: Option<&OrganizationId>,
         begin: &Begin,
         limit: usize,
-    ) -> Result<Page<RoomView>, Fault> {
+    ) -> Result<Page<RoomSnapshot>, Fault> {
         let (mut found, first) = match begin {
             Begin::Offset(offset) => (Found::new(*offset, None, limit), None),
             Begin::Cursor(cursor) => {
@@ -95,7 +95,7 @@ impl Hub {
             },
         };
         let cursor = |last: &Arc<RoomEntry>| last.name.to_string();
-        let view = |entry: &Arc<RoomEntry>| RoomView::of(entry);
+        let view = |entry: &Arc<RoomEntry>| RoomSnapshot::of(entry);
         Ok(found.page(total, view, cursor).await)
     }
 
@@ -135,20 +135,20 @@ impl Hub {
             .ok_or_else(not_a_cursor)
     }
 
-    pub fn connection_view(&self, id: ConnectionId) -> Option<ConnectionView> {
+    pub fn connection_snapshot(&self, id: ConnectionId) -> Option<ConnectionSnapshot> {
         self.registry
             .connection(id)
-            .map(|connection| ConnectionView::of(&connection))
+            .map(|connection| ConnectionSnapshot::of(&connection))
     }
 
     /// All connections of the users with this id, of this organization if one is named.
-    pub async fn user_view(
+    pub async fn user_snapshots(
         &self,
         user: &UserId,
         organization: Option<&OrganizationId>,
-    ) -> Vec<ConnectionView> {
+    ) -> Vec<ConnectionSnapshot> {
         let tabs = self.tabs(organization, user).await;
-        in_pieces(&tabs, |connection| ConnectionView::of(connection)).await
+        in_pieces(&tabs, |connection| ConnectionSnapshot::of(connection)).await
     }
 }
 

@@ -18,10 +18,10 @@ pub mod rates;
 pub mod refused;
 mod registry;
 pub mod revoke;
+pub mod snapshot;
 pub mod stats;
 #[cfg(test)]
 mod testing;
-pub mod view;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -258,7 +258,7 @@ proptest! {
 }
 
 async fn assert_nothing_is_left(hub: &Hub) {
-    let stats = hub.stats_view(Instant::now()).await;
+    let stats = hub.stats_snapshot(Instant::now()).await;
     assert_eq!(stats.active_connections, 0);
     assert_eq!(stats.active_rooms, 0);
     assert!(

@@ -6,8 +6,10 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
+use crate::domain::time::UnixMillis;
 use crate::http::state::App;
 use crate::hub::Hub;
 
@@ -45,7 +47,7 @@ impl Condition {
     }
 
     /// 503 unless it is healthy.
-    fn answer(self, body: Value) -> Response {
+    fn answer(self, body: impl Serialize) -> Response {
         match self {
             Self::Healthy => Json(body).into_response(),
             Self::Draining | Self::Stalled => unavailable(body),
@@ -53,49 +55,103 @@ impl Condition {
     }
 }
 
-fn unavailable(body: Value) -> Response {
+fn unavailable(body: impl Serialize) -> Response {
     let retry = [(header::RETRY_AFTER, "1")];
     (StatusCode::SERVICE_UNAVAILABLE, retry, Json(body)).into_response()
 }
 
+#[derive(Serialize, ToSchema)]
+struct HealthBody {
+    /// Whether it is healthy.
+    success: bool,
+    /// `healthy`, `draining` (it shuts down) or `stalled` (it does not look after its connections).
+    #[schema(example = "healthy")]
+    status: &'static str,
+    healthy: bool,
+    active_connections: usize,
+    active_rooms: usize,
+    tcp_connections: usize,
+    uptime_seconds: u64,
+    version: &'static str,
+    #[schema(value_type = String, format = DateTime)]
+    timestamp: UnixMillis,
+}
+
+#[derive(Serialize, ToSchema)]
+struct ProbeBody {
+    /// `ok` or `ready`, or what is wrong: `draining` or `stalled`.
+    #[schema(example = "ok")]
+    status: &'static str,
+}
+
 /// How the server is, in a few numbers.
+#[utoipa::path(
+    get,
+    path = "/api/ws/health",
+    tag = "health",
+    responses(
+        (status = 200, description = "It is healthy", body = HealthBody),
+        (status = 503, description = "It shuts down, or does not look after its connections", body = HealthBody),
+    ),
+    security(()),
+)]
 pub(in crate::http) async fn health(State(app): State<App>) -> Response {
     let (hub, now) = (&app.hub, Instant::now());
     let condition = Condition::of(hub, now);
     let is_healthy = condition == Condition::Healthy;
-    condition.answer(json!({
-        "success": is_healthy,
-        "status": condition.name(),
-        "healthy": is_healthy,
-        "active_connections": hub.connection_count(),
-        "active_rooms": hub.room_count(),
-        "tcp_connections": app.connections.count(),
-        "uptime_seconds": hub.uptime_seconds(now),
-        "version": env!("CARGO_PKG_VERSION"),
-        "timestamp": hub.now(),
-    }))
+    condition.answer(HealthBody {
+        success: is_healthy,
+        status: condition.name(),
+        healthy: is_healthy,
+        active_connections: hub.connection_count(),
+        active_rooms: hub.room_count(),
+        tcp_connections: app.connections.count(),
+        uptime_seconds: hub.uptime_seconds(now),
+        version: env!("CARGO_PKG_VERSION"),
+        timestamp: hub.now(),
+    })
 }
 
 /// Whether the process runs.
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    tag = "health",
+    responses(
+        (status = 200, description = "It runs", body = ProbeBody),
+        (status = 503, description = "It should be started anew", body = ProbeBody),
+    ),
+    security(()),
+)]
 pub(in crate::http) async fn healthz(State(app): State<App>) -> Response {
     alive(app.hub.pulse.silence(Instant::now()))
 }
 
 fn alive(silence: Duration) -> Response {
     if silence >= DEAD {
-        return unavailable(json!({ "status": "stalled" }));
+        return unavailable(ProbeBody { status: "stalled" });
     }
-    Json(json!({ "status": "ok" })).into_response()
+    Json(ProbeBody { status: "ok" }).into_response()
 }
 
 /// Whether the process takes new clients.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    tag = "health",
+    responses(
+        (status = 200, description = "It takes clients", body = ProbeBody),
+        (status = 503, description = "It shuts down, or does not look after its connections", body = ProbeBody),
+    ),
+    security(()),
+)]
 pub(in crate::http) async fn readyz(State(app): State<App>) -> Response {
     let condition = Condition::of(&app.hub, Instant::now());
     let status = match condition {
         Condition::Healthy => "ready",
         other => other.name(),
     };
-    condition.answer(json!({ "status": status }))
+    condition.answer(ProbeBody { status })
 }
 
 #[cfg(test)]
@@ -133,7 +189,7 @@ mod tests {
         hub.begin_drain();
         assert_eq!(Condition::of(&hub, at(12)), Condition::Draining);
 
-        let status = |condition: Condition| condition.answer(json!({})).status();
+        let status = |condition: Condition| condition.answer(()).status();
         assert_eq!(status(Condition::Healthy), StatusCode::OK);
         assert_eq!(status(Condition::Stalled), StatusCode::SERVICE_UNAVAILABLE);
         let alive = |seconds| alive(hub.pulse.silence(at(seconds))).status();

@@ -8,4 +8,3 @@ mod page;
 pub(super) mod revocations;
 pub(super) mod rooms;
 pub(super) mod stats;
-mod target;

@@ -3,95 +3,115 @@
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, header};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
+use utoipa::IntoParams;
 
 use crate::domain::fault::{Code, Fault};
 use crate::domain::identity::OrganizationId;
 use crate::domain::words::{self, ORGANIZATION, Word};
-use crate::http::extract::api_key::{ApiKey, Read};
-use crate::http::extract::query;
+use crate::http::extract::query::{self, FromQuery};
 use crate::http::response::Refusal;
-use crate::hub::lists::{Begin, Page};
+use crate::hub::lists::Begin;
 
 pub(super) const LIMIT: Word = Word(&["limit"]);
 pub(super) const CURSOR: Word = Word(&["cursor"]);
 const OFFSET: Word = Word(&["offset"]);
 
 /// A page that asks for nothing else has this size.
-pub(super) const PAGE: u64 = 1000;
-pub(super) const MAX_PAGE: u64 = 10_000;
+const PAGE: usize = 1000;
+const MAX_PAGE: u64 = 10_000;
 /// So many items are written without a pause.
 const WRITTEN_AT_ONCE: usize = 256;
 
-/// An answer with a list and the members of `rest`. It is written in pieces, since a long one takes
-/// milliseconds.
+/// Answers with a body that has a list, which is empty in it and gets these items. They are written in
+/// pieces, since a long list takes milliseconds; others run meanwhile. `name` is the list's, which comes
+/// before every text in the body.
 pub(super) async fn answer<T: Serialize>(
+    body: &impl Serialize,
     name: &str,
-    items: &[T],
-    rest: &Value,
+    items: impl IntoIterator<Item = impl Into<T>>,
 ) -> Result<Response, Refusal> {
-    let failed = |_| Refusal(Fault::new(Code::InternalError, "the list can't be written"));
-    let mut body = format!("{{\"success\":true,\"{name}\":[").into_bytes();
-    for some in items.chunks(WRITTEN_AT_ONCE) {
-        for item in some {
-            if !body.ends_with(b"[") {
-                body.push(b',');
-            }
-            serde_json::to_writer(&mut body, item).map_err(failed)?;
+    let failed = || Refusal(Fault::new(Code::InternalError, "the list can't be written"));
+    let rest = serde_json::to_vec(body).map_err(|_| failed())?;
+    let list = format!("\"{name}\":[");
+    let at = rest
+        .windows(list.len())
+        .position(|part| part == list.as_bytes())
+        .ok_or_else(failed)?
+        + list.len();
+    let mut written = rest[..at].to_vec();
+    for (index, item) in items.into_iter().enumerate() {
+        if index > 0 {
+            written.push(b',');
         }
-        tokio::task::yield_now().await;
+        serde_json::to_writer(&mut written, &item.into()).map_err(|_| failed())?;
+        if index % WRITTEN_AT_ONCE == WRITTEN_AT_ONCE - 1 {
+            tokio::task::yield_now().await;
+        }
     }
-    body.push(b']');
-    // Its members behind those that are there.
-    body.extend(rest.to_string().replacen('{', ",", 1).into_bytes());
+    written.extend_from_slice(&rest[at..]);
     let json = HeaderValue::from_static("application/json");
-    Ok(([(header::CONTENT_TYPE, json)], body).into_response())
+    Ok(([(header::CONTENT_TYPE, json)], written).into_response())
+}
+
+/// How many items a page may have.
+pub(super) fn limit(parameters: &Map<String, Value>) -> Result<usize, Fault> {
+    let limit = query::number(parameters, LIMIT.name(), 1..=MAX_PAGE)?;
+    Ok(limit.map_or(PAGE, size))
+}
+
+fn size(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 /// Which page of a list is asked for.
-pub(super) struct PageRequest {
-    pub organization: Option<OrganizationId>,
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(in crate::http) struct PageQuery {
+    /// The organization that is meant; that of an organization's key if there is none.
+    #[param(value_type = Option<String>)]
+    pub organization_id: Option<OrganizationId>,
+    /// Most items of the page.
+    #[param(value_type = Option<usize>, minimum = 1, maximum = 10_000, default = 1000)]
     pub limit: usize,
-    pub begin: Begin,
+    /// How many items to leave out; not beside a `cursor`.
+    pub offset: Option<usize>,
+    /// The `next_cursor` of the page before.
+    pub cursor: Option<String>,
 }
 
-impl PageRequest {
-    pub fn read(query: Option<&str>, key: &ApiKey<Read>) -> Result<Self, Fault> {
-        let parameters = query::parameters(query, &[ORGANIZATION, LIMIT, OFFSET, CURSOR])?;
-        let organization = words::organization(&parameters)?;
-        let limit = query::number(&parameters, LIMIT.name(), 1..=MAX_PAGE)?;
-        let offset = query::number(&parameters, OFFSET.name(), 0..=u64::MAX)?;
-        let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-        let begin = match (offset, query::text(&parameters, CURSOR.name())) {
-            (Some(_), Some(_)) => {
-                return Err(Fault::invalid(
-                    "a page begins at an `offset` or behind a `cursor`, not both",
-                ));
-            }
-            (offset, None) => Begin::Offset(size(offset.unwrap_or(0))),
-            (None, Some(cursor)) => Begin::Cursor(cursor.to_owned()),
+impl PageQuery {
+    pub fn begin(&self) -> Begin {
+        match &self.cursor {
+            Some(cursor) => Begin::Cursor(cursor.clone()),
+            None => Begin::Offset(self.offset.unwrap_or(0)),
+        }
+    }
+
+    /// Behind how many items the page begins, unless it begins behind a cursor.
+    pub fn offset(&self) -> Option<usize> {
+        match self.cursor {
+            Some(_) => None,
+            None => Some(self.offset.unwrap_or(0)),
+        }
+    }
+}
+
+impl FromQuery for PageQuery {
+    const KNOWN: &'static [Word] = &[ORGANIZATION, LIMIT, OFFSET, CURSOR];
+
+    fn read(parameters: &Map<String, Value>) -> Result<Self, Fault> {
+        let read = Self {
+            organization_id: words::organization(parameters)?,
+            limit: limit(parameters)?,
+            offset: query::number(parameters, OFFSET.name(), 0..=u64::MAX)?.map(size),
+            cursor: query::text(parameters, CURSOR.name()).map(str::to_owned),
         };
-        Ok(Self {
-            organization: key.within(organization)?,
-            limit: size(limit.unwrap_or(PAGE)),
-            begin,
-        })
+        if read.offset.is_some() && read.cursor.is_some() {
+            return Err(Fault::invalid(
+                "a page begins at an `offset` or behind a `cursor`, not both",
+            ));
+        }
+        Ok(read)
     }
-}
-
-/// The page that was asked for.
-pub(super) async fn answer_page<T: Serialize>(
-    name: &str,
-    page: &Page<T>,
-    wanted: &PageRequest,
-) -> Result<Response, Refusal> {
-    let mut rest = json!({
-        "total_count": page.total,
-        "limit": wanted.limit,
-        "next_cursor": page.next,
-    });
-    if let Begin::Offset(offset) = wanted.begin {
-        rest["offset"] = offset.into();
-    }
-    answer(name, &page.items, &rest).await
 }

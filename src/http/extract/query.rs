@@ -3,38 +3,81 @@
 
 use std::ops::RangeInclusive;
 
-use percent_encoding::percent_decode_str;
+use axum::extract::FromRequestParts;
+use http::request::Parts;
 use serde_json::{Map, Value};
+use utoipa::IntoParams;
 
 use crate::domain::fault::Fault;
+use crate::domain::identity::OrganizationId;
 use crate::domain::spelling;
-use crate::domain::words::{Word, shown};
+use crate::domain::words::{self, ORGANIZATION, Word, shown};
+use crate::http::response::Refusal;
+
+/// The query as its route reads it. Refuses with a message that names what is not known, and what is.
+pub(in crate::http) struct Query<T>(pub T);
+
+/// What a route asks of its query.
+pub(in crate::http) trait FromQuery: Sized {
+    /// Every parameter that the route knows.
+    const KNOWN: &'static [Word];
+
+    fn read(parameters: &Map<String, Value>) -> Result<Self, Fault>;
+}
+
+impl<S: Sync, T: FromQuery> FromRequestParts<S> for Query<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        let parameters = parameters(parts.uri.query(), T::KNOWN)?;
+        Ok(Self(T::read(&parameters)?))
+    }
+}
+
+/// The query of a route that has none.
+pub(in crate::http) struct NoQuery;
+
+impl FromQuery for NoQuery {
+    const KNOWN: &'static [Word] = &[];
+
+    fn read(_: &Map<String, Value>) -> Result<Self, Fault> {
+        Ok(Self)
+    }
+}
+
+/// The query of a route that may be about one organization.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(in crate::http) struct OrganizationQuery {
+    /// The organization that is meant; that of an organization's key if there is none.
+    #[param(value_type = Option<String>)]
+    pub organization_id: Option<OrganizationId>,
+}
+
+impl FromQuery for OrganizationQuery {
+    const KNOWN: &'static [Word] = &[ORGANIZATION];
+
+    fn read(parameters: &Map<String, Value>) -> Result<Self, Fault> {
+        Ok(Self {
+            organization_id: words::organization(parameters)?,
+        })
+    }
+}
 
 /// The parameters, decoded, all of them among `known`.
-pub(in crate::http) fn parameters(
-    query: Option<&str>,
-    known: &[Word],
-) -> Result<Map<String, Value>, Fault> {
+fn parameters(query: Option<&str>, known: &[Word]) -> Result<Map<String, Value>, Fault> {
     let mut found = Map::new();
-    let pairs = query.unwrap_or_default().split('&');
-    for pair in pairs.filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let (name, value) = (decoded(name), decoded(value));
-        if found.get(&name).is_some_and(|earlier| *earlier != value) {
+    for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+        if found.get(&*name).is_some_and(|earlier| *earlier != *value) {
             let name = shown(&name);
             return Err(Fault::invalid(format!(
                 "the query gives `{name}` twice, with different values"
             )));
         }
-        found.insert(name, Value::String(value));
+        found.insert(name.into_owned(), Value::String(value.into_owned()));
     }
     spelling::check_all(found.keys(), "the query", known)?;
     Ok(found)
-}
-
-fn decoded(text: &str) -> String {
-    let text = text.replace('+', " ");
-    percent_decode_str(&text).decode_utf8_lossy().into_owned()
 }
 
 /// The text of a parameter.

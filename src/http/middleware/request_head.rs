@@ -13,7 +13,7 @@ use crate::http::state::App;
 use crate::hub::refused::Refused;
 
 /// Paths that are the same with a slash behind them.
-const WITH_OR_WITHOUT_SLASH: [&str; 3] = ["/api/", "/healthz", "/readyz"];
+const WITH_OR_WITHOUT_SLASH: [&str; 5] = ["/api/", "/docs", "/healthz", "/openapi.json", "/readyz"];
 
 /// Refuses what is not clear about where it goes and where it ends, and writes the rest in one way:
 /// the server's name in `Host`, however it was given, and the path without a slash at its end where

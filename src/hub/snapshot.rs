@@ -1,11 +1,9 @@
-//! What operators see of the hub.
+//! What is asked about the hub, as it is at one moment.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
-
-use serde::Serialize;
 
 use super::Hub;
 use super::connection::{Connection, Protocol};
@@ -17,8 +15,8 @@ use crate::domain::room::{Level, Room, RoomName};
 use crate::domain::time::UnixMillis;
 
 /// One connection.
-#[derive(Debug, Serialize)]
-pub struct ConnectionView {
+#[derive(Debug)]
+pub struct ConnectionSnapshot {
     pub socket_id: ConnectionId,
     pub user_id: Option<UserId>,
     pub organization_id: Option<OrganizationId>,
@@ -31,7 +29,7 @@ pub struct ConnectionView {
     pub last_activity_at: UnixMillis,
 }
 
-impl ConnectionView {
+impl ConnectionSnapshot {
     pub(super) fn of(connection: &Connection) -> Self {
         let membership = connection.membership.lock();
         let identity = membership.identity.as_deref();
@@ -61,10 +59,9 @@ impl ConnectionView {
 }
 
 /// One room and its place in the tree.
-#[derive(Debug, Serialize)]
-pub struct RoomView {
+#[derive(Debug)]
+pub struct RoomSnapshot {
     pub room: RoomName,
-    #[serde(rename = "type")]
     pub level: Level,
     pub channel: Option<String>,
     pub organization_id: OrganizationId,
@@ -76,7 +73,7 @@ pub struct RoomView {
     pub member_count: usize,
 }
 
-impl RoomView {
+impl RoomSnapshot {
     pub(super) fn of(entry: &RoomEntry) -> Self {
         let (channel, place, user_id) = match &entry.room {
             Room::Organization(_) => (None, None, None),
@@ -111,8 +108,7 @@ fn by_type(counts: &RoomCounts) -> BTreeMap<&'static str, usize> {
 }
 
 /// Messages between the backends and the clients.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueueStats {
     /// Frames that wait in connections' queues at this moment.
     pub pending_messages: usize,
@@ -123,8 +119,8 @@ pub struct QueueStats {
 }
 
 /// The counters at one moment.
-#[derive(Debug, Serialize)]
-pub struct StatsView {
+#[derive(Debug)]
+pub struct StatsSnapshot {
     pub active_connections: usize,
     pub connections_by_org: BTreeMap<OrganizationId, usize>,
     pub active_rooms: usize,
@@ -136,7 +132,7 @@ pub struct StatsView {
     /// From a broadcast's acceptance to the system call that took it, over all deliveries.
     pub average_latency_ms: f64,
     pub max_latency_ms: f64,
-    pub latency: LatencyView,
+    pub latency: LatencySnapshot,
     pub error_count: u64,
     pub uptime_seconds: u64,
     pub deliveries: u64,
@@ -149,23 +145,21 @@ pub struct StatsView {
     pub remote_addresses: usize,
 }
 
-#[derive(Debug, Serialize)]
-pub struct LatencyView {
+#[derive(Debug)]
+pub struct LatencySnapshot {
     pub publish_to_socket: LatencySummary,
     pub ping_round_trip: LatencySummary,
 }
 
 /// The counters of one organization.
-#[derive(Debug, Serialize)]
-pub struct OrganizationStatsView {
+#[derive(Debug)]
+pub struct OrganizationStats {
     pub active_connections: usize,
     pub connections_by_org: BTreeMap<OrganizationId, usize>,
     pub active_rooms: usize,
     pub rooms_by_type: BTreeMap<&'static str, usize>,
     pub uptime_seconds: u64,
-    #[serde(skip)]
     pub users: usize,
-    #[serde(skip)]
     pub pending_messages: usize,
 }
 
@@ -200,7 +194,7 @@ impl Hub {
     }
 
     /// The counters. Looks at every organization; others run meanwhile.
-    pub async fn stats_view(&self, now: Instant) -> StatsView {
+    pub async fn stats_snapshot(&self, now: Instant) -> StatsSnapshot {
         let mut connections_by_org = BTreeMap::new();
         let look = |id: &OrganizationId, organization: &Arc<Organization>| {
             connections_by_org.insert(id.clone(), organization.slots.taken());
@@ -215,7 +209,7 @@ impl Hub {
         }
         messages_by_event.retain(|_, count| *count > 0);
         let publish = self.stats.publish_to_socket.summary();
-        StatsView {
+        StatsSnapshot {
             active_connections: self.connection_count(),
             connections_by_org,
             active_rooms: self.room_count(),
@@ -225,7 +219,7 @@ impl Hub {
             messages_by_event,
             average_latency_ms: publish.average_ms,
             max_latency_ms: publish.max_ms,
-            latency: LatencyView {
+            latency: LatencySnapshot {
                 publish_to_socket: publish,
                 ping_round_trip: self.stats.ping_round_trip.summary(),
             },
@@ -247,12 +241,8 @@ impl Hub {
 
     /// What the members of one organization make up, and nothing of anybody else's. Looks at its
     /// connections; others run meanwhile.
-    pub async fn organization_stats(
-        &self,
-        id: &OrganizationId,
-        now: Instant,
-    ) -> OrganizationStatsView {
-        let mut view = OrganizationStatsView {
+    pub async fn organization_stats(&self, id: &OrganizationId, now: Instant) -> OrganizationStats {
+        let mut view = OrganizationStats {
             active_connections: 0,
             connections_by_org: [(id.clone(), 0)].into(),
             active_rooms: 0,

@@ -4,9 +4,11 @@ use std::collections::HashSet;
 use std::hash::Hash;
 
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::domain::fault::Fault;
-use crate::domain::identity::{ConnectionId, UserId};
+use crate::domain::identity::{ConnectionId, DepartmentId, OrganizationId, QueueName, UserId};
+use crate::domain::room::Place;
 use crate::domain::spelling;
 use crate::domain::words::{self, CONNECTIONS, USERS, Word};
 use crate::hub::audience::Target;
@@ -42,64 +44,96 @@ fn each_once<T: Eq + Hash>(
 /// The members of a target beside the ids of a place.
 const ALL: Word = Word(&["all"]);
 
-/// Reads the `target` of a broadcast.
-pub(super) fn read_target(target: &Map<String, Value>) -> Result<Target, Fault> {
-    let known = [
-        words::ORGANIZATION,
-        words::DEPARTMENT,
-        words::QUEUE,
-        USERS,
-        words::USER,
-        CONNECTIONS,
-        ALL,
-    ];
-    spelling::check_all(target.keys(), "`target`", &known)?;
-    let place = words::place(target, None)?;
-    let organization = place.as_ref().map(|place| place.organization.clone());
-    let mut users = user_ids(
-        &words::texts(target, USERS)?.unwrap_or_default(),
-        USERS.name(),
-    )?;
-    users.extend(words::user(target)?);
-    let connections = words::texts(target, CONNECTIONS)?;
-    let all = words::flag(target, ALL)?.unwrap_or(false);
-    let has_users = !users.is_empty() || target.keys().any(|key| USERS.0.contains(&key.as_str()));
-    match (all, has_users, connections, place) {
-        (true, false, None, None) => Ok(Target::Everyone {
-            within: None,
-            except: HashSet::new(),
-        }),
-        (true, ..) => Err(Fault::invalid("`all` stands alone in a target")),
-        (_, true, Some(_), _) => Err(Fault::invalid(
-            "a target has `user_ids` or `socket_ids`, not both",
-        )),
-        (_, _, _, Some(place))
-            if place.is_narrow() && (has_users || target_has_connections(target)) =>
-        {
-            Err(Fault::invalid(
-                "users and connections are not inside a department or queue",
-            ))
-        }
-        (false, true, None, _) => match organization {
-            Some(organization) => Ok(Target::Users(organization, Vec::from_iter(users))),
-            None => Err(Fault::invalid(
-                "`organization_id` is missing beside the users",
-            )),
-        },
-        (false, false, Some(ids), _) => {
-            Ok(Target::Connections(organization, connection_ids(&ids)?))
-        }
-        (false, false, None, Some(place)) => Ok(Target::Place(place)),
-        (false, false, None, None) => Err(Fault::invalid(
-            "`target` names nobody: give an organization_id, user_ids, socket_ids or all",
-        )),
-    }
+/// Whom a broadcast is for: a place, users in an organization, connections, or everyone.
+#[derive(Debug, ToSchema)]
+pub(super) struct TargetRequest {
+    #[schema(value_type = Option<String>)]
+    organization_id: Option<OrganizationId>,
+    #[schema(value_type = Option<String>)]
+    department_id: Option<DepartmentId>,
+    #[schema(value_type = Option<String>)]
+    queue_name: Option<QueueName>,
+    /// Users in the organization.
+    #[schema(value_type = Option<Vec<String>>, max_items = 10_000)]
+    user_ids: Option<HashSet<UserId>>,
+    /// Connections by their ids.
+    #[schema(max_items = 10_000)]
+    socket_ids: Option<Vec<String>>,
+    /// Everyone; stands alone.
+    #[schema(value_type = Option<bool>)]
+    all: bool,
 }
 
-fn target_has_connections(target: &Map<String, Value>) -> bool {
-    target
-        .keys()
-        .any(|key| CONNECTIONS.0.contains(&key.as_str()))
+impl TargetRequest {
+    pub fn read(target: &Map<String, Value>) -> Result<Self, Fault> {
+        let known = [
+            words::ORGANIZATION,
+            words::DEPARTMENT,
+            words::QUEUE,
+            USERS,
+            words::USER,
+            CONNECTIONS,
+            ALL,
+        ];
+        spelling::check_all(target.keys(), "`target`", &known)?;
+        let place = words::place(target, None)?;
+        let named = words::texts(target, USERS)?.unwrap_or_default();
+        let mut users = user_ids(&named, USERS.name())?;
+        users.extend(words::user(target)?);
+        // An empty list is a list.
+        let has_list = target.keys().any(|key| USERS.0.contains(&key.as_str()));
+        let (organization_id, department_id, queue_name) = match place {
+            None => (None, None, None),
+            Some(place) => (Some(place.organization), place.department, place.queue),
+        };
+        Ok(Self {
+            organization_id,
+            department_id,
+            queue_name,
+            user_ids: (has_list || !users.is_empty()).then_some(users),
+            socket_ids: words::texts(target, CONNECTIONS)?,
+            all: words::flag(target, ALL)?.unwrap_or(false),
+        })
+    }
+
+    pub fn target(self) -> Result<Target, Fault> {
+        let is_narrow = self.department_id.is_some() || self.queue_name.is_some();
+        match (
+            self.all,
+            self.user_ids,
+            self.socket_ids,
+            self.organization_id,
+        ) {
+            (true, None, None, None) => Ok(Target::Everyone {
+                within: None,
+                except: HashSet::new(),
+            }),
+            (true, ..) => Err(Fault::invalid("`all` stands alone in a target")),
+            (_, Some(_), Some(_), _) => Err(Fault::invalid(
+                "a target has `user_ids` or `socket_ids`, not both",
+            )),
+            (_, Some(_), ..) | (_, _, Some(_), _) if is_narrow => Err(Fault::invalid(
+                "users and connections are not inside a department or queue",
+            )),
+            (false, Some(users), None, Some(organization)) => {
+                Ok(Target::Users(organization, Vec::from_iter(users)))
+            }
+            (false, Some(_), None, None) => Err(Fault::invalid(
+                "`organization_id` is missing beside the users",
+            )),
+            (false, None, Some(ids), organization) => {
+                Ok(Target::Connections(organization, connection_ids(&ids)?))
+            }
+            (false, None, None, Some(organization)) => Ok(Target::Place(Place {
+                organization,
+                department: self.department_id,
+                queue: self.queue_name,
+            })),
+            (false, None, None, None) => Err(Fault::invalid(
+                "`target` names nobody: give an organization_id, user_ids, socket_ids or all",
+            )),
+        }
+    }
 }
 
 fn connection_ids(ids: &[String]) -> Result<Vec<ConnectionId>, Fault> {
@@ -120,7 +154,7 @@ mod tests {
 
     fn target(value: Value) -> Result<Target, Fault> {
         match value {
-            Value::Object(target) => read_target(&target),
+            Value::Object(target) => TargetRequest::read(&target)?.target(),
             other => panic!("{other}"),
         }
     }

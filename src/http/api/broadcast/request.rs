@@ -1,0 +1,205 @@
+//! What a body asks to be published.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use super::target::{TargetRequest, user_ids};
+use crate::domain::event::Priority;
+use crate::domain::fault::Fault;
+use crate::domain::identity::OrganizationId;
+use crate::domain::json::{self, Members};
+use crate::domain::spelling;
+use crate::domain::words::{self, Word};
+use crate::http::extract::body;
+use crate::hub::audience::Target;
+use crate::node::publish::Publication;
+
+/// The event that carries a notification of `{title, body}`.
+const NOTIFICATION: &str = "notification";
+
+pub(super) fn parse_priority(text: &str) -> Result<Priority, Fault> {
+    Priority::parse(text).ok_or_else(|| {
+        let text = words::shown(text);
+        Fault::invalid(format!(
+            "`priority` is `{text}`; allowed are {}",
+            Priority::NAMES
+        ))
+    })
+}
+
+pub(super) const REQUIRES_ACK: Word = Word(&["requires_ack", "requiresAck"]);
+pub(super) const PRIORITY: Word = Word(&["priority"]);
+pub(super) const CASCADE: Word = Word(&["cascade"]);
+const EVENT: Word = Word(&["event"]);
+const DATA: Word = Word(&["data"]);
+const TARGET: Word = Word(&["target"]);
+const CHANNEL: Word = Word(&["channel"]);
+const TITLE: Word = Word(&["title"]);
+const BODY: Word = Word(&["body"]);
+const EXCLUDED: Word = Word(&["excludeUserIds", "exclude_user_ids"]);
+
+/// An event with a target, or a notification (`title` and `body`) for everyone.
+#[derive(Debug, ToSchema)]
+pub(super) struct BroadcastRequest {
+    /// The event's name.
+    #[schema(example = "kpi:update")]
+    event: Option<String>,
+    /// What the event carries.
+    #[schema(value_type = Option<Value>)]
+    data: Option<Box<RawValue>>,
+    target: Option<TargetRequest>,
+    /// The channel, where the event's own is not meant.
+    channel: Option<String>,
+    /// `low`, `medium`, `high` or `urgent`; only `low` may be dropped for a connection that is behind.
+    #[schema(value_type = Option<String>, example = "medium")]
+    priority: Option<Priority>,
+    /// Whether clients are to acknowledge it.
+    #[schema(value_type = Option<bool>)]
+    requires_ack: bool,
+    /// Whether it goes to what is beneath the place as well.
+    #[schema(value_type = Option<bool>)]
+    cascade: bool,
+
+    /// Of a notification.
+    #[schema(value_type = Option<String>)]
+    title: Option<Box<RawValue>>,
+    /// Of a notification.
+    #[schema(value_type = Option<String>)]
+    body: Option<Box<RawValue>>,
+    /// Who does not get the notification.
+    #[schema(rename = "excludeUserIds", max_items = 10_000)]
+    exclude_user_ids: Option<Vec<String>>,
+}
+
+impl BroadcastRequest {
+    pub fn read(body: &[u8]) -> Result<Self, Fault> {
+        let mut members = body::members(body)?;
+        let known = [
+            EVENT,
+            DATA,
+            TARGET,
+            CHANNEL,
+            PRIORITY,
+            REQUIRES_ACK,
+            CASCADE,
+            TITLE,
+            BODY,
+            EXCLUDED,
+        ];
+        spelling::check_all(members.names(), "the body", &known)?;
+        // These are passed on as they were written.
+        let data = members.take_once(DATA.name())?;
+        let (title, body) = (
+            written_text(&mut members, TITLE)?,
+            written_text(&mut members, BODY)?,
+        );
+        let members = members.values(|_| true)?;
+        let text = |word| words::text(&members, word).map(|text| text.map(str::to_owned));
+        let flag = |word| words::flag(&members, word).map(Option::unwrap_or_default);
+        Ok(Self {
+            event: text(EVENT)?,
+            data: data.map(RawValue::to_owned),
+            target: words::object(&members, TARGET)?
+                .map(TargetRequest::read)
+                .transpose()?,
+            channel: text(CHANNEL)?,
+            priority: words::text(&members, PRIORITY)?
+                .map(parse_priority)
+                .transpose()?,
+            requires_ack: flag(REQUIRES_ACK)?,
+            cascade: flag(CASCADE)?,
+            title,
+            body,
+            exclude_user_ids: words::texts(&members, EXCLUDED)?,
+        })
+    }
+
+    /// `own` is the only organization that the caller reaches, if there is one: a notification is for
+    /// everyone in it.
+    pub fn publication(self, own: Option<&OrganizationId>) -> Result<Publication, Fault> {
+        match (&self.event, &self.title) {
+            (Some(_), None) => self.event_publication(),
+            (None, Some(_)) => self.notification(own),
+            (Some(_), Some(_)) => Err(Fault::invalid(
+                "a body has an `event` with its `target`, or a `title` with its `body`, not both",
+            )),
+            (None, None) => Err(Fault::invalid(
+                "the body needs an `event` (with `data` and `target`) or a `title` (with `body`)",
+            )),
+        }
+    }
+
+    fn event_publication(self) -> Result<Publication, Fault> {
+        if self.body.is_some() || self.exclude_user_ids.is_some() {
+            return Err(Fault::invalid(
+                "`body` and `excludeUserIds` belong to a notification with a `title`",
+            ));
+        }
+        let target = self.target.ok_or_else(|| {
+            Fault::invalid("`target` is missing: {\"organization_id\": ...} or {\"all\": true}")
+        })?;
+        Ok(Publication {
+            event: self.event.unwrap_or_default(),
+            payload: self.data.unwrap_or_else(|| RawValue::NULL.to_owned()),
+            target: target.target()?,
+            channel: self.channel,
+            priority: self.priority.unwrap_or_default(),
+            requires_ack: self.requires_ack,
+            attachments: Vec::new(),
+            cascade: self.cascade,
+        })
+    }
+
+    fn notification(self, own: Option<&OrganizationId>) -> Result<Publication, Fault> {
+        if self.data.is_some() || self.target.is_some() || self.channel.is_some() {
+            return Err(Fault::invalid(
+                "`data`, `target` and `channel` belong to an `event`; a `title` goes to everyone",
+            ));
+        }
+        let body = self
+            .body
+            .ok_or_else(|| Fault::invalid("`body` is missing beside `title`"))?;
+        let except = user_ids(&self.exclude_user_ids.unwrap_or_default(), "excludeUserIds")?;
+        let payload = Notification {
+            title: self.title,
+            body,
+        };
+        Ok(Publication {
+            event: NOTIFICATION.to_owned(),
+            payload: serde_json::value::to_raw_value(&payload)
+                .map_err(|error| Fault::invalid(error.to_string()))?,
+            target: Target::Everyone {
+                within: own.cloned(),
+                except: except.into_iter().collect(),
+            },
+            channel: None,
+            priority: self.priority.unwrap_or_default(),
+            requires_ack: self.requires_ack,
+            attachments: Vec::new(),
+            cascade: false,
+        })
+    }
+}
+
+/// The payload of a notification.
+#[derive(Serialize)]
+struct Notification {
+    title: Option<Box<RawValue>>,
+    body: Box<RawValue>,
+}
+
+/// A text as it was written.
+fn written_text(members: &mut Members<'_>, word: Word) -> Result<Option<Box<RawValue>>, Fault> {
+    let name = word.name();
+    match members.take_once(name)? {
+        Some(text) if text.get().starts_with('"') => Ok(Some(text.to_owned())),
+        Some(other) => {
+            let kind = json::kind_of(other);
+            Err(Fault::invalid(format!(
+                "`{name}` must be a string, not {kind}"
+            )))
+        }
+        None => Ok(None),
+    }
+}
