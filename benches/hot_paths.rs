@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use orgcast::app::clock::SystemClock;
 use orgcast::auth::token_authenticator::{TokenAuthenticator, TokenAuthenticatorOptions};
 use orgcast::domain::event::{Catalogue, Event, MessageId, Priority};
 use orgcast::domain::fault::CloseReason;
@@ -27,6 +26,7 @@ use orgcast::hub::{AuthenticatedConnection, Hub, HubOptions};
 use orgcast::node::publish::Publication;
 use orgcast::node::{Node, NodeOptions};
 use orgcast::protocol::envelope::event_frame;
+use orgcast::server::clock::SystemClock;
 use orgcast::wire::websocket::deflate::compress_frame;
 use serde_json::value::RawValue;
 

@@ -11,15 +11,15 @@ use http_body_util::BodyExt;
 use serde_json::value::RawValue;
 use tokio::runtime::Runtime;
 
-use crate::app::config::Config;
-use crate::app::options::Options;
-use crate::app::server::{Composed, compose};
 use crate::auth::credentials::Credentials;
+use crate::config::Config;
+use crate::config::options::Options;
 use crate::domain::identity::{DepartmentId, OrganizationId, QueueName, UserId};
 use crate::domain::json::Members;
 use crate::domain::room::{Channel, Place, Room};
 use crate::protocol::envelope;
 pub use crate::protocol::socket_io::fuzz_packets as packets;
+use crate::server::compose::{Composed, compose};
 use crate::wire::websocket::deflate::{compress_frame, inflate};
 use crate::wire::websocket::frame::{Opcode, server_frame};
 use crate::wire::websocket::negotiation;

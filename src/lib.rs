@@ -11,10 +11,13 @@
 //! | 4 | [`node`] | what is done for clients and backends |
 //! | 5 | [`protocol`] | Socket.IO and plain JSON |
 //! | 6 | [`http`] | routes |
-//! | 7 | [`app`] | configuration, server, command line |
+//! | 7 | [`config`] | keys, values, and what is made of them |
+//! | 8 | [`server`] | what runs |
+//! | 9 | [`cli`] | the command line |
 
-pub mod app;
 pub mod auth;
+pub mod cli;
+pub mod config;
 pub mod domain;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
@@ -23,4 +26,5 @@ pub mod http;
 pub mod hub;
 pub mod node;
 pub mod protocol;
+pub mod server;
 pub mod wire;

@@ -8,5 +8,5 @@ use tikv_jemallocator::Jemalloc;
 static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
-    orgcast::app::run()
+    orgcast::cli::main()
 }

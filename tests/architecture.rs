@@ -25,8 +25,10 @@ const LAYERS: &[(&str, u8)] = &[
     ("node", 4),
     ("protocol", 5),
     ("http", 6),
-    ("app", 7),
-    ("fuzzing", 8),
+    ("config", 7),
+    ("server", 8),
+    ("cli", 9),
+    ("fuzzing", 10),
 ];
 
 /// Modules that don't know each other although one lies above the other: `wire` knows bytes only, and
@@ -46,14 +48,22 @@ const CONFINED: &[(&str, &[&str])] = &[
     ),
     ("flate2", &["wire/"]),
     ("governor", &["hub/rates.rs"]),
-    ("rustls", &["auth/https.rs", "wire/tls.rs", "app/tls.rs"]),
-    ("clap", &["app/"]),
-    ("toml", &["app/"]),
+    (
+        "rustls",
+        &[
+            "auth/https.rs",
+            "wire/tls.rs",
+            "config/tls.rs",
+            "server/tls.rs",
+        ],
+    ),
+    ("clap", &["cli/"]),
+    ("toml", &["config/", "cli/"]),
     (
         "axum",
         &[
             "http/",
-            "app/",
+            "server/",
             "protocol/mod.rs",
             "protocol/engine_io/",
             "protocol/socket_io/mod.rs",
@@ -88,11 +98,11 @@ const CIRCLES: &[(&[&str], &str)] = &[
     ),
     (
         &[
-            "app/auth_config.rs",
-            "app/config.rs",
-            "app/files.rs",
-            "app/keys.rs",
-            "app/rules.rs",
+            "config/auth.rs",
+            "config/values.rs",
+            "config/files.rs",
+            "config/keys.rs",
+            "config/rules.rs",
         ],
         "the configuration holds its sections, which are checked against all of it",
     ),

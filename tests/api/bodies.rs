@@ -68,8 +68,7 @@ async fn who_sends_too_much_gets_the_answer_all_the_same() {
 async fn whoever_is_refused_in_the_middle_of_a_body_gets_the_answer() {
     let server = here(|config| {
         config.max_message_size_bytes = 8 * MIB;
-        config.auth.jwt_secret =
-            orgcast::app::config::Secret::new("0123456789abcdef0123456789abcdef");
+        config.auth.jwt_secret = orgcast::config::Secret::new("0123456789abcdef0123456789abcdef");
     })
     .await;
     let body = vec![b'x'; 4 * MIB];

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use orgcast::app::keys::{KEYS, default_values, value_at};
+use orgcast::config::keys::{KEYS, default_values, value_at};
 use orgcast::domain::event::Catalogue;
 use orgcast::domain::fault::{CloseReason, Code};
 use orgcast::hub::refused::Refused;

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use orgcast::app::clock::SystemClock;
 use orgcast::auth::token_authenticator::{TokenAuthenticator, TokenAuthenticatorOptions};
 use orgcast::domain::event::{Catalogue, Priority};
 use orgcast::domain::fault::{CloseReason, Code};
@@ -24,6 +23,7 @@ use orgcast::hub::ports::{Deliver, Delivery};
 use orgcast::hub::{AuthenticatedConnection, Hub, HubOptions};
 use orgcast::node::publish::Publication;
 use orgcast::node::{Node, NodeOptions};
+use orgcast::server::clock::SystemClock;
 use proptest::prelude::*;
 use serde_json::value::RawValue;
 

@@ -28,7 +28,7 @@ mod tls;
 
 /// Waits for a count of what was refused. An answer comes before the end of its connection, with which
 /// it may be counted.
-async fn until_refused(server: &orgcast::app::server::Running, reason: &str, count: u64) {
+async fn until_refused(server: &orgcast::server::Running, reason: &str, count: u64) {
     let counted = async {
         while server.hub.admission.refused.view().get(reason) != Some(&count) {
             tokio::task::yield_now().await;

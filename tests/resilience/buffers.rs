@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use orgcast::app::server::Running;
+use orgcast::server::Running;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

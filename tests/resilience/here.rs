@@ -1,8 +1,8 @@
 //! A server inside the test.
 
-use orgcast::app::config::Config;
-use orgcast::app::options::Options;
-use orgcast::app::server::{Running, start};
+use orgcast::config::Config;
+use orgcast::config::options::Options;
+use orgcast::server::{Running, start};
 
 /// A server in this process, on any free port, without limits that the test does not set.
 pub async fn here(change: impl FnOnce(&mut Config)) -> Running {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use orgcast::app::config::OrgLimits;
+use orgcast::config::OrgLimits;
 
 use crate::here::here;
 use testkit::polling::Polling;

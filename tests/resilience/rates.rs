@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use orgcast::app::config::{Config, OrgLimits};
-use orgcast::app::server::Running;
+use orgcast::config::{Config, OrgLimits};
 use orgcast::hub::lists::Begin;
+use orgcast::server::Running;
 use serde_json::{Value, json};
 
 use crate::here::here;

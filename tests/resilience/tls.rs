@@ -13,7 +13,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::json;
 
-use orgcast::app::config::Config;
+use orgcast::config::Config;
 
 use crate::here::here;
 use testkit::websocket::{UPGRADE, connect_packet, frame, parse};

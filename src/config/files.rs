@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::auth_config::{AuthConfig, jwks_file};
-use super::config::Config;
-use super::problem::Problem;
+use super::auth::{AuthConfig, jwks_file};
+use super::error::Problem;
 use super::tls::{TlsError, TlsPaths};
+use super::values::Config;
 use crate::auth::file;
 use crate::auth::key::{KeyError, VerifyKey, from_jwk_set};
 

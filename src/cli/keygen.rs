@@ -8,16 +8,16 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches};
 use serde_json::{Map, Value, json};
 
-use super::auth_config::AuthOptions;
-use super::clock::SystemClock;
-use super::config::Config;
-use super::options::catalogue;
 use crate::auth::api_key::{KeyHash, Scope, key_of};
 use crate::auth::key::Algorithm;
 use crate::auth::sign::SigningKey;
+use crate::config::Config;
+use crate::config::auth::AuthOptions;
+use crate::config::options::catalogue;
 use crate::domain::identity::{OrganizationId, UserId};
 use crate::domain::room::Channel;
 use crate::domain::time::{Clock, UnixMillis};
+use crate::server::clock::SystemClock;
 
 /// What became of a command: what it says, or why it failed.
 pub type Outcome = Result<Said, String>;

@@ -17,8 +17,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::clock::SystemClock;
-use super::config::{Config, LogFormat};
 use super::log_filter;
+use crate::config::{Config, LogFormat};
 use crate::domain::time::Clock;
 
 /// Bytes of lines that may wait to be written; what comes beyond is lost.
@@ -34,7 +34,7 @@ enum Command {
 
 /// The way to the thread that writes.
 #[derive(Clone)]
-pub(super) struct Log {
+pub struct Log {
     commands: Sender<Command>,
     state: Arc<State>,
 }

@@ -2,7 +2,7 @@
 
 use tracing_subscriber::EnvFilter;
 
-use super::config::{Broken, Config};
+use super::values::{Broken, Config};
 use crate::domain::identity::OrganizationId;
 use crate::http::client_ip::Network;
 
@@ -72,7 +72,7 @@ pub(super) fn check_limits(config: &Config, broken: &mut Broken) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::config::TlsConfig;
+    use crate::config::values::TlsConfig;
 
     fn problems(config: &Config) -> Vec<String> {
         match config.validate() {

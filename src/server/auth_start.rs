@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 
-use super::auth_config::{AuthConfigError, AuthOptions};
 use super::supervise::supervise;
 use crate::auth::jwks::Jwks;
 use crate::auth::revocation::Revocations;
 use crate::auth::token_authenticator::TokenAuthenticator;
+use crate::config::auth::{AuthConfigError, AuthOptions};
 
 /// What checks who clients are, and the tasks that it needs.
-pub(super) struct Started {
+pub struct Started {
     pub authenticator: Arc<TokenAuthenticator>,
     pub revocations: Arc<Revocations>,
     pub tasks: Vec<JoinHandle<()>>,
@@ -20,7 +20,7 @@ pub(super) struct Started {
 impl AuthOptions {
     /// Fetches the JWK set, if there is one, and keeps it fresh. A source that is away does not stop
     /// the server: tokens are refused until it is back.
-    pub(super) async fn start(&self) -> Result<Started, AuthConfigError> {
+    pub async fn start(&self) -> Result<Started, AuthConfigError> {
         let mut tasks = Vec::new();
         let jwks = match &self.jwks {
             None => None,

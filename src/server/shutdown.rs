@@ -9,21 +9,9 @@ use rand::seq::SliceRandom;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use crate::config::options::DrainOptions;
 use crate::domain::fault::CloseReason;
 use crate::hub::Hub;
-
-/// How a shutdown goes.
-#[derive(Debug, Clone, Copy)]
-pub struct DrainOptions {
-    /// All of it, whatever the clients do.
-    pub timeout: Duration,
-    /// Between the end of readiness and the end of accepting: a part of the timeout.
-    pub delay: Duration,
-    /// Connections that are closed at once.
-    pub batch_size: usize,
-    /// Between two batches, on average.
-    pub interval: Duration,
-}
 
 /// How often it is said how many are still there.
 const PROGRESS: Duration = Duration::from_secs(2);

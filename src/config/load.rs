@@ -9,13 +9,13 @@ use std::{
 use serde::{Deserialize, de::DeserializeOwned};
 use toml::{Table, Value};
 
-use super::config::{ApiKeyConfig, Config, OrgLimits};
+use super::error::{ConfigError, Origin, Problem};
 use super::files::{self, Files};
 use super::keys::{
     DEFAULT_FILE, FILE_VARIABLE, KEYS, VARIABLE_PREFIX, default_values, flag_name, is_group,
     known_key, set_at, value_at, variable_name,
 };
-use super::problem::{ConfigError, Origin, Problem};
+use super::values::{ApiKeyConfig, Config, OrgLimits};
 
 /// Keys whose values are never quoted, not even where they are wrong.
 const HIDDEN_KEYS: [&str; 5] = [
@@ -447,7 +447,7 @@ fn shown(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::config::{Envelope, LogFormat};
+    use crate::config::values::{Envelope, LogFormat};
 
     struct Case {
         dir: tempfile::TempDir,

@@ -3,7 +3,7 @@
 
 use toml::{Table, Value};
 
-use super::config::Config;
+use super::values::Config;
 
 /// The file that is read from the working directory if none is named.
 pub const DEFAULT_FILE: &str = "orgcast.toml";

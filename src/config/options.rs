@@ -6,11 +6,9 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::accept::FrontOptions;
-use super::auth_config::{AuthConfigError, AuthOptions};
-use super::config::{self, Config};
-use super::shutdown::DrainOptions;
+use super::auth::{AuthConfigError, AuthOptions};
 use super::tls::TlsPaths;
+use super::values::{self, Config};
 use crate::domain::event::{Catalogue, CatalogueError};
 use crate::domain::identity::{IdError, OrganizationId};
 use crate::domain::room::{Channel, ChannelError};
@@ -49,6 +47,32 @@ pub enum OptionsError {
     Names(&'static str, &'static str),
     #[error(transparent)]
     Auth(#[from] AuthConfigError),
+}
+
+/// What holds for connections before there is a request.
+#[derive(Debug, Clone)]
+pub struct FrontOptions {
+    pub timeouts: HttpTimeouts,
+    /// Header lines of a request.
+    pub max_headers: usize,
+    pub connections: Arc<Connections>,
+    /// Many clients come from each of these, so they have no limit as one.
+    pub trusted_proxies: Networks,
+    /// For whom the last descriptors are.
+    pub operators: Networks,
+}
+
+/// How a shutdown goes.
+#[derive(Debug, Clone, Copy)]
+pub struct DrainOptions {
+    /// All of it, whatever the clients do.
+    pub timeout: Duration,
+    /// Between the end of readiness and the end of accepting: a part of the timeout.
+    pub delay: Duration,
+    /// Connections that are closed at once.
+    pub batch_size: usize,
+    /// Between two batches, on average.
+    pub interval: Duration,
 }
 
 /// What the server is made of.
@@ -139,16 +163,16 @@ impl Options {
                 connect_timeout: millis(config.connect_timeout_ms),
                 max_message_size: config.max_message_size_bytes,
                 arguments: match config.socket_io_arguments {
-                    config::Arguments::Auto => Arguments::Auto,
-                    config::Arguments::All => Arguments::All,
-                    config::Arguments::Payload => Arguments::Payload,
+                    values::Arguments::Auto => Arguments::Auto,
+                    values::Arguments::All => Arguments::All,
+                    values::Arguments::Payload => Arguments::Payload,
                 },
             },
             plain: PlainOptions {
                 default_envelope: match config.default_envelope {
-                    config::Envelope::Event => Envelope::Event,
-                    config::Envelope::TypeData => Envelope::TypeData,
-                    config::Envelope::TypePayload => Envelope::TypePayload,
+                    values::Envelope::Event => Envelope::Event,
+                    values::Envelope::TypeData => Envelope::TypeData,
+                    values::Envelope::TypePayload => Envelope::TypePayload,
                 },
                 ping_interval,
                 ping_timeout,
@@ -203,7 +227,7 @@ fn tcp_connections_per_address(config: &Config) -> usize {
 }
 
 /// The built-in events and channels, and those that are configured.
-pub(super) fn catalogue(config: &Config) -> Result<Catalogue, OptionsError> {
+pub fn catalogue(config: &Config) -> Result<Catalogue, OptionsError> {
     let channels = config
         .channels
         .iter()

@@ -6,10 +6,10 @@ use std::{collections::BTreeMap, fmt, net::IpAddr};
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
-use super::auth_config::check_api_keys;
-pub use super::auth_config::{ApiKeyConfig, AuthConfig, Secret};
+use super::auth::check_api_keys;
+pub use super::auth::{ApiKeyConfig, AuthConfig, Secret};
+use super::error::{ConfigError, Problem};
 use super::keys::KEYS;
-use super::problem::{ConfigError, Problem};
 use super::rules;
 use crate::http::origin_pattern::{HostPattern, OriginPattern};
 

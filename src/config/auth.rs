@@ -10,8 +10,8 @@ use http::Uri;
 use serde::{Deserialize, Serialize, Serializer};
 use thiserror::Error;
 
-use super::config::{Broken, DAY_MS};
 use super::files::{self, FileError};
+use super::values::{Broken, DAY_MS};
 use crate::auth::api_key::{ApiKeys, Caller, KeyHash, Reach, Scope};
 use crate::auth::jwks::{JwksError, JwksOptions, Location};
 use crate::auth::jwt::TokenRules;
@@ -377,8 +377,8 @@ pub enum AuthConfigError {
 /// How clients and callers prove who they are.
 #[derive(Debug, Clone)]
 pub struct AuthOptions {
-    pub(super) authenticator: TokenAuthenticatorOptions,
-    pub(super) jwks: Option<(Location, JwksOptions)>,
+    pub authenticator: TokenAuthenticatorOptions,
+    pub jwks: Option<(Location, JwksOptions)>,
     pub access: ApiAccess,
     /// Whether tokens are checked, and whether clients are believed without one.
     pub checks_tokens: bool,

@@ -22,14 +22,14 @@ use tokio::sync::{mpsc, watch};
 use super::descriptors::{self, Reserve};
 use super::tls::TlsFiles;
 use super::unread::{self, Rest};
-use crate::http::client_ip::Networks;
+use crate::config::options::FrontOptions;
 use crate::http::realtime::Site;
 use crate::http::router::{for_operators_only, is_for_operators};
 use crate::hub::Hub;
 use crate::hub::limits::AddressKey;
 use crate::hub::refused::Refused;
-use crate::wire::connections::{Connections, TcpSlot};
-use crate::wire::http_stream::{Ended, HttpStream, HttpTimeouts, Phase};
+use crate::wire::connections::TcpSlot;
+use crate::wire::http_stream::{Ended, HttpStream, Phase};
 use crate::wire::tls::TlsStream;
 use crate::wire::transport::Transport;
 
@@ -52,19 +52,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// What whoever finds no room is answered without being read.
 const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n\
                          Connection: close\r\nContent-Length: 0\r\n\r\n";
-
-/// What holds for connections before there is a request.
-#[derive(Debug, Clone)]
-pub struct FrontOptions {
-    pub timeouts: HttpTimeouts,
-    /// Header lines of a request.
-    pub max_headers: usize,
-    pub connections: Arc<Connections>,
-    /// Many clients come from each of these, so they have no limit as one.
-    pub trusted_proxies: Networks,
-    /// For whom the last descriptors are.
-    pub operators: Networks,
-}
 
 /// What every connection is served with.
 #[derive(Clone)]

@@ -5,16 +5,14 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{Arg, ArgMatches, error::ErrorKind, value_parser};
 use toml::Value;
 
-use super::clock::SystemClock;
-use super::{
-    demo::{self, DemoOptions},
-    files::Files,
-    keygen::{self, Outcome},
-    keys::{KEYS, default_values, flag_name, value_at},
-    load::{Loaded, Sources, load},
-    problem::ConfigError,
-};
+use super::demo::{self, DemoOptions};
+use super::keygen::{self, Outcome};
+use crate::config::error::ConfigError;
+use crate::config::files::Files;
+use crate::config::keys::{KEYS, default_values, flag_name, value_at};
+use crate::config::load::{Loaded, Sources, load};
 use crate::domain::time::Clock;
+use crate::server::clock::SystemClock;
 
 const FILE_FLAG: &str = "config";
 
@@ -181,7 +179,7 @@ fn key_flag(key: &'static str, doc: &str, default: &Value) -> Arg {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::config::Config;
+    use crate::config::Config;
 
     fn run(args: &[&str], env: &[(&str, &str)]) -> Result<Command, CliError> {
         let dir = tempfile::tempdir().unwrap();

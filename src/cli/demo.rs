@@ -10,9 +10,9 @@ use http_body_util::{BodyExt, Full, Limited};
 use serde_json::Value;
 use tokio::time::MissedTickBehavior;
 
-use super::auth_config::Secret;
 use super::demo_feed::Feed;
 use crate::auth::https::{HttpClient, client};
+use crate::config::auth::Secret;
 use crate::domain::identity::OrganizationId;
 
 /// How long a request may take.

@@ -1,27 +1,21 @@
-//! The certificate and its key, read again when the files change.
+//! The files of TLS: what is in them, and what is wrong with it.
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use parking_lot::Mutex;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{InconsistentKeys, ServerConfig};
 use thiserror::Error;
-use tokio::task::spawn_blocking;
-use tokio::time::{MissedTickBehavior, interval, timeout};
 use x509_parser::parse_x509_certificate;
 
 use crate::auth::file;
 use crate::domain::time::UnixMillis;
 
-/// How often the files are looked at.
-const LOOK_INTERVAL: Duration = Duration::from_secs(2);
-
 /// How long the files may take: a file system may never answer.
-const TIMEOUT: Duration = Duration::from_secs(5);
+pub const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why no TLS can be spoken with the files.
 #[derive(Debug, Error)]
@@ -70,16 +64,10 @@ pub struct TlsPaths {
 }
 
 /// When both files were last written.
-type Versions = [Option<SystemTime>; 2];
-
-/// The files and what they held when they were last read whole.
-pub(super) struct TlsFiles {
-    paths: TlsPaths,
-    state: Mutex<(Versions, Arc<ServerConfig>)>,
-}
+pub type Versions = [Option<SystemTime>; 2];
 
 impl TlsPaths {
-    fn versions(&self) -> Versions {
+    pub fn versions(&self) -> Versions {
         [&self.certificate, &self.key].map(|path| {
             let metadata: io::Result<_> = std::fs::metadata(path);
             metadata.and_then(|metadata| metadata.modified()).ok()
@@ -109,7 +97,7 @@ impl TlsPaths {
     }
 
     /// Blocks for as long as the files like.
-    fn read(&self) -> Result<Arc<ServerConfig>, TlsError> {
+    pub fn read(&self) -> Result<Arc<ServerConfig>, TlsError> {
         let chain = self
             .chain()
             .map_err(|cause| TlsError::Certificate { cause })?;
@@ -126,7 +114,7 @@ impl TlsPaths {
     }
 
     /// Everything that is wrong with the files.
-    pub(super) fn errors(&self) -> Vec<TlsError> {
+    pub fn errors(&self) -> Vec<TlsError> {
         let certificate = self.chain().err();
         let certificate = certificate.map(|cause| TlsError::Certificate { cause });
         let key = self.private_key().err();
@@ -139,7 +127,7 @@ impl TlsPaths {
     }
 
     /// What of the certificates clients will not accept, if they can be read.
-    pub(super) fn warnings(&self, now: UnixMillis) -> Vec<String> {
+    pub fn warnings(&self, now: UnixMillis) -> Vec<String> {
         let now = i64::try_from(now.0 / 1000).unwrap_or(i64::MAX);
         let chain = self.chain().unwrap_or_default();
         let mut found = Vec::new();
@@ -160,117 +148,5 @@ impl TlsPaths {
             }
         }
         found
-    }
-}
-
-/// What a look at the files found: nothing new, or a configuration.
-type Look = (Versions, Option<Result<Arc<ServerConfig>, TlsError>>);
-
-impl TlsFiles {
-    pub async fn open(paths: TlsPaths) -> Result<Self, TlsError> {
-        let of_reader = paths.clone();
-        let read = spawn_blocking(move || (of_reader.versions(), of_reader.read()));
-        let (versions, config) = match timeout(TIMEOUT, read).await {
-            Ok(read) => read?,
-            Err(_) => return Err(TlsError::Timeout(paths)),
-        };
-        Ok(Self {
-            paths,
-            state: Mutex::new((versions, config?)),
-        })
-    }
-
-    /// What the next connection is made with.
-    pub fn config(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.state.lock().1)
-    }
-
-    /// Reads the files again when they were written since, for as long as it is polled. If they can't
-    /// be used, which they can't between the writing of one and of the other, what was read before
-    /// stays.
-    pub async fn watch(self: Arc<Self>) {
-        let mut looks = interval(LOOK_INTERVAL);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        loop {
-            looks.tick().await;
-            let (paths, known) = (self.paths.clone(), self.state.lock().0);
-            let mut look = spawn_blocking(move || look(&paths, known));
-            // Another look would only have to wait as well.
-            let looked = if let Ok(looked) = timeout(TIMEOUT, &mut look).await {
-                looked
-            } else {
-                tracing::warn!("the TLS files can't be read; the old ones stay");
-                look.await
-            };
-            if let Ok((versions, Some(config))) = looked {
-                self.take(versions, config);
-            }
-        }
-    }
-
-    fn take(&self, versions: Versions, config: Result<Arc<ServerConfig>, TlsError>) {
-        match config {
-            Ok(config) => {
-                *self.state.lock() = (versions, config);
-                tracing::info!("new TLS certificate in use");
-            }
-            Err(error) => {
-                self.state.lock().0 = versions;
-                tracing::warn!(%error, "the TLS files changed and can't be used; the old ones stay");
-            }
-        }
-    }
-}
-
-fn look(paths: &TlsPaths, known: Versions) -> Look {
-    let versions = paths.versions();
-    (versions, (versions != known).then(|| paths.read()))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::process::Command;
-    use std::sync::mpsc;
-
-    use rcgen::{CertifiedKey, generate_simple_self_signed};
-
-    use super::*;
-
-    #[test]
-    fn files_that_never_answer_hold_up_nobody() {
-        let folder = tempfile::tempdir().unwrap();
-        let paths = TlsPaths {
-            certificate: folder.path().join("cert.pem"),
-            key: folder.path().join("key.pem"),
-        };
-        let CertifiedKey { cert, signing_key } =
-            generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        std::fs::write(&paths.certificate, cert.pem()).unwrap();
-        std::fs::write(&paths.key, signing_key.serialize_pem()).unwrap();
-        let pipe = paths.certificate.clone();
-        let (went_on, goes_on) = mpsc::channel();
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
-            runtime.block_on(async {
-                let files = Arc::new(TlsFiles::open(paths.clone()).await.unwrap());
-                std::fs::remove_file(&paths.certificate).unwrap();
-                let made = Command::new("mkfifo").arg(&paths.certificate).status();
-                assert!(made.unwrap().success());
-                let watch = tokio::spawn(Arc::clone(&files).watch());
-                // It looks at once.
-                for _ in 0..10 {
-                    tokio::time::sleep(Duration::from_millis(1)).await;
-                }
-                assert!(!watch.is_finished());
-                let _ = went_on.send(());
-            });
-            runtime.shutdown_background();
-        });
-        let went_on = goes_on.recv_timeout(Duration::from_secs(20));
-        assert!(went_on.is_ok(), "the runtime's only thread reads the pipe");
-        assert!(pipe.exists());
     }
 }

@@ -1,49 +1,29 @@
-//! The program: command line, configuration, server, shutdown.
+//! The program: its command line and what it does for it.
 
-mod accept;
-mod auth_config;
-mod auth_start;
-pub mod cli;
-pub mod clock;
-pub mod config;
-pub mod demo;
+mod command_line;
+mod demo;
 mod demo_feed;
-mod descriptors;
-pub mod files;
-mod housekeeping;
 mod keygen;
-pub mod keys;
-pub mod load;
-mod log;
-mod log_filter;
-pub mod options;
-pub mod problem;
-mod rules;
-pub mod server;
-pub mod shutdown;
-mod signals;
-mod supervise;
-pub mod tls;
-mod unread;
 
 use std::io::Write;
 use std::process::ExitCode;
 
-use cli::{CliError, Command};
-use clock::SystemClock;
-use config::Config;
+use command_line::{CliError, Command};
 use demo::DemoOptions;
-use load::Loaded;
-use log::Log;
-use options::Options;
 
+use crate::config::Config;
+use crate::config::load::Loaded;
+use crate::config::options::Options;
 use crate::domain::time::Clock;
+use crate::server::clock::SystemClock;
+use crate::server::log::Log;
+use crate::server::run;
 
 /// Does what the command line says. Exit codes: 0 done, 1 failed, 2 not understood.
-pub fn run() -> ExitCode {
+pub fn main() -> ExitCode {
     let lossy = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
     let variables = std::env::vars_os().map(|(name, value)| (lossy(name), lossy(value)));
-    match cli::parse(std::env::args_os(), variables) {
+    match command_line::parse(std::env::args_os(), variables) {
         Ok(Command::Serve(loaded)) => serve(&loaded),
         Ok(Command::CheckConfig(loaded)) => check(&loaded),
         Ok(Command::DefaultConfig) => say(&Config::default().to_toml()),
@@ -98,7 +78,7 @@ fn serve(loaded: &Loaded) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("failed to start the runtime: {error}"), 1),
     };
-    let outcome = runtime.block_on(server::run(options, &loaded.source(), log.clone()));
+    let outcome = runtime.block_on(run::run(options, &loaded.source(), log.clone()));
     // A file that is being read may never answer.
     runtime.shutdown_background();
     let code = match outcome {
