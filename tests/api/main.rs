@@ -17,6 +17,7 @@ mod files;
 mod here;
 mod hub;
 mod logs;
+mod openapi;
 mod origins;
 mod program;
 mod refusals;
