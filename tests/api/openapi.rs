@@ -54,15 +54,19 @@ impl Description {
     }
 
     fn hold(&self, what: &str, schema: &Value, body: &Value) {
-        let mut schema = schema.clone();
         assert!(schema.is_object(), "{what} is not described");
+        let problems = self.problems(schema, body);
+        assert!(problems.is_empty(), "{what}: {problems:?} in {body}");
+    }
+
+    fn problems(&self, schema: &Value, body: &Value) -> Vec<String> {
+        let mut schema = schema.clone();
         schema["components"] = self.document["components"].clone();
         let validator = jsonschema::validator_for(&schema).unwrap();
-        let problems: Vec<String> = validator
+        validator
             .iter_errors(body)
             .map(|problem| format!("{problem} at {}", problem.instance_path()))
-            .collect();
-        assert!(problems.is_empty(), "{what}: {problems:?} in {body}");
+            .collect()
     }
 
     /// Sends a request to a route, which is named as it is described, and holds both bodies against
@@ -194,6 +198,25 @@ async fn every_body_is_what_its_description_says() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_not_as_it_is_described_is_found() {
+    let server = Server::start(&[]).await;
+    let api = Description::of(&server).await;
+    let response = &api.document["paths"]["/api/ws/stats"]["get"]["responses"]["200"];
+    let schema = &response["content"]["application/json"]["schema"];
+    let good = server.get("/api/ws/stats").await;
+    assert_eq!(api.problems(schema, &good), Vec::<String>::new());
+    let mut with_more = good.clone();
+    with_more["stats"]["more"] = 1.into();
+    let mut with_less = good.clone();
+    with_less.as_object_mut().unwrap().remove("queueStats");
+    let mut of_another_type = good.clone();
+    of_another_type["stats"]["deliveries"] = "many".into();
+    for bad in [with_more, with_less, of_another_type] {
+        assert_ne!(api.problems(schema, &bad), Vec::<String>::new(), "{bad}");
+    }
+}
+
+#[tokio::test]
 async fn refusals_are_what_their_description_says() {
     let server = Server::start(&["--max-message-size-bytes", "2048"]).await;
     let mut api = Description::of(&server).await;
@@ -255,6 +278,34 @@ async fn every_route_of_the_api_is_described_and_takes_the_described_methods_alo
                 expected.insert("head");
             }
             assert_eq!(allowed, expected, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_route_knows_the_parameters_that_are_described() {
+    let server = Server::start(&[]).await;
+    let api = Description::of(&server).await;
+    for (route, methods) in api.operations() {
+        // Probes are asked with whatever a prober puts there.
+        if route.ends_with('z') || route == "/api/ws/health" {
+            continue;
+        }
+        for method in methods {
+            let parameters = api.document["paths"][route][method]["parameters"].as_array();
+            let described: BTreeSet<&str> = parameters
+                .into_iter()
+                .flatten()
+                .filter(|parameter| parameter["in"] == "query")
+                .map(|parameter| parameter["name"].as_str().unwrap())
+                .collect();
+            let path = format!("{route}?nothing=1").replace(['{', '}'], "");
+            let (status, refused) = server.send(&method.to_uppercase(), &path, "").await;
+            let message = refused["error"]["message"].as_str().unwrap();
+            let (_, known) = message.split_once("unknown `nothing`; ").unwrap();
+            let known = known.strip_prefix("known are ").unwrap_or_default();
+            let known: BTreeSet<&str> = known.split(", ").filter(|name| !name.is_empty()).collect();
+            assert_eq!((status, known), (400, described), "{method} {path}");
         }
     }
 }

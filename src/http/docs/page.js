@@ -11,6 +11,15 @@ function element(name, text = '', className = '') {
   return made;
 }
 
+/** A paragraph, with code where the text has it between backticks. */
+function paragraph(text, className = '') {
+  const made = element('p', '', className);
+  text.split('`').forEach((part, index) => {
+    made.append(index % 2 === 1 ? element('code', part) : part);
+  });
+  return made;
+}
+
 /** The schema itself, and of those with `null` beside it the one that is not `null`. */
 function resolve(api, schema) {
   if (schema.$ref) {
@@ -40,12 +49,12 @@ function members(api, schema) {
   return list;
 }
 
-function line(api, name, schema, isRequired) {
+function line(api, name, schema, isRequired, where = '') {
   const item = element('li');
-  const type = `${typeOf(api, schema)}${isRequired ? '' : ', may be left out'}`;
+  const type = `${typeOf(api, schema)}${where}${isRequired ? '' : ', may be left out'}`;
   item.append(element('code', name), element('span', ` ${type}`, 'quiet'));
   const description = schema.description ?? resolve(api, schema).description;
-  if (description) item.append(element('p', description));
+  if (description) item.append(paragraph(description));
   const beneath = members(api, schema);
   if (beneath.children.length > 0) item.append(beneath);
   return item;
@@ -58,9 +67,8 @@ function section(title, content) {
 function parameters(api, operation) {
   const list = element('ul');
   for (const it of operation.parameters ?? []) {
-    const item = line(api, it.name, { ...it.schema, description: it.description }, it.required);
-    item.append(element('span', `in the ${it.in}`, 'quiet'));
-    list.append(item);
+    const schema = { ...it.schema, description: it.description };
+    list.append(line(api, it.name, schema, it.required, ` in the ${it.in}`));
   }
   return list;
 }
@@ -68,11 +76,11 @@ function parameters(api, operation) {
 function shown(api, path, method, operation) {
   const details = element('details');
   const summary = element('summary');
-  const name = element('code');
+  const name = element('code', '', 'route');
   name.append(element('span', method.toUpperCase(), 'method'), ` ${path}`);
-  summary.append(name, element('p', operation.summary ?? ''));
+  summary.append(name, paragraph(operation.summary ?? ''));
   const inside = element('div', '', 'inside');
-  if (operation.description) inside.append(element('p', operation.description));
+  if (operation.description) inside.append(paragraph(operation.description));
   inside.append(...section('Parameters', parameters(api, operation)));
   const body = operation.requestBody?.content['application/json'];
   if (body) inside.append(...section('Body', members(api, body.schema)));
@@ -92,7 +100,7 @@ function show(api) {
     METHODS.filter((method) => item[method]).map((method) => ({ path, method, operation: item[method] })),
   );
   for (const tag of api.tags) {
-    routes.append(element('h2', tag.name), element('p', tag.description, 'quiet'));
+    routes.append(element('h2', tag.name), paragraph(tag.description, 'quiet'));
     for (const { path, method, operation } of operations) {
       if (operation.tags?.includes(tag.name)) routes.append(shown(api, path, method, operation));
     }

@@ -20,7 +20,7 @@ use crate::domain::identity::{OrganizationId, UserId};
 use crate::domain::time::UnixMillis;
 use crate::http::extract::api_key::{Admin, ApiKey};
 use crate::http::extract::body::{self, Body};
-use crate::http::extract::query::Query;
+use crate::http::extract::query::{NoQuery, Query};
 use crate::http::response::{Refusal, not_found};
 use crate::http::state::App;
 use crate::hub::lists::not_a_cursor;
@@ -71,6 +71,7 @@ pub(in crate::http) struct RevokedBody {
 pub(in crate::http) async fn revoke(
     key: ApiKey<Admin>,
     State(app): State<App>,
+    _: Query<NoQuery>,
     body: Body,
 ) -> Result<Json<RevokedBody>, Refusal> {
     let bytes = body::bytes(body, MAX_BODY_BYTES)?;
