@@ -19,7 +19,7 @@ use tower::{Layer, ServiceExt, service_fn};
 use super::client_ip::Proxies;
 use super::middleware::origin::{CorsHeaders, Origins, let_in};
 use super::middleware::{body_bounds, compression, request_head};
-use super::response::Refusal;
+use super::response::ErrorResponse;
 use super::state::App;
 use super::upgrade;
 use crate::domain::fault::Fault;
@@ -72,7 +72,7 @@ impl Realtime {
             None => remote,
         };
         if let Err(fault) = let_in(&self.origins, &self.app, &request) {
-            return Refusal(fault).into_response();
+            return ErrorResponse(fault).into_response();
         }
         let cors = CorsHeaders::for_request(&self.origins, &request);
         let accepted = self.compression_threshold.and_then(|threshold| {
@@ -91,7 +91,7 @@ impl Realtime {
 
     async fn answer(&self, remote: SocketAddr, request: Request) -> Response {
         if body_bounds::is_too_long(request.headers(), self.max_message_size) {
-            return Refusal(Fault::too_large(self.max_message_size)).into_response();
+            return ErrorResponse(Fault::too_large(self.max_message_size)).into_response();
         }
         if request.body().is_end_stream() {
             return upgrade::enter(&self.app, remote, request).await;

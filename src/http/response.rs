@@ -10,15 +10,15 @@ use crate::domain::fault::Fault;
 use crate::protocol::fault_response;
 
 /// A fault as an HTTP answer: its status, and `Retry-After` where there is one.
-pub(super) struct Refusal(pub Fault);
+pub(super) struct ErrorResponse(pub Fault);
 
-impl From<Fault> for Refusal {
+impl From<Fault> for ErrorResponse {
     fn from(fault: Fault) -> Self {
         Self(fault)
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for ErrorResponse {
     fn into_response(self) -> Response {
         fault_response(&self.0)
     }

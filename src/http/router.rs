@@ -20,7 +20,7 @@ use super::middleware::origin::{self, Origins};
 use super::middleware::{body_bounds, rate_limit, request_head};
 use super::options::HttpOptions;
 use super::realtime::{Realtime, Site};
-use super::response::{self, Refusal};
+use super::response::{self, ErrorResponse};
 use super::state::{App, Shared};
 use super::{assets, openapi};
 use crate::domain::fault::{Code, Fault};
@@ -165,5 +165,5 @@ pub fn for_operators_only() -> Response {
         "the server has no file descriptors left for this",
     );
     fault.retry_after = Some(Duration::from_secs(1));
-    Refusal(fault).into_response()
+    ErrorResponse(fault).into_response()
 }

@@ -15,7 +15,7 @@ use crate::domain::time::UnixMillis;
 use crate::domain::words::shown;
 use crate::http::extract::api_key::{ApiKey, Read};
 use crate::http::extract::query::{NoQuery, Query};
-use crate::http::response::{Refusal, not_found};
+use crate::http::response::{ErrorResponse, not_found};
 use crate::http::state::App;
 use crate::hub::connection::Protocol;
 use crate::hub::snapshot::ConnectionSnapshot;
@@ -110,7 +110,7 @@ pub(in crate::http) async fn connections(
     key: ApiKey<Read>,
     State(app): State<App>,
     Query(query): Query<PageQuery>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ErrorResponse> {
     let organization = key.within(query.organization_id.clone())?;
     let page = app
         .hub
@@ -145,7 +145,7 @@ pub(in crate::http) async fn connection(
     State(app): State<App>,
     _: Query<NoQuery>,
     id: Result<Path<String>, PathRejection>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ErrorResponse> {
     let Path(id) = id.map_err(|_| Fault::invalid("the id in the path is not UTF-8"))?;
     let user = UserId::new(&id)
         .map_err(|problem| Fault::invalid(format!("`{}` is not an id: {problem}", shown(&id))))?;

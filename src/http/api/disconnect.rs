@@ -11,7 +11,7 @@ use crate::domain::identity::UserId;
 use crate::domain::words::shown;
 use crate::http::extract::api_key::{Admin, ApiKey};
 use crate::http::extract::query::{OrganizationQuery, Query};
-use crate::http::response::Refusal;
+use crate::http::response::ErrorResponse;
 use crate::http::state::App;
 
 #[derive(Serialize, ToSchema)]
@@ -39,7 +39,7 @@ pub(in crate::http) async fn disconnect(
     State(app): State<App>,
     Query(query): Query<OrganizationQuery>,
     id: Result<Path<String>, PathRejection>,
-) -> Result<Json<DisconnectedBody>, Refusal> {
+) -> Result<Json<DisconnectedBody>, ErrorResponse> {
     let organization = key.within(query.organization_id)?;
     let Path(id) = id.map_err(|_| Fault::invalid("the id in the path is not UTF-8"))?;
     let user = UserId::new(&id)

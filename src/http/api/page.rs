@@ -10,7 +10,7 @@ use crate::domain::fault::{Code, Fault};
 use crate::domain::identity::OrganizationId;
 use crate::domain::words::{self, ORGANIZATION, Word};
 use crate::http::extract::query::{self, FromQuery};
-use crate::http::response::Refusal;
+use crate::http::response::ErrorResponse;
 use crate::hub::lists::Begin;
 
 pub(super) const LIMIT: Word = Word(&["limit"]);
@@ -30,8 +30,8 @@ pub(super) async fn answer<T: Serialize>(
     body: &impl Serialize,
     name: &str,
     items: impl IntoIterator<Item = impl Into<T>>,
-) -> Result<Response, Refusal> {
-    let failed = || Refusal(Fault::new(Code::InternalError, "the list can't be written"));
+) -> Result<Response, ErrorResponse> {
+    let failed = || ErrorResponse(Fault::new(Code::InternalError, "the list can't be written"));
     let rest = serde_json::to_vec(body).map_err(|_| failed())?;
     let list = format!("\"{name}\":[");
     let at = rest

@@ -10,7 +10,7 @@ use crate::domain::identity::{OrganizationId, UserId};
 use crate::domain::room::{Level, RoomName};
 use crate::http::extract::api_key::{ApiKey, Read};
 use crate::http::extract::query::Query;
-use crate::http::response::Refusal;
+use crate::http::response::ErrorResponse;
 use crate::http::state::App;
 use crate::hub::snapshot::RoomSnapshot;
 
@@ -81,7 +81,7 @@ pub(in crate::http) async fn rooms(
     key: ApiKey<Read>,
     State(app): State<App>,
     Query(query): Query<PageQuery>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ErrorResponse> {
     let organization = key.within(query.organization_id.clone())?;
     let page = app
         .hub

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use crate::domain::identity::OrganizationId;
 use crate::http::extract::api_key::{ApiKey, Read};
 use crate::http::extract::query::{OrganizationQuery, Query};
-use crate::http::response::Refusal;
+use crate::http::response::ErrorResponse;
 use crate::http::state::App;
 use crate::hub::snapshot::{OrganizationStats, QueueStats, StatsSnapshot};
 use crate::hub::stats::LatencySummary;
@@ -198,7 +198,7 @@ pub(in crate::http) async fn stats(
     key: ApiKey<Read>,
     State(app): State<App>,
     Query(query): Query<OrganizationQuery>,
-) -> Result<Json<StatsBody>, Refusal> {
+) -> Result<Json<StatsBody>, ErrorResponse> {
     let hub = &app.hub;
     if let Some(organization) = key.within(query.organization_id)? {
         let stats = hub.organization_stats(&organization, Instant::now()).await;

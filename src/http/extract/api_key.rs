@@ -14,7 +14,7 @@ use crate::auth::api_key::{ApiKeys, Caller, Reach, Scope};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::identity::OrganizationId;
 use crate::http::options::ApiAccess;
-use crate::http::response::Refusal;
+use crate::http::response::ErrorResponse;
 use crate::http::state::App;
 use crate::hub::refused::Refused;
 
@@ -86,7 +86,7 @@ pub(in crate::http) struct KeyRejection(Fault);
 
 impl IntoResponse for KeyRejection {
     fn into_response(self) -> Response {
-        let mut response = Refusal(self.0).into_response();
+        let mut response = ErrorResponse(self.0).into_response();
         if response.status() == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(
                 header::WWW_AUTHENTICATE,

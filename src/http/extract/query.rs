@@ -12,7 +12,7 @@ use crate::domain::fault::Fault;
 use crate::domain::identity::OrganizationId;
 use crate::domain::spelling;
 use crate::domain::words::{self, ORGANIZATION, Word, shown};
-use crate::http::response::Refusal;
+use crate::http::response::ErrorResponse;
 
 /// The query as its route reads it. Refuses with a message that names what is not known, and what is.
 pub(in crate::http) struct Query<T>(pub T);
@@ -26,9 +26,9 @@ pub(in crate::http) trait FromQuery: Sized {
 }
 
 impl<S: Sync, T: FromQuery> FromRequestParts<S> for Query<T> {
-    type Rejection = Refusal;
+    type Rejection = ErrorResponse;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ErrorResponse> {
         let parameters = parameters(parts.uri.query(), T::KNOWN)?;
         Ok(Self(T::read(&parameters)?))
     }

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use tokio::time::Sleep;
 
 use crate::domain::fault::{Code, Fault};
-use crate::http::response::{Refusal, problem};
+use crate::http::response::{ErrorResponse, problem};
 use crate::http::state::App;
 use crate::hub::refused::Refused;
 use crate::wire::buffers::{Buffers, Charge, Owner};
@@ -35,7 +35,7 @@ pub(in crate::http) async fn body_length(
     next: Next,
 ) -> Response {
     if is_too_long(request.headers(), limit) {
-        return Refusal(Fault::too_large(limit)).into_response();
+        return ErrorResponse(Fault::too_large(limit)).into_response();
     }
     next.run(request).await
 }

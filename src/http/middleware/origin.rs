@@ -14,7 +14,7 @@ use crate::domain::fault::Fault;
 use crate::http::client_ip::ForwardedTls;
 use crate::http::options::{HttpOptions, OwnNames};
 use crate::http::origin_pattern::{Host, HostPattern, Origin, OriginPattern};
-use crate::http::response::Refusal;
+use crate::http::response::ErrorResponse;
 use crate::http::state::App;
 use crate::hub::refused::Refused;
 
@@ -249,7 +249,7 @@ pub(in crate::http) async fn refuse_strangers(
 ) -> Response {
     match let_in(&origins, &app, &request) {
         Ok(()) => next.run(request).await,
-        Err(fault) => Refusal(fault).into_response(),
+        Err(fault) => ErrorResponse(fault).into_response(),
     }
 }
 

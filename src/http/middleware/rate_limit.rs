@@ -6,7 +6,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use crate::http::response::Refusal;
+use crate::http::response::ErrorResponse;
 use crate::http::state::App;
 
 /// Counts a request that is about no organization against its address.
@@ -18,6 +18,6 @@ pub(in crate::http) async fn by_address(
 ) -> Response {
     match app.hub.admission.request(None, remote.ip()) {
         Ok(()) => next.run(request).await,
-        Err(fault) => Refusal(fault).into_response(),
+        Err(fault) => ErrorResponse(fault).into_response(),
     }
 }

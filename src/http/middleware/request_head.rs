@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 
 use crate::domain::fault::Fault;
 use crate::http::origin_pattern::Host;
-use crate::http::response::Refusal;
+use crate::http::response::ErrorResponse;
 use crate::http::state::App;
 use crate::hub::refused::Refused;
 
@@ -72,7 +72,7 @@ impl Malformed {
 
 impl IntoResponse for Malformed {
     fn into_response(self) -> Response {
-        let mut response = Refusal(Fault::invalid(self.message())).into_response();
+        let mut response = ErrorResponse(Fault::invalid(self.message())).into_response();
         if self == Self::Coding {
             *response.status_mut() = StatusCode::NOT_IMPLEMENTED;
         }

@@ -22,7 +22,7 @@ use crate::domain::time::UnixMillis;
 use crate::http::extract::api_key::{ApiKey, Broadcast};
 use crate::http::extract::body::{self, Body};
 use crate::http::extract::query::Query;
-use crate::http::response::Refusal;
+use crate::http::response::ErrorResponse;
 use crate::http::state::App;
 use crate::hub::audience::Target;
 use crate::node::publish::Publication;
@@ -59,8 +59,8 @@ fn is_zero(count: &usize) -> bool {
 
 type Remote = ConnectInfo<SocketAddr>;
 /// Read with the body, since what can't be read counts as a request too.
-type BroadcastQueryRead = Result<Query<BroadcastQuery>, Refusal>;
-type Answer = Result<Json<ReceiptBody>, Refusal>;
+type BroadcastQueryRead = Result<Query<BroadcastQuery>, ErrorResponse>;
+type Answer = Result<Json<ReceiptBody>, ErrorResponse>;
 
 /// Sends an event to a place, users, connections or everyone.
 ///
@@ -206,7 +206,7 @@ async fn publish(
 ) -> Answer {
     let (admission, address, own) = (&app.hub.admission, remote.ip(), key.organization());
     let inputs = query
-        .map_err(|Refusal(fault)| fault)
+        .map_err(|ErrorResponse(fault)| fault)
         .and_then(|Query(query)| Ok((query, body::bytes(body, app.max_message_size)?)));
     let length = inputs.as_ref().map_or(0, |(_, body)| body.len());
     let cost = u32::try_from(length.div_ceil(BYTES_OF_A_REQUEST)).unwrap_or(u32::MAX);

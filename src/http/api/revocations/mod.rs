@@ -21,7 +21,7 @@ use crate::domain::time::UnixMillis;
 use crate::http::extract::api_key::{Admin, ApiKey};
 use crate::http::extract::body::{self, Body};
 use crate::http::extract::query::{NoQuery, Query};
-use crate::http::response::{Refusal, not_found};
+use crate::http::response::{ErrorResponse, not_found};
 use crate::http::state::App;
 use crate::hub::lists::not_a_cursor;
 use crate::node::revoke::RevokeError;
@@ -73,7 +73,7 @@ pub(in crate::http) async fn revoke(
     State(app): State<App>,
     _: Query<NoQuery>,
     body: Body,
-) -> Result<Json<RevokedBody>, Refusal> {
+) -> Result<Json<RevokedBody>, ErrorResponse> {
     let bytes = body::bytes(body, MAX_BODY_BYTES)?;
     let now = app.hub.now();
     let request = RevokeRequest::read(&bytes, now)?;
@@ -126,7 +126,7 @@ pub(in crate::http) async fn revocations(
     key: ApiKey<Admin>,
     State(app): State<App>,
     Query(query): Query<RevocationsQuery>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ErrorResponse> {
     let organization = key.within(query.organization_id)?;
     let after = match &query.cursor {
         None => None,
@@ -234,7 +234,7 @@ pub(in crate::http) async fn take_back(
     key: ApiKey<Admin>,
     State(app): State<App>,
     Query(query): Query<SubjectQuery>,
-) -> Result<Result<Json<TakenBackBody>, Response>, Refusal> {
+) -> Result<Result<Json<TakenBackBody>, Response>, ErrorResponse> {
     let (reach, subject) = subject(&key, query.organization_id, query.user_id, query.jti)?;
     if !app.node.take_back(&reach, &subject) {
         return Ok(Err(not_found("this user or token is not revoked here")));
