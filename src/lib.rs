@@ -6,6 +6,7 @@
 //! | layer | modules | what they are |
 //! |---|---|---|
 //! | 0 | [`domain`] | pure: identities, rooms, events, faults |
+//! | 1 | [`metrics`] | what was done, counted |
 //! | 2 | [`wire`], [`auth`] | bytes; claims |
 //! | 3 | [`hub`] | who is where |
 //! | 4 | [`node`] | what is done for clients and backends |
@@ -24,6 +25,7 @@ pub mod domain;
 pub mod fuzzing;
 pub mod http;
 pub mod hub;
+pub mod metrics;
 pub mod node;
 pub mod protocol;
 pub mod server;

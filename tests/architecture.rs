@@ -19,6 +19,7 @@ use graph::{Graph, Sources, Uses, circles};
 /// Modules with their layer. A module may use those of lower layers, and itself.
 const LAYERS: &[(&str, u8)] = &[
     ("domain", 0),
+    ("metrics", 1),
     ("wire", 2),
     ("auth", 2),
     ("hub", 3),

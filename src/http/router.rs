@@ -13,7 +13,7 @@ use tower::{Layer, Service};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::api::{broadcast, connections, disconnect, health, revocations, rooms, stats};
+use super::api::{broadcast, connections, disconnect, health, metrics, revocations, rooms, stats};
 use super::client_ip::{self, Proxies};
 use super::middleware::compression::{self, Readable};
 use super::middleware::origin::{self, Origins};
@@ -136,6 +136,7 @@ where
 {
     let others = OpenApiRouter::new()
         .routes(routes!(stats::stats))
+        .routes(routes!(metrics::metrics))
         .routes(routes!(connections::connections))
         .routes(routes!(connections::connection))
         .routes(routes!(rooms::rooms))
@@ -155,7 +156,11 @@ where
 
 /// Whether operators and backends call the path, and not clients.
 pub fn is_for_operators(path: &str) -> bool {
-    path.starts_with("/api/") || matches!(path.trim_end_matches('/'), "/healthz" | "/readyz")
+    path.starts_with("/api/")
+        || matches!(
+            path.trim_end_matches('/'),
+            "/healthz" | "/readyz" | "/metrics"
+        )
 }
 
 /// The answer to whoever asks for something else while the last descriptors are left.

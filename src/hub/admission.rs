@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use super::limits::{AddressKey, AddressSlots, ConnectionPermit, SlotGuard, Slots};
 use super::rates::{KeyedRates, Rate, RateOptions};
-use super::refused::{Refusals, Refused};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::identity::OrganizationId;
+use crate::metrics::Metrics;
+use crate::metrics::rejections::Rejection;
 
 /// What the server takes in. A limit of 0 is no limit.
 #[derive(Debug, Clone, Default)]
@@ -55,11 +56,11 @@ pub struct AdmissionControl {
     requests_by_address: KeyedRates<AddressKey>,
     requests_of_some: HashMap<OrganizationId, KeyedRates<()>>,
     is_closed: AtomicBool,
-    pub refused: Refusals,
+    metrics: Arc<Metrics>,
 }
 
 impl AdmissionControl {
-    pub(super) fn new(options: AdmissionOptions) -> Self {
+    pub(super) fn new(options: AdmissionOptions, metrics: Arc<Metrics>) -> Self {
         let requests_of_some = options
             .organizations
             .iter()
@@ -78,7 +79,7 @@ impl AdmissionControl {
             requests_by_address: KeyedRates::new(options.requests_per_second),
             requests_of_some,
             is_closed: AtomicBool::new(false),
-            refused: Refusals::default(),
+            metrics,
             options,
         }
     }
@@ -90,7 +91,7 @@ impl AdmissionControl {
             .check(&address.into())
             .and_then(|()| self.handshakes.check(&()))
             .map_err(|wait| {
-                self.refused.count(Refused::Handshake, address);
+                self.metrics.rejections.count(Rejection::Handshake, address);
                 Fault::rate_limited(wait)
             })
     }
@@ -98,26 +99,26 @@ impl AdmissionControl {
     /// Gives a client its slots. `CONNECTION_LIMIT` if there is none, or the server shuts down.
     pub fn admit(&self, address: IpAddr) -> Result<Arc<ConnectionPermit>, Fault> {
         let full = |reason, message: String| {
-            self.refused.count(reason, address);
+            self.metrics.rejections.count(reason, address);
             let mut fault = Fault::new(Code::ConnectionLimit, message);
             fault.retry_after = Some(RETRY_WHEN_FULL);
             fault
         };
         if self.is_closed.load(Ordering::Relaxed) {
             return Err(full(
-                Refused::Closing,
+                Rejection::Closing,
                 "the server is shutting down".to_owned(),
             ));
         }
         let of_address = self.addresses.take(address.into()).ok_or_else(|| {
             let limit = self.addresses.limit();
             let message = format!("this address has its {limit} connections");
-            full(Refused::AddressFull, message)
+            full(Rejection::AddressFull, message)
         })?;
         let slot = self.slots.take().ok_or_else(|| {
             let limit = self.slots.limit();
             let message = format!("the server holds its {limit} connections");
-            full(Refused::ServerFull, message)
+            full(Rejection::ServerFull, message)
         })?;
         Ok(Arc::new(ConnectionPermit {
             rate: Arc::new(Rate::new(self.options.rate)),
@@ -164,8 +165,11 @@ impl AdmissionControl {
         };
         checked.map_err(|wait| {
             match organization {
-                Some(organization) => self.refused.count(Refused::Request, organization),
-                None => self.refused.count(Refused::Request, address),
+                Some(organization) => self
+                    .metrics
+                    .rejections
+                    .count(Rejection::Request, organization),
+                None => self.metrics.rejections.count(Rejection::Request, address),
             }
             Fault::rate_limited(wait)
         })
@@ -226,6 +230,11 @@ impl AdmissionControl {
 mod tests {
     use super::*;
 
+    fn control(options: AdmissionOptions) -> AdmissionControl {
+        let metrics = Metrics::new(0, std::time::Instant::now());
+        AdmissionControl::new(options, Arc::new(metrics))
+    }
+
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
     fn organization(id: &str) -> OrganizationId {
@@ -234,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_refused_client_takes_no_place() {
-        let admission = AdmissionControl::new(AdmissionOptions {
+        let admission = control(AdmissionOptions {
             max_connections_total: 1,
             max_connections_per_address: 2,
             ..AdmissionOptions::default()
@@ -264,7 +273,7 @@ mod tests {
             requests_per_second: Some(1),
             ..OrganizationLimits::default()
         };
-        let admission = AdmissionControl::new(AdmissionOptions {
+        let admission = control(AdmissionOptions {
             max_connections_per_org: 100,
             requests_per_second: 2,
             rate: RateOptions {

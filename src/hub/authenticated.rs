@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::Hub;
 use super::connection::Connection;
-use super::refused::Refused;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::grants::Principal;
 use crate::domain::identity::Identity;
 use crate::domain::room::{Channel, Place, Room, RoomName};
+use crate::metrics::rejections::Rejection;
 
 /// A connection's hold on the hub; dropping it disconnects.
 pub struct ConnectionGuard {
@@ -41,7 +41,10 @@ impl ConnectionGuard {
         let admission = &self.hub.admission;
         let limit = admission.organization_slots(id);
         let Some((organization, place)) = self.hub.registry.enter(id, limit) else {
-            admission.refused.count(Refused::OrganizationFull, id);
+            self.hub
+                .metrics
+                .rejections
+                .count(Rejection::OrganizationFull, id);
             let fault = Fault::new(
                 Code::ConnectionLimit,
                 format!("the organization holds its {limit} connections"),

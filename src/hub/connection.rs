@@ -25,6 +25,18 @@ pub enum Protocol {
     Websocket,
 }
 
+impl Protocol {
+    pub const ALL: [Self; 2] = [Self::SocketIo, Self::Websocket];
+
+    /// The name under which its connections are counted.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::SocketIo => "socket-io",
+            Self::Websocket => "websocket",
+        }
+    }
+}
+
 /// One connection. It is in the hub from [`super::Hub::connect`] until its [`super::ConnectionGuard`] is
 /// dropped.
 pub struct Connection {

@@ -9,6 +9,7 @@ use super::connection::Connection;
 use super::outbound::Outbound;
 use super::ports::Delivery;
 use crate::domain::fault::CloseReason;
+use crate::metrics::latency::Samples;
 
 /// So many connections' data fits into the processor's nearest cache.
 const WARMED_AT_ONCE: usize = 16;
@@ -95,9 +96,7 @@ impl Hub {
                 Delivery::Written => {
                     let time = outbound.accepted_at.elapsed();
                     tally.accepted += 1;
-                    tally.written += 1;
-                    tally.time += time;
-                    tally.longest = tally.longest.max(time);
+                    tally.times.add(time);
                 }
                 Delivery::Queued => tally.accepted += 1,
                 Delivery::Dropped => tally.dropped += 1,
@@ -108,17 +107,13 @@ impl Hub {
                 Delivery::Gone => {}
             }
         }
-        self.stats
+        self.metrics
             .delivered
             .fetch_add(tally.accepted as u64, Ordering::Relaxed);
-        self.stats
+        self.metrics
             .dropped
             .fetch_add(tally.dropped as u64, Ordering::Relaxed);
-        if tally.written > 0 {
-            self.stats
-                .publish_to_socket
-                .record_many(tally.time, tally.longest, tally.written);
-        }
+        self.metrics.publish_to_socket.record_all(&tally.times);
         tally
     }
 }
@@ -130,9 +125,8 @@ pub struct Delivered {
     pub accepted: usize,
     /// Connections that were behind and did not get it, its priority being low.
     pub dropped: usize,
-    written: u64,
-    time: Duration,
-    longest: Duration,
+    /// From its acceptance to its last byte, for those it was written to.
+    times: Samples,
 }
 
 impl Delivered {

@@ -15,11 +15,9 @@ pub mod outbound;
 pub mod ports;
 pub mod pulse;
 pub mod rates;
-pub mod refused;
 mod registry;
 pub mod revoke;
 pub mod snapshot;
-pub mod stats;
 #[cfg(test)]
 mod testing;
 
@@ -31,6 +29,8 @@ use crate::domain::event::Catalogue;
 use crate::domain::fault::CloseReason;
 use crate::domain::identity::ConnectionId;
 use crate::domain::time::{Clock, UnixMillis};
+use crate::metrics::rejections::RejectionReport;
+use crate::metrics::{Metrics, Received};
 use admission::{AdmissionControl, AdmissionOptions};
 pub use authenticated::{AuthenticatedConnection, ConnectionGuard};
 use connection::{Connection, NewConnection};
@@ -39,9 +39,7 @@ use expiry::ExpiryQueue;
 use newcomers::Newcomers;
 use ordered::Pace;
 use pulse::Pulse;
-use refused::Refusal;
 use registry::Registry;
-use stats::{Received, Stats};
 
 /// What the hub allows. A limit of 0 is no limit.
 #[derive(Debug, Clone)]
@@ -64,8 +62,9 @@ pub struct Hub {
     registry: Registry,
     pub admission: AdmissionControl,
     deliveries: Deliveries,
-    pub stats: Stats,
+    pub metrics: Arc<Metrics>,
     pub pulse: Pulse,
+    pub started_at: UnixMillis,
     /// Tells the lists of this server from those of one that ran before it.
     run: u32,
     newcomers: Newcomers,
@@ -75,17 +74,18 @@ pub struct Hub {
 
 impl Hub {
     pub fn new(options: HubOptions, catalogue: Catalogue, clock: Arc<dyn Clock>) -> Arc<Self> {
-        let admission = AdmissionControl::new(options.admission.clone());
         let now = Instant::now();
-        let stats = Stats::new(catalogue.events().len(), now);
+        let metrics = Arc::new(Metrics::new(catalogue.events().len(), now));
+        let admission = AdmissionControl::new(options.admission.clone(), Arc::clone(&metrics));
         Arc::new(Self {
             options,
             catalogue,
+            started_at: clock.now(),
             clock,
             registry: Registry::default(),
             admission,
             deliveries: Deliveries::new(now),
-            stats,
+            metrics,
             pulse: Pulse::new(now),
             run: rand::random(),
             newcomers: Newcomers::default(),
@@ -106,7 +106,7 @@ impl Hub {
     /// Takes in a connection that has its permit; it stays until the guard is dropped.
     pub fn connect(self: &Arc<Self>, new: NewConnection) -> ConnectionGuard {
         let number = self
-            .stats
+            .metrics
             .connections_opened
             .fetch_add(1, Ordering::Relaxed);
         let connection = Arc::new(Connection::new(
@@ -133,7 +133,7 @@ impl Hub {
     /// Counts a message from a client.
     pub fn received(&self, connection: &Connection, event: Received) {
         connection.touch(self.now());
-        self.stats.count_received(event, Instant::now());
+        self.metrics.count_received(event, Instant::now());
     }
 
     /// Removes every trace of a connection. Calling it again does nothing.
@@ -222,15 +222,15 @@ impl Hub {
         let mut membership = connection.membership.lock();
         if membership.ended_by.is_none() {
             membership.ended_by = Some(reason);
-            self.stats.count_close(reason);
+            self.metrics.count_close(reason);
         }
     }
 
     /// Logs what was refused, and who was closed for their own doing, since it last did: a line for each
     /// reason, however often it came. To be called once a second.
     pub fn report(&self) {
-        for refusal in self.admission.refused.since_last_report() {
-            let Refusal {
+        for refusal in self.metrics.rejections.since_last_report() {
+            let RejectionReport {
                 reason,
                 count,
                 example,
@@ -240,7 +240,7 @@ impl Hub {
                 tracing::warn!(reason = reason.label(), count, example, "refused");
             }
         }
-        for (reason, count) in self.stats.closes_since_last_report() {
+        for (reason, count) in self.metrics.closes_since_last_report() {
             if matches!(reason, CloseReason::RateLimited | CloseReason::TooSlow) {
                 tracing::warn!(reason = reason.label(), count, "closed connections");
             }

@@ -53,6 +53,6 @@ mod tests {
         let later = Instant::now() + Duration::from_hours(2);
         hub.close_unauthenticated(later).await;
         assert_eq!(hub.newcomers.0.lock().len(), 0);
-        assert_eq!(hub.stats.closes(CloseReason::AuthTimeout), 1);
+        assert_eq!(hub.metrics.closes(CloseReason::AuthTimeout), 1);
     }
 }

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use dashmap::DashMap;
 use parking_lot::{Mutex, RwLock};
 
-use super::connection::Connection;
+use super::connection::{Connection, Protocol};
 use super::limits::{SlotGuard, Slots};
 use super::ordered::Ordered;
 use crate::domain::grants::Admission;
@@ -171,18 +171,27 @@ pub(super) struct Registry {
     /// The same in the order of their ids.
     pub organizations: Ordered<OrganizationId, Arc<Organization>>,
     pub room_counts: Arc<RoomCounts>,
+    by_protocol: [AtomicUsize; Protocol::ALL.len()],
 }
 
 impl Registry {
     pub fn insert(&self, connection: Arc<Connection>) {
+        self.by_protocol[connection.protocol as usize].fetch_add(1, Ordering::Relaxed);
         self.connections
             .insert(connection.number, Arc::clone(&connection));
         self.by_id.insert(connection.id, connection);
     }
 
     pub fn remove(&self, connection: &Connection) {
-        self.by_id.remove(&connection.id);
+        if self.by_id.remove(&connection.id).is_some() {
+            self.by_protocol[connection.protocol as usize].fetch_sub(1, Ordering::Relaxed);
+        }
         self.connections.remove(&connection.number);
+    }
+
+    /// How many connections speak the protocol.
+    pub fn count_of(&self, protocol: Protocol) -> usize {
+        self.by_protocol[protocol as usize].load(Ordering::Relaxed)
     }
 
     pub fn connection(&self, id: ConnectionId) -> Option<Arc<Connection>> {

@@ -8,11 +8,12 @@ use std::time::Instant;
 use super::Hub;
 use super::connection::{Connection, Protocol};
 use super::registry::{Organization, RoomCounts, RoomEntry};
-use super::stats::{LatencySummary, Received};
 use crate::domain::fault::CloseReason;
 use crate::domain::identity::{ConnectionId, OrganizationId, UserId};
 use crate::domain::room::{Level, Room, RoomName};
 use crate::domain::time::UnixMillis;
+use crate::metrics::Received;
+use crate::metrics::latency::LatencySummary;
 
 /// One connection.
 #[derive(Debug)]
@@ -163,6 +164,17 @@ pub struct OrganizationStats {
     pub pending_messages: usize,
 }
 
+/// What there is in the hub at one moment.
+#[derive(Debug)]
+pub struct HubGauges {
+    pub connections: [(&'static str, usize); Protocol::ALL.len()],
+    pub users: usize,
+    pub organizations: usize,
+    pub rooms: BTreeMap<&'static str, usize>,
+    pub slots_taken: usize,
+    pub is_draining: bool,
+}
+
 impl Hub {
     /// How many rooms there are.
     pub fn room_count(&self) -> usize {
@@ -174,8 +186,21 @@ impl Hub {
         self.registry.room_counts.at(Level::User)
     }
 
+    /// What there is at this moment, out of counters alone.
+    pub fn gauges(&self) -> HubGauges {
+        let registry = &self.registry;
+        HubGauges {
+            connections: Protocol::ALL.map(|of| (of.label(), registry.count_of(of))),
+            users: self.user_count(),
+            organizations: registry.organizations.len(),
+            rooms: by_type(&registry.room_counts),
+            slots_taken: self.admission.taken(),
+            is_draining: self.is_draining(),
+        }
+    }
+
     pub fn uptime_seconds(&self, now: Instant) -> u64 {
-        now.saturating_duration_since(self.stats.started_at)
+        now.saturating_duration_since(self.metrics.started_at)
             .as_secs()
     }
 
@@ -188,8 +213,8 @@ impl Hub {
         self.registry.connections.each(look).await;
         QueueStats {
             pending_messages,
-            delivered_messages: self.stats.delivered.load(Ordering::Relaxed),
-            expired_messages: self.stats.dropped.load(Ordering::Relaxed),
+            delivered_messages: self.metrics.delivered.load(Ordering::Relaxed),
+            expired_messages: self.metrics.dropped.load(Ordering::Relaxed),
         }
     }
 
@@ -202,38 +227,38 @@ impl Hub {
         self.registry.organizations.each(look).await;
         let mut messages_by_event: BTreeMap<String, u64> = BTreeMap::new();
         for entry in self.catalogue.events() {
-            messages_by_event.insert(entry.name.to_string(), self.stats.published(entry));
+            messages_by_event.insert(entry.name.to_string(), self.metrics.published(entry));
         }
         for event in Received::ALL {
-            messages_by_event.insert(event.name().to_owned(), self.stats.received(event));
+            messages_by_event.insert(event.name().to_owned(), self.metrics.received(event));
         }
         messages_by_event.retain(|_, count| *count > 0);
-        let publish = self.stats.publish_to_socket.summary();
+        let publish = self.metrics.publish_to_socket.summary();
         StatsSnapshot {
             active_connections: self.connection_count(),
             connections_by_org,
             active_rooms: self.room_count(),
             rooms_by_type: by_type(&self.registry.room_counts),
             total_messages: messages_by_event.values().sum(),
-            messages_per_second: self.stats.messages_per_second(now),
+            messages_per_second: self.metrics.messages_per_second(now),
             messages_by_event,
             average_latency_ms: publish.average_ms,
             max_latency_ms: publish.max_ms,
             latency: LatencySnapshot {
                 publish_to_socket: publish,
-                ping_round_trip: self.stats.ping_round_trip.summary(),
+                ping_round_trip: self.metrics.ping_round_trip.summary(),
             },
-            error_count: self.stats.errors.load(Ordering::Relaxed),
+            error_count: self.metrics.errors.load(Ordering::Relaxed),
             uptime_seconds: self.uptime_seconds(now),
-            deliveries: self.stats.delivered.load(Ordering::Relaxed),
-            dropped_messages: self.stats.dropped.load(Ordering::Relaxed),
-            connections_opened: self.stats.connections_opened.load(Ordering::Relaxed),
+            deliveries: self.metrics.delivered.load(Ordering::Relaxed),
+            dropped_messages: self.metrics.dropped.load(Ordering::Relaxed),
+            connections_opened: self.metrics.connections_opened.load(Ordering::Relaxed),
             closed_by_reason: CloseReason::ALL
                 .into_iter()
-                .map(|reason| (reason.label(), self.stats.closes(reason)))
+                .map(|reason| (reason.label(), self.metrics.closes(reason)))
                 .filter(|(_, count)| *count > 0)
                 .collect(),
-            refused_by_reason: self.admission.refused.view(),
+            refused_by_reason: self.metrics.rejections.counts(),
             places_taken: self.admission.taken(),
             remote_addresses: self.admission.addresses(),
         }

@@ -51,6 +51,10 @@ impl AckCollectors {
         collector.changed.notify_waiters();
     }
 
+    pub fn len(&self) -> usize {
+        self.collectors.len()
+    }
+
     fn get(&self, message: MessageId) -> Option<Arc<AckCollector>> {
         let collector = self.collectors.get(&message)?;
         Some(Arc::clone(collector.value()))

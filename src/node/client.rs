@@ -16,8 +16,8 @@ use crate::domain::room::{Channel, Place, RoomName};
 use crate::hub::audience::Target;
 use crate::hub::connection::{Connection, NewConnection};
 use crate::hub::rates::Attempts;
-use crate::hub::refused::Refused;
 use crate::hub::{AuthenticatedConnection, ConnectionGuard};
+use crate::metrics::rejections::Rejection;
 
 /// Who the client is so far.
 enum State {
@@ -90,8 +90,8 @@ impl Client {
     fn count_refused(&mut self, fault: &Fault) {
         let remote = self.connection.remote_address;
         let reason = fault.reason.unwrap_or(fault.code.as_str());
-        let refused = &self.node.hub.admission.refused;
-        refused.count(Refused::Identity, format_args!("{remote}: {reason}"));
+        let refused = &self.node.hub.metrics.rejections;
+        refused.count(Rejection::Identity, format_args!("{remote}: {reason}"));
         if fault.retry_after.is_none() && self.attempts.refuse() {
             let hub = &self.node.hub;
             hub.close(&self.connection, CloseReason::Unauthorized);

@@ -101,6 +101,11 @@ impl Node {
         self.acks.expire(now, self.options.ack_timeout);
     }
 
+    /// Messages whose acknowledgements are being collected.
+    pub fn collected_acks(&self) -> usize {
+        self.acks.len()
+    }
+
     /// Forgets revocations that are over. To be called now and then.
     pub async fn sweep(&self) {
         self.revocations.sweep(self.hub.now()).await;

@@ -82,7 +82,7 @@ impl Node {
         channel: Option<Channel>,
     ) -> (Arc<Outbound>, Receipt) {
         let accepted_at = Instant::now();
-        self.hub.stats.count_published(entry, accepted_at);
+        self.hub.metrics.count_published(entry, accepted_at);
         let organization = publication.target.organization().cloned();
         let event = Event {
             id: MessageId::now_v7(),

@@ -14,7 +14,7 @@ use crate::domain::json::{Members, text};
 use crate::domain::room::Place;
 use crate::domain::spelling;
 use crate::domain::words::{self, CHANNELS, FILTERS, Word};
-use crate::hub::stats::Received;
+use crate::metrics::Received;
 
 /// The events that clients may send. Each has one name for its reply (protocol, section 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -37,7 +37,7 @@ pub struct DeliveryTimes(pub Arc<Hub>);
 
 impl Observer for DeliveryTimes {
     fn delivered(&self, waited: Duration) {
-        self.0.stats.publish_to_socket.record(waited);
+        self.0.metrics.publish_to_socket.record(waited);
     }
 }
 
@@ -106,7 +106,7 @@ fn violation_of(
     violation: ProtocolViolation,
     max_message_size: usize,
 ) -> (Fault, CloseReason) {
-    hub.stats.count_error();
+    hub.metrics.count_error();
     match violation {
         ProtocolViolation::TooLarge => (
             Fault::too_large(max_message_size),

@@ -18,7 +18,7 @@ use crate::domain::json::Members;
 use crate::domain::time::UnixMillis;
 use crate::domain::words::Tenant;
 use crate::hub::connection::{Connection, NewConnection};
-use crate::hub::stats::Received;
+use crate::metrics::Received;
 use crate::node::Node;
 use crate::node::client::Client;
 
@@ -138,7 +138,7 @@ impl Session {
     }
 
     fn fail(&self, fault: Fault) -> Reply {
-        self.node.hub.stats.count_error();
+        self.node.hub.metrics.count_error();
         Reply::Failed(fault)
     }
 
@@ -156,7 +156,7 @@ impl Session {
         match self.authenticate(&mut client, credentials, welcome) {
             Ok(object) => Ok(Some(Reply::done(Verb::Authenticate.reply(), &object))),
             Err(fault) => {
-                self.node.hub.stats.count_error();
+                self.node.hub.metrics.count_error();
                 Err(fault)
             }
         }

@@ -27,7 +27,7 @@ use crate::http::realtime::Site;
 use crate::http::router::{for_operators_only, is_for_operators};
 use crate::hub::Hub;
 use crate::hub::limits::AddressKey;
-use crate::hub::refused::Refused;
+use crate::metrics::rejections::Rejection;
 use crate::wire::connections::TcpSlot;
 use crate::wire::http_stream::{Ended, HttpStream, Phase};
 use crate::wire::tls::TlsStream;
@@ -101,9 +101,9 @@ pub(super) async fn accept(listener: TcpListener, mut context: ServeContext) {
             Err(error) => {
                 context
                     .hub
-                    .admission
-                    .refused
-                    .count(Refused::AcceptError, error);
+                    .metrics
+                    .rejections
+                    .count(Rejection::AcceptError, error);
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}
                     _ = context.stopping.changed() => return,
@@ -140,16 +140,16 @@ impl ServeContext {
         } = &self.front;
         let address = remote.ip();
         let refused = if is_reserved && !operators.contain(address) {
-            Refused::Descriptors
+            Rejection::Descriptors
         } else {
             let is_exempt = trusted_proxies.contain(address);
             let slot = connections.open(AddressKey::from(address).into(), is_exempt);
             if slot.is_some() {
                 return slot;
             }
-            Refused::TcpAddressFull
+            Rejection::TcpAddressFull
         };
-        self.hub.admission.refused.count(refused, address);
+        self.hub.metrics.rejections.count(refused, address);
         if self.tls.is_none() {
             // Whoever takes nothing of it is refused all the same.
             let _ = tcp.try_write(NO_ROOM);
@@ -257,15 +257,15 @@ async fn serve(
         .await
     };
     let refused = match (phase.ended(), &outcome) {
-        (Some(Ended::Header), _) => Some(Refused::HeaderTimeout),
-        (Some(Ended::Write), _) => Some(Refused::ResponseTimeout),
-        (Some(Ended::GivenUp), _) => Some(Refused::GivenUp),
-        (None, Err(error)) if error.is_parse_too_large() => Some(Refused::HeadersTooLarge),
-        (None, Err(error)) if error.is_parse() => Some(Refused::MalformedRequest),
+        (Some(Ended::Header), _) => Some(Rejection::HeaderTimeout),
+        (Some(Ended::Write), _) => Some(Rejection::ResponseTimeout),
+        (Some(Ended::GivenUp), _) => Some(Rejection::GivenUp),
+        (None, Err(error)) if error.is_parse_too_large() => Some(Rejection::HeadersTooLarge),
+        (None, Err(error)) if error.is_parse() => Some(Rejection::MalformedRequest),
         (Some(Ended::KeepAlive) | None, _) => None,
     };
     if let Some(refused) = refused {
-        hub.admission.refused.count(refused, remote);
+        hub.metrics.rejections.count(refused, remote);
     }
     if let Err(error) = outcome {
         tracing::debug!(%error, %remote, "connection ended with an error");

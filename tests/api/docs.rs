@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use orgcast::config::keys::{KEYS, default_values, value_at};
 use orgcast::domain::event::Catalogue;
 use orgcast::domain::fault::{CloseReason, Code};
-use orgcast::hub::refused::Refused;
+use orgcast::metrics::rejections::Rejection;
 
 const README: &str = include_str!("../../README.md");
 const PROTOCOL: &str = include_str!("../../docs/protocol.md");
@@ -104,7 +104,7 @@ fn operators_find_every_reason_that_is_counted_and_no_other() {
     let mut closes = CloseReason::ALL.map(CloseReason::label);
     closes.sort_unstable();
     assert_eq!(rows(OPERATIONS, "closed by reason"), closes);
-    let mut refusals = Refused::ALL.map(Refused::label);
+    let mut refusals = Rejection::ALL.map(Rejection::label);
     refusals.sort_unstable();
     assert_eq!(rows(OPERATIONS, "refused by reason"), refusals);
 }

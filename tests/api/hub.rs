@@ -449,7 +449,7 @@ async fn a_connection_whose_queue_is_full_leaves_every_room_at_once() {
     }
     assert_eq!(recipients, [2, 1, 1]);
     assert_eq!(
-        hub.stats.closes(CloseReason::TooSlow),
+        hub.metrics.closes(CloseReason::TooSlow),
         1,
         "once, since it was gone after that"
     );

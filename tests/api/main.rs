@@ -17,6 +17,7 @@ mod files;
 mod here;
 mod hub;
 mod logs;
+mod metrics;
 mod openapi;
 mod origins;
 mod program;
@@ -31,7 +32,7 @@ mod tls;
 /// it may be counted.
 async fn until_refused(server: &orgcast::server::Running, reason: &str, count: u64) {
     let counted = async {
-        while server.hub.admission.refused.view().get(reason) != Some(&count) {
+        while server.hub.metrics.rejections.counts().get(reason) != Some(&count) {
             tokio::task::yield_now().await;
         }
     };

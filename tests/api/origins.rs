@@ -157,7 +157,7 @@ async fn a_foreign_page_takes_no_places_without_saying_who_it_is() {
         }
     }
     assert_eq!(server.hub.admission.taken(), 0);
-    let refused = server.hub.admission.refused.view();
+    let refused = server.hub.metrics.rejections.counts();
     assert_eq!(refused.get("origin"), Some(&12));
     // A script of JSONP in a page that may come, and whoever is no page at all.
     let listed = "Sec-Fetch-Site: same-site\r\nReferer: http://localhost:3000/app\r\n";

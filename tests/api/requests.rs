@@ -29,7 +29,7 @@ async fn a_request_says_once_and_clearly_which_host_it_is_for() {
     // A health check of HTTP/1.0 has none.
     let old = ask(address, "GET /readyz HTTP/1.0\r\n\r\n").await;
     assert_eq!(old.status, 200);
-    let refused = server.hub.admission.refused.view();
+    let refused = server.hub.metrics.rejections.counts();
     assert_eq!(refused.get("malformed_request"), Some(&3));
 }
 
@@ -112,9 +112,9 @@ async fn so_many_header_lines_are_taken_and_what_is_more_is_refused_and_counted(
         let counted = || {
             server
                 .hub
-                .admission
-                .refused
-                .view()
+                .metrics
+                .rejections
+                .counts()
                 .get("headers_too_large")
                 .copied()
         };
@@ -126,7 +126,7 @@ async fn so_many_header_lines_are_taken_and_what_is_more_is_refused_and_counted(
         assert_eq!(raw.answer().await.status, 431);
         raw.end().await.unwrap();
         until_refused(&server, "headers_too_large", 2).await;
-        let report = server.hub.admission.refused.since_last_report();
+        let report = server.hub.metrics.rejections.since_last_report();
         assert!(
             report
                 .iter()

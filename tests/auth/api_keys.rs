@@ -30,6 +30,25 @@ fn routes() -> Vec<(&'static str, &'static str, Value)> {
 }
 
 #[tokio::test]
+async fn the_metrics_of_all_organizations_are_for_operators() {
+    let server = Server::start("", "").await;
+    let http = Http::new(&server);
+    let keys = &server.keys;
+    for (key, expected) in [
+        (keys.operator.as_str(), 200),
+        (&keys.read_only, 200),
+        (&keys.evil, 403),
+        (&keys.evil_reader, 403),
+        ("", 401),
+    ] {
+        let headers = [("x-api-key", key)];
+        let headers = if key.is_empty() { &[][..] } else { &headers };
+        let answer = http.send("GET", "/metrics", headers, "").await;
+        assert_eq!(answer.status, expected, "{}", answer.text);
+    }
+}
+
+#[tokio::test]
 async fn each_route_asks_for_its_scope() {
     let server = Server::start("", "").await;
     let http = Http::new(&server);

@@ -80,7 +80,7 @@ async fn an_address_holds_no_more_than_its_connections_and_a_new_one_takes_the_p
             let is_last = at >= 2 * most;
             assert_eq!(is_served(raw).await, is_last, "{at} of {most}");
         }
-        let refused = server.hub.admission.refused.view();
+        let refused = server.hub.metrics.rejections.counts();
         assert_eq!(refused.get("given_up"), Some(&(2 * most as u64)));
         // Another address is not meant.
         let mut other = Raw::connect_from([127, 0, 0, 2], server.address).await;
@@ -122,7 +122,7 @@ async fn an_address_whose_connections_are_all_at_work_gets_no_more_until_one_is_
     let answer = within("a refusal", refused.read_answer()).await;
     // It may be reset before it reads why.
     assert!(answer.is_err() || answer.is_ok_and(|answer| answer.status == 503));
-    let counted = server.hub.admission.refused.view();
+    let counted = server.hub.metrics.rejections.counts();
     assert_eq!(counted.get("tcp_address_full"), Some(&1), "{counted:?}");
     // A proxy has the connections of many.
     let mut proxies = vec![proxy];

@@ -49,7 +49,7 @@ async fn half_a_request_has_the_time_for_headers_also_behind_another_request() {
             let mut raw = sent(server.address, &[whole, begun].concat(), 1).await;
             raw.end().await.unwrap();
             half += 1;
-            let refused = server.hub.admission.refused.view();
+            let refused = server.hub.metrics.rejections.counts();
             assert_eq!(refused.get("header_timeout"), Some(&half), "{whole}{begun}");
         }
     }

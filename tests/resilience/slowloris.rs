@@ -146,6 +146,6 @@ async fn a_peer_that_does_not_take_its_response_is_dropped() {
         }
     };
     within("the end of the connection", sending).await;
-    let refused = server.hub.admission.refused.view();
+    let refused = server.hub.metrics.rejections.counts();
     assert_eq!(refused.get("response_timeout"), Some(&1), "{refused:?}");
 }

@@ -14,7 +14,7 @@ use crate::http::extract::query::{OrganizationQuery, Query};
 use crate::http::response::ErrorResponse;
 use crate::http::state::App;
 use crate::hub::snapshot::{OrganizationStats, QueueStats, StatsSnapshot};
-use crate::hub::stats::LatencySummary;
+use crate::metrics::latency::LatencySummary;
 
 /// The numbers of all, or of one organization.
 #[derive(Serialize, ToSchema)]

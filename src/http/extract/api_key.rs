@@ -16,7 +16,7 @@ use crate::domain::identity::OrganizationId;
 use crate::http::options::ApiAccess;
 use crate::http::response::ErrorResponse;
 use crate::http::state::App;
-use crate::hub::refused::Refused;
+use crate::metrics::rejections::Rejection;
 
 const HEADER: &str = "x-api-key";
 
@@ -119,8 +119,8 @@ impl<N: Needs> FromRequestParts<App> for ApiKey<N> {
 fn count_refused(app: &App, parts: &Parts, fault: &Fault) {
     let remote = parts.extensions.get::<ConnectInfo<SocketAddr>>();
     let remote = remote.map_or(String::new(), |remote| format!("{}: ", remote.0.ip()));
-    let refused = &app.hub.admission.refused;
-    refused.count(Refused::ApiKey, format_args!("{remote}{}", fault.message));
+    let refused = &app.hub.metrics.rejections;
+    refused.count(Rejection::ApiKey, format_args!("{remote}{}", fault.message));
 }
 
 fn check(keys: &ApiKeys, headers: &HeaderMap, scope: Scope) -> Result<Arc<Caller>, Fault> {

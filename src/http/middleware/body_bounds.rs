@@ -20,7 +20,7 @@ use tokio::time::Sleep;
 use crate::domain::fault::{Code, Fault};
 use crate::http::response::{ErrorResponse, problem};
 use crate::http::state::App;
-use crate::hub::refused::Refused;
+use crate::metrics::rejections::Rejection;
 use crate::wire::buffers::{Buffers, Charge, Owner};
 
 /// What a piece of a body takes beside its bytes.
@@ -141,13 +141,19 @@ pub(in crate::http) async fn with_deadline<F: Future<Output = Response>>(
     });
     let response = run(request).await;
     if outcome.found_no_room.load(Ordering::Relaxed) {
-        app.hub.admission.refused.count(Refused::BufferLimit, path);
+        app.hub
+            .metrics
+            .rejections
+            .count(Rejection::BufferLimit, path);
         return no_room(&app.buffers);
     }
     if !outcome.was_late.load(Ordering::Relaxed) {
         return response;
     }
-    app.hub.admission.refused.count(Refused::BodyTimeout, path);
+    app.hub
+        .metrics
+        .rejections
+        .count(Rejection::BodyTimeout, path);
     let message = format!("the body did not come within {} ms", limit.as_millis());
     let mut response = problem(StatusCode::REQUEST_TIMEOUT, "INVALID_MESSAGE", &message);
     let close = HeaderValue::from_static("close");

@@ -16,7 +16,7 @@ use crate::http::options::{HttpOptions, OwnNames};
 use crate::http::origin_pattern::{Host, HostPattern, Origin, OriginPattern};
 use crate::http::response::ErrorResponse;
 use crate::http::state::App;
-use crate::hub::refused::Refused;
+use crate::metrics::rejections::Rejection;
 
 /// How the page that makes a request is related to the server, what for it makes it, and how. Scripts
 /// can't set them.
@@ -261,9 +261,9 @@ pub(in crate::http) fn let_in(
 ) -> Result<(), Fault> {
     origins.check(Asked::of(request)).inspect_err(|fault| {
         app.hub
-            .admission
-            .refused
-            .count(Refused::Origin, &fault.message);
+            .metrics
+            .rejections
+            .count(Rejection::Origin, &fault.message);
     })
 }
 

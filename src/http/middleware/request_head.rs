@@ -10,7 +10,7 @@ use crate::domain::fault::Fault;
 use crate::http::origin_pattern::Host;
 use crate::http::response::ErrorResponse;
 use crate::http::state::App;
-use crate::hub::refused::Refused;
+use crate::metrics::rejections::Rejection;
 
 /// Paths that are the same with a slash behind them.
 const WITH_OR_WITHOUT_SLASH: [&str; 5] = ["/api/", "/docs", "/healthz", "/openapi.json", "/readyz"];
@@ -37,9 +37,9 @@ pub(in crate::http) fn checked(app: &App, request: &mut Request) -> Result<(), B
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(header::CONNECTION, close);
         app.hub
-            .admission
-            .refused
-            .count(Refused::MalformedRequest, problem.message());
+            .metrics
+            .rejections
+            .count(Rejection::MalformedRequest, problem.message());
         return Err(Box::new(response));
     }
     trim_slash(request.uri_mut());

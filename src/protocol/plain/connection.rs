@@ -7,7 +7,7 @@ use super::sender::PlainSender;
 use crate::domain::fault::{CloseReason, Code, Fault};
 use crate::hub::Hub;
 use crate::hub::rates::{Rate, RateDecision};
-use crate::hub::refused::Refused;
+use crate::metrics::rejections::Rejection;
 use crate::protocol::envelope;
 use crate::protocol::session::{Reply, Said, Session};
 use crate::protocol::socket_io::MAX_ANONYMOUS_MESSAGE;
@@ -151,7 +151,7 @@ impl PlainConnection {
             Kind::Pong => {
                 let payload = message.into_bytes(limit)?;
                 if let Some(time) = self.sender.round_trip(&payload) {
-                    self.hub.stats.ping_round_trip.record(time);
+                    self.hub.metrics.ping_round_trip.record(time);
                 }
             }
             Kind::Close => {}
@@ -200,8 +200,8 @@ impl PlainConnection {
     /// and only a short message is looked at for its id.
     fn refuse(&mut self, message: Message, limit: usize, wait: Duration) {
         let connection = self.session.connection();
-        let refused = &self.hub.admission.refused;
-        refused.count(Refused::Message, connection.remote_address);
+        let refused = &self.hub.metrics.rejections;
+        refused.count(Rejection::Message, connection.remote_address);
         connection.note_rate_limited();
         if matches!(message.kind, Kind::Ping | Kind::Pong) {
             return;

@@ -152,7 +152,7 @@ impl PlainGateway {
                 tokio::spawn(Box::new(connection).run());
             }
             Err((fault, reason, _being_refused)) => {
-                self.node.hub.stats.count_close(reason);
+                self.node.hub.metrics.count_close(reason);
                 sender.reply(&Reply::Failed(fault), None);
                 sender.finish(reason);
                 Box::pin(linger(&sender.link)).await;

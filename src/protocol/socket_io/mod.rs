@@ -138,7 +138,7 @@ impl SocketIo {
         match client.connection() {
             Some(connection) => self.node.hub.record_close(&connection, reason),
             None if client.has_left() => {}
-            None => self.node.hub.stats.count_close(reason),
+            None => self.node.hub.metrics.count_close(reason),
         }
     }
 
@@ -267,7 +267,7 @@ impl Application for SocketIo {
     }
 
     fn round_trip(&self, time: Duration) {
-        self.node.hub.stats.ping_round_trip.record(time);
+        self.node.hub.metrics.ping_round_trip.record(time);
     }
 
     fn closed(&self, session: &Arc<ClientSession>, reason: Option<CloseReason>) {

@@ -9,7 +9,7 @@ use super::{ClientSession, SocketIo};
 use crate::domain::fault::{CloseReason, Fault};
 use crate::hub::ports::Deliver;
 use crate::hub::rates::RateDecision;
-use crate::hub::refused::Refused;
+use crate::metrics::rejections::Rejection;
 use crate::protocol::engine_io::Peek;
 use crate::wire::send_queue::DropPolicy;
 
@@ -63,8 +63,8 @@ impl SocketIo {
                         (_, [b'1' | b'3' | b'5', ..] | [b'4', b'1', ..]) => return true,
                         // Pings, of which there is nothing to say.
                         (Peek::Control, _) | (_, [b'2', ..]) => {
-                            let refused = &self.node.hub.admission.refused;
-                            refused.count(Refused::Message, client.remote_address);
+                            let refused = &self.node.hub.metrics.rejections;
+                            refused.count(Rejection::Message, client.remote_address);
                         }
                         _ => self.refuse(session, glance, wait),
                     }
@@ -81,8 +81,8 @@ impl SocketIo {
     /// A packet came over its client's rate: what it is told, without parsing the packet.
     fn refuse(&self, session: &Arc<ClientSession>, glance: Glance, wait: Duration) {
         let client = &session.connection;
-        let refused = &self.node.hub.admission.refused;
-        refused.count(Refused::Message, client.remote_address);
+        let refused = &self.node.hub.metrics.rejections;
+        refused.count(Rejection::Message, client.remote_address);
         let ack = match glance {
             // An error here would be final, and the rate is not.
             Glance::Connect => {
@@ -110,7 +110,7 @@ impl SocketIo {
         }
         let reason = CloseReason::RateLimited;
         self.count_close(&session.connection, reason);
-        self.node.hub.stats.count_error();
+        self.node.hub.metrics.count_error();
         session.push(&error(&Fault::rate_abused()), DropPolicy::Reply);
         Deliver::close(&**session, reason);
         session.connection.leave();

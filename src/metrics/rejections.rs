@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 /// Why something was not done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refused {
+pub enum Rejection {
     /// A client's message came over its rate.
     Message,
     /// A request came over the rate of its organization or address.
@@ -48,7 +48,7 @@ pub enum Refused {
     BufferLimit,
 }
 
-impl Refused {
+impl Rejection {
     pub const ALL: [Self; 20] = [
         Self::Message,
         Self::Request,
@@ -124,19 +124,19 @@ struct Slot {
 
 /// What was refused for one reason since the last report.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Refusal {
-    pub reason: Refused,
+pub struct RejectionReport {
+    pub reason: Rejection,
     pub count: u64,
     pub example: Option<String>,
 }
 
 /// The counters.
 #[derive(Debug, Default)]
-pub struct Refusals([Slot; Refused::ALL.len()]);
+pub struct Rejections([Slot; Rejection::ALL.len()]);
 
-impl Refusals {
+impl Rejections {
     /// Counts one; `who` is what a log may say about it.
-    pub fn count(&self, reason: Refused, who: impl Display) {
+    pub fn count(&self, reason: Rejection, who: impl Display) {
         tracing::debug!(reason = reason.label(), %who, "refused");
         let slot = &self.0[reason as usize];
         slot.total.fetch_add(1, Ordering::Relaxed);
@@ -145,13 +145,13 @@ impl Refusals {
         }
     }
 
-    pub fn get(&self, reason: Refused) -> u64 {
+    pub fn get(&self, reason: Rejection) -> u64 {
         self.0[reason as usize].total.load(Ordering::Relaxed)
     }
 
     /// Those that are not zero.
-    pub fn view(&self) -> BTreeMap<&'static str, u64> {
-        Refused::ALL
+    pub fn counts(&self) -> BTreeMap<&'static str, u64> {
+        Rejection::ALL
             .into_iter()
             .map(|reason| (reason.label(), self.get(reason)))
             .filter(|(_, count)| *count > 0)
@@ -159,14 +159,14 @@ impl Refusals {
     }
 
     /// What came since this was last asked, each reason once.
-    pub fn since_last_report(&self) -> Vec<Refusal> {
+    pub fn since_last_report(&self) -> Vec<RejectionReport> {
         let mut found = Vec::new();
-        for reason in Refused::ALL {
+        for reason in Rejection::ALL {
             let slot = &self.0[reason as usize];
             let count = slot.unreported.swap(0, Ordering::Relaxed);
             if count > 0 {
                 let example = slot.example.lock().take();
-                found.push(Refusal {
+                found.push(RejectionReport {
                     reason,
                     count,
                     example,
@@ -182,27 +182,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn many_refusals_make_one_line_of_a_report_with_the_first_as_its_example() {
-        let refusals = Refusals::default();
+    fn many_rejections_make_one_line_of_a_report_with_the_first_as_its_example() {
+        let rejections = Rejections::default();
         for at in 0..500 {
-            refusals.count(Refused::Origin, format_args!("http://{at}.example"));
+            rejections.count(Rejection::Origin, format_args!("http://{at}.example"));
         }
-        refusals.count(Refused::Closing, "10.0.0.1");
-        let report = refusals.since_last_report();
+        rejections.count(Rejection::Closing, "10.0.0.1");
+        let report = rejections.since_last_report();
         let reported: Vec<_> = report
             .iter()
-            .map(|refusal| (refusal.reason, refusal.count, refusal.example.as_deref()))
+            .map(|rejection| {
+                (
+                    rejection.reason,
+                    rejection.count,
+                    rejection.example.as_deref(),
+                )
+            })
             .collect();
         assert_eq!(
             reported,
             [
-                (Refused::Closing, 1, Some("10.0.0.1")),
-                (Refused::Origin, 500, Some("http://0.example")),
+                (Rejection::Closing, 1, Some("10.0.0.1")),
+                (Rejection::Origin, 500, Some("http://0.example")),
             ]
         );
-        assert_eq!(refusals.since_last_report(), []);
-        refusals.count(Refused::Origin, "http://again.example");
-        assert_eq!(refusals.since_last_report()[0].count, 1);
-        assert_eq!(refusals.get(Refused::Origin), 501);
+        assert_eq!(rejections.since_last_report(), []);
+        rejections.count(Rejection::Origin, "http://again.example");
+        assert_eq!(rejections.since_last_report()[0].count, 1);
+        assert_eq!(rejections.get(Rejection::Origin), 501);
     }
 }
