@@ -52,6 +52,7 @@ tools:
 
 lint:
 	cargo fmt --all --check
+	cargo metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
 	cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
 
 test-rust: build
