@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use orgcast::auth::token_authenticator::{TokenAuthenticator, TokenAuthenticatorOptions};
+use orgcast::domain::error::CloseReason;
 use orgcast::domain::event::{Catalogue, Event, MessageId, Priority};
-use orgcast::domain::fault::CloseReason;
 use orgcast::domain::grants::Principal;
 use orgcast::domain::identity::{DepartmentId, Identity, OrganizationId, QueueName, UserId};
 use orgcast::domain::room::{Channel, Place, audience};
@@ -89,7 +89,7 @@ fn join(hub: &Arc<Hub>, user: usize) -> AuthenticatedConnection {
     };
     guard
         .authenticate(Principal::unlimited(identity), || {})
-        .map_err(|(_, fault)| fault)
+        .map_err(|(_, error)| error)
         .unwrap()
 }
 

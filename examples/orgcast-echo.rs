@@ -17,7 +17,7 @@ use http::{Request, Response, StatusCode};
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use orgcast::domain::fault::CloseReason;
+use orgcast::domain::error::CloseReason;
 use orgcast::protocol::engine_io::packet::binary_frame;
 use orgcast::protocol::engine_io::{
     Application, EngineIo, EngineOptions, Handshake, Peek, ProtocolVersion, Query, Session,

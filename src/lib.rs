@@ -5,7 +5,7 @@
 //!
 //! | layer | modules | what they are |
 //! |---|---|---|
-//! | 0 | [`domain`] | pure: identities, rooms, events, faults |
+//! | 0 | [`domain`] | pure: identities, rooms, events, errors |
 //! | 1 | [`metrics`] | what was done, counted |
 //! | 2 | [`wire`], [`auth`] | bytes; claims |
 //! | 3 | [`hub`] | who is where |

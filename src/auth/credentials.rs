@@ -6,7 +6,7 @@ use http::{HeaderMap, header};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
-use crate::domain::fault::{Code, Fault};
+use crate::domain::error::{ClientError, Code};
 use crate::domain::identity::{Identity, OrganizationId, UserId};
 use crate::domain::words::{self, ORGANIZATION, USER};
 
@@ -29,13 +29,13 @@ pub struct TokenCredentials {
 
 impl TokenCredentials {
     /// `UNAUTHORIZED` if the ids beside the token are not the ones in it.
-    pub fn check_beside(&self, identity: &Identity) -> Result<(), Fault> {
+    pub fn check_beside(&self, identity: &Identity) -> Result<(), ClientError> {
         let user = self.user.as_ref().unwrap_or(&identity.user);
         let organization = self.organization.as_ref().unwrap_or(&identity.organization);
         if *user == identity.user && *organization == identity.organization {
             return Ok(());
         }
-        Err(Fault::unauthorized(
+        Err(ClientError::unauthorized(
             "the user or organization beside the token is not the one in it",
         ))
     }
@@ -60,7 +60,7 @@ impl fmt::Debug for TokenCredentials {
 impl Credentials {
     /// The credentials in the object of an `authenticate` message or of a handshake's `auth`; `None` if
     /// it shows none at all. A token may stand behind `Bearer`.
-    pub fn from_object(object: &Map<String, Value>) -> Result<Option<Self>, Fault> {
+    pub fn from_object(object: &Map<String, Value>) -> Result<Option<Self>, ClientError> {
         let (user, organization) = (words::user(object)?, words::organization(object)?);
         match object.get("token") {
             None | Some(Value::Null) => {}
@@ -74,7 +74,7 @@ impl Credentials {
             }
             Some(other) => {
                 let kind = words::kind_of(other);
-                return Err(Fault::invalid(format!(
+                return Err(ClientError::invalid(format!(
                     "`token` must be a string, not {kind}"
                 )));
             }
@@ -86,7 +86,7 @@ impl Credentials {
             (None, None) => Ok(None),
             (user, _) => {
                 let missing = if user.is_none() { USER } else { ORGANIZATION };
-                Err(Fault::new(
+                Err(ClientError::new(
                     Code::AuthFailed,
                     format!("`{}` is missing", missing.name()),
                 ))
@@ -101,7 +101,7 @@ impl Credentials {
         query: &str,
         headers: &HeaderMap,
         cookie: Option<&str>,
-    ) -> Result<Option<Self>, Fault> {
+    ) -> Result<Option<Self>, ClientError> {
         let mut object = query_object(query, |name| {
             name == "token" || USER.0.contains(&name) || ORGANIZATION.0.contains(&name)
         });
@@ -164,7 +164,7 @@ mod tests {
     fn handshake(
         query: &str,
         headers: &[(&'static str, &str)],
-    ) -> Result<Option<Credentials>, Fault> {
+    ) -> Result<Option<Credentials>, ClientError> {
         let headers = headers
             .iter()
             .map(|(name, value)| {
@@ -193,7 +193,7 @@ mod tests {
         }
     }
 
-    fn token(credentials: Result<Option<Credentials>, Fault>) -> String {
+    fn token(credentials: Result<Option<Credentials>, ClientError>) -> String {
         match credentials {
             Ok(Some(Credentials::Token(credentials))) => credentials.token,
             other => panic!("{other:?}"),
@@ -218,9 +218,9 @@ mod tests {
 
     #[test]
     fn half_a_claim_is_refused() {
-        let fault = handshake("userId=u", &[]).unwrap_err();
-        assert_eq!(fault.code, Code::AuthFailed);
-        assert_eq!(fault.message, "`organization_id` is missing");
+        let error = handshake("userId=u", &[]).unwrap_err();
+        assert_eq!(error.code, Code::AuthFailed);
+        assert_eq!(error.message, "`organization_id` is missing");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::domain::fault::{Code, Fault, reason};
+use crate::domain::error::{ClientError, Code, reason};
 use crate::domain::grants::{Grants, Nodes};
 use crate::domain::identity::{DepartmentId, QueueName};
 use crate::domain::room::Channel;
@@ -16,7 +16,7 @@ const EVENTS: Word = Word(&["events"]);
 
 /// Without the claim everything is granted that needs no grant. A member that is not known is
 /// refused: it may be a misspelt restriction.
-pub fn read(claim: Option<&Value>) -> Result<Grants, Fault> {
+pub fn read(claim: Option<&Value>) -> Result<Grants, ClientError> {
     let object = match claim {
         None | Some(Value::Null) => return Ok(Grants::default()),
         Some(Value::Object(object)) => object,
@@ -35,7 +35,7 @@ pub fn read(claim: Option<&Value>) -> Result<Grants, Fault> {
     let channels = set(object, CHANNELS, Channel::new)?;
     let departments = set(object, DEPARTMENTS, DepartmentId::new)?;
     let queues = set(object, QUEUES, QueueName::new)?;
-    let events = set(object, EVENTS, |name| Ok::<_, Fault>(name.to_owned()))?;
+    let events = set(object, EVENTS, |name| Ok::<_, ClientError>(name.to_owned()))?;
     let nodes = (departments.is_some() || queues.is_some()).then(|| Nodes {
         departments: departments.unwrap_or_default(),
         queues: queues.unwrap_or_default(),
@@ -51,8 +51,8 @@ fn set<T: Ord, E: std::fmt::Display>(
     object: &Map<String, Value>,
     word: Word,
     make: impl Fn(&str) -> Result<T, E>,
-) -> Result<Option<std::collections::BTreeSet<T>>, Fault> {
-    let texts = words::texts(object, word).map_err(|fault| refused(fault.message))?;
+) -> Result<Option<std::collections::BTreeSet<T>>, ClientError> {
+    let texts = words::texts(object, word).map_err(|error| refused(error.message))?;
     texts
         .map(|texts| {
             texts
@@ -67,8 +67,8 @@ fn set<T: Ord, E: std::fmt::Display>(
         .transpose()
 }
 
-fn refused(message: impl Into<std::borrow::Cow<'static, str>>) -> Fault {
-    Fault::new(Code::AuthFailed, message).because(reason::CLAIM_INVALID)
+fn refused(message: impl Into<std::borrow::Cow<'static, str>>) -> ClientError {
+    ClientError::new(Code::AuthFailed, message).because(reason::CLAIM_INVALID)
 }
 
 #[cfg(test)]
@@ -101,8 +101,8 @@ mod tests {
             json!({"departments": [""]}),
             json!({"queues": ["a\u{0}b"]}),
         ] {
-            let fault = read(Some(&bad)).unwrap_err();
-            assert_eq!(fault.code, Code::AuthFailed, "{bad}");
+            let error = read(Some(&bad)).unwrap_err();
+            assert_eq!(error.code, Code::AuthFailed, "{bad}");
         }
     }
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::grants;
 use super::key::{Algorithm, VerifyKey};
-use crate::domain::fault::{Code, Fault, reason};
+use crate::domain::error::{ClientError, Code, reason};
 use crate::domain::grants::{Principal, TokenId};
 use crate::domain::identity::{Identity, OrganizationId, UserId};
 use crate::domain::time::UnixMillis;
@@ -57,11 +57,14 @@ impl Default for TokenRules {
     }
 }
 
-fn refused(reason: &'static str, message: impl Into<std::borrow::Cow<'static, str>>) -> Fault {
-    Fault::new(Code::AuthFailed, message).because(reason)
+fn refused(
+    reason: &'static str,
+    message: impl Into<std::borrow::Cow<'static, str>>,
+) -> ClientError {
+    ClientError::new(Code::AuthFailed, message).because(reason)
 }
 
-fn malformed(message: &'static str) -> Fault {
+fn malformed(message: &'static str) -> ClientError {
     refused(reason::TOKEN_MALFORMED, message)
 }
 
@@ -81,7 +84,7 @@ pub struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     /// Fails on what is no signed token, and on an algorithm that is none.
-    pub fn of(token: &'a str) -> Result<Self, Fault> {
+    pub fn of(token: &'a str) -> Result<Self, ClientError> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(malformed("the token is longer than 16 KiB"));
         }
@@ -136,7 +139,7 @@ pub fn verify(
     keys: &[&VerifyKey],
     rules: &TokenRules,
     now: UnixMillis,
-) -> Result<Principal, Fault> {
+) -> Result<Principal, ClientError> {
     check_signature(parts, keys, rules)?;
     let claims =
         object(parts.claims).ok_or_else(|| malformed("the token's claims are not an object"))?;
@@ -147,7 +150,7 @@ fn check_signature(
     parts: &Parts<'_>,
     keys: &[&VerifyKey],
     rules: &TokenRules,
-) -> Result<(), Fault> {
+) -> Result<(), ClientError> {
     let algorithm = parts.algorithm;
     let allowed = rules.algorithms.is_empty() || rules.algorithms.contains(&algorithm);
     if !allowed || !keys.iter().any(|key| key.suits(algorithm)) {
@@ -192,7 +195,7 @@ fn read_claims(
     claims: &Map<String, Value>,
     rules: &TokenRules,
     now: UnixMillis,
-) -> Result<Principal, Fault> {
+) -> Result<Principal, ClientError> {
     let expires_at = match time(claims, "exp")? {
         None if rules.require_exp => return Err(invalid("the token has no `exp`")),
         // A client's clock may be ahead; whoever is admitted late is so until the leeway is over.
@@ -241,12 +244,12 @@ fn tenant(claims: &Map<String, Value>, names: &[String]) -> Tenant {
     last.map_or(Tenant::Other, Tenant::of_alias)
 }
 
-fn invalid(message: impl Into<std::borrow::Cow<'static, str>>) -> Fault {
+fn invalid(message: impl Into<std::borrow::Cow<'static, str>>) -> ClientError {
     refused(reason::CLAIM_INVALID, message)
 }
 
 /// Seconds since the epoch, with or without a fraction (RFC 7519, section 2, `NumericDate`).
-fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<UnixMillis>, Fault> {
+fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<UnixMillis>, ClientError> {
     let bad = || invalid(format!("the token's `{name}` is not a time"));
     match claims.get(name) {
         None | Some(Value::Null) => Ok(None),
@@ -268,7 +271,7 @@ fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<UnixMillis>, F
     }
 }
 
-fn check_issuer(claims: &Map<String, Value>, allowed: &[String]) -> Result<(), Fault> {
+fn check_issuer(claims: &Map<String, Value>, allowed: &[String]) -> Result<(), ClientError> {
     let issuer = claims.get("iss").and_then(Value::as_str);
     if allowed.is_empty() || issuer.is_some_and(|issuer| allowed.iter().any(|a| a == issuer)) {
         return Ok(());
@@ -279,7 +282,7 @@ fn check_issuer(claims: &Map<String, Value>, allowed: &[String]) -> Result<(), F
     ))
 }
 
-fn check_audience(claims: &Map<String, Value>, allowed: &[String]) -> Result<(), Fault> {
+fn check_audience(claims: &Map<String, Value>, allowed: &[String]) -> Result<(), ClientError> {
     let is_allowed = |value: &Value| {
         value
             .as_str()
@@ -313,7 +316,7 @@ fn id<T>(
     names: &[String],
     word: Word,
     make: impl Fn(&str) -> Result<T, crate::domain::identity::IdError>,
-) -> Result<T, Fault> {
+) -> Result<T, ClientError> {
     let id = if names.is_empty() {
         word.id(claims, make)
     } else {
@@ -323,7 +326,7 @@ fn id<T>(
             .map(|(name, value)| words::id_from(name, value, make))
             .transpose()
     };
-    let id = id.map_err(|fault| invalid(format!("the token: {}", fault.message)))?;
+    let id = id.map_err(|error| invalid(format!("the token: {}", error.message)))?;
     id.ok_or_else(|| {
         let names = if names.is_empty() {
             word.0.join("`, `")
@@ -334,7 +337,7 @@ fn id<T>(
     })
 }
 
-fn token_id(claims: &Map<String, Value>) -> Result<Option<TokenId>, Fault> {
+fn token_id(claims: &Map<String, Value>) -> Result<Option<TokenId>, ClientError> {
     match claims.get("jti") {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(id)) if (1..=MAX_TOKEN_ID_BYTES).contains(&id.len()) => {

@@ -21,12 +21,12 @@ fn token(value: Value) -> String {
         .unwrap()
 }
 
-fn check(token: &str, rules: &TokenRules) -> Result<Principal, Fault> {
+fn check(token: &str, rules: &TokenRules) -> Result<Principal, ClientError> {
     let key = VerifyKey::from_secret(SECRET).unwrap();
     verify(&Parts::of(token)?, &[&key], rules, NOW)
 }
 
-fn reason_of(outcome: Result<Principal, Fault>) -> &'static str {
+fn reason_of(outcome: Result<Principal, ClientError>) -> &'static str {
     outcome.unwrap_err().reason.unwrap()
 }
 

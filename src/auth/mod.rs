@@ -15,7 +15,7 @@ pub mod token_authenticator;
 use std::future::{Future, ready};
 use std::pin::Pin;
 
-use crate::domain::fault::Fault;
+use crate::domain::error::ClientError;
 use crate::domain::grants::Principal;
 use crate::domain::time::UnixMillis;
 use credentials::Credentials;
@@ -26,11 +26,11 @@ pub type Waiting<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 /// Decides whether credentials are good.
 pub trait Authenticator: Send + Sync {
     /// Must not block. Fails with `AUTH_FAILED` and a message that tells the client what is accepted.
-    fn verify(&self, credentials: Credentials, now: UnixMillis) -> Result<Principal, Fault>;
+    fn verify(&self, credentials: Credentials, now: UnixMillis) -> Result<Principal, ClientError>;
 
     /// Whether an accepted principal still is one. Asked once more after a connection has entered its
     /// organization, so that a revocation at the same moment misses nobody. Must not block.
-    fn recheck(&self, _pass: &Principal, _now: UnixMillis) -> Result<(), Fault> {
+    fn recheck(&self, _pass: &Principal, _now: UnixMillis) -> Result<(), ClientError> {
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use std::ops::Bound;
 
 use parking_lot::RwLock;
 
-use crate::domain::fault::{Code, Fault, reason};
+use crate::domain::error::{ClientError, Code, reason};
 use crate::domain::grants::{Principal, TokenId};
 use crate::domain::identity::{OrganizationId, UserId};
 use crate::domain::time::UnixMillis;
@@ -111,7 +111,7 @@ impl Revocations {
         reach: &Reach,
         subject: Subject,
         revocation: Revocation,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), ClientError> {
         let mut state = self.state.write();
         let State { entries, count } = &mut *state;
         let of_reach = entries.get_mut(reach);
@@ -144,10 +144,10 @@ impl Revocations {
     }
 
     /// Fails with `AUTH_FAILED` if the principal's user or token is revoked.
-    pub fn check(&self, principal: &Principal, now: UnixMillis) -> Result<(), Fault> {
+    pub fn check(&self, principal: &Principal, now: UnixMillis) -> Result<(), ClientError> {
         if self.state.read().covers(principal, now) {
             return Err(
-                Fault::new(Code::AuthFailed, "this user or token was revoked")
+                ClientError::new(Code::AuthFailed, "this user or token was revoked")
                     .because(reason::TOKEN_REVOKED),
             );
         }
@@ -227,7 +227,7 @@ impl Revocations {
 
 impl Shares {
     /// Whether there is room for one more, given how many there are.
-    fn check(&self, reach: &Reach, of_reach: usize, all: usize) -> Result<(), Fault> {
+    fn check(&self, reach: &Reach, of_reach: usize, all: usize) -> Result<(), ClientError> {
         if let Some(organization) = reach
             && of_reach >= self.organization
         {
@@ -245,8 +245,8 @@ impl Shares {
     }
 }
 
-fn full(message: String) -> Fault {
-    Fault::new(Code::RateLimitExceeded, message)
+fn full(message: String) -> ClientError {
+    ClientError::new(Code::RateLimitExceeded, message)
 }
 
 impl State {
@@ -448,11 +448,11 @@ mod tests {
             8,
             "those that are there"
         );
-        let fault = revocations
+        let error = revocations
             .revoke(&Some(organization("a")), user("u"), revocation(1, None))
             .unwrap_err();
-        assert_eq!(fault.code, Code::RateLimitExceeded);
-        assert!(fault.message.contains("its 8 revocations"), "{fault}");
+        assert_eq!(error.code, Code::RateLimitExceeded);
+        assert!(error.message.contains("its 8 revocations"), "{error}");
         assert!(revocations.take_back(&Some(organization("a")), &token("3"), UnixMillis(5)));
         assert_eq!(revoked(&Some(organization("e")), 100), 1);
     }

@@ -9,7 +9,7 @@ use super::jwt::{self, Parts, TokenRules};
 use super::key::VerifyKey;
 use super::revocation::Revocations;
 use super::{Authenticator, Waiting};
-use crate::domain::fault::{Code, Fault, reason};
+use crate::domain::error::{ClientError, Code, reason};
 use crate::domain::grants::Principal;
 use crate::domain::time::UnixMillis;
 
@@ -53,9 +53,9 @@ impl TokenAuthenticator {
     }
 
     /// Checks a token with the keys that are there.
-    pub fn verify_token(&self, token: &str, now: UnixMillis) -> Result<Principal, Fault> {
+    pub fn verify_token(&self, token: &str, now: UnixMillis) -> Result<Principal, ClientError> {
         if !self.accepts_tokens() {
-            return Err(Fault::new(
+            return Err(ClientError::new(
                 Code::AuthFailed,
                 "this server has no key to check tokens with; send user_id and organization_id",
             ));
@@ -68,19 +68,19 @@ impl TokenAuthenticator {
             .iter()
             .chain(fetched.iter().flat_map(|keys| keys.iter()))
             .collect();
-        let principal = jwt::verify(&parts, &keys, &self.options.rules, now).map_err(|fault| {
+        let principal = jwt::verify(&parts, &keys, &self.options.rules, now).map_err(|error| {
             match &self.jwks {
                 Some(jwks) if jwks.lacks(parts.key_id.as_deref()) => {
                     jwks.refresh_soon();
-                    let mut fault = Fault::new(
+                    let mut error = ClientError::new(
                         Code::AuthFailed,
                         "the token's key (`kid`) is not known; the keys are being fetched again",
                     )
                     .because(reason::KEY_UNKNOWN);
-                    fault.retry_after = Some(KEY_RETRY);
-                    fault
+                    error.retry_after = Some(KEY_RETRY);
+                    error
                 }
-                _ => fault,
+                _ => error,
             }
         })?;
         self.revocations.check(&principal, now)?;
@@ -91,7 +91,7 @@ impl TokenAuthenticator {
         &self,
         credentials: &TokenCredentials,
         now: UnixMillis,
-    ) -> Result<Principal, Fault> {
+    ) -> Result<Principal, ClientError> {
         let principal = self.verify_token(&credentials.token, now)?;
         credentials.check_beside(&principal.identity)?;
         Ok(principal)
@@ -99,10 +99,10 @@ impl TokenAuthenticator {
 }
 
 impl Authenticator for TokenAuthenticator {
-    fn verify(&self, credentials: Credentials, now: UnixMillis) -> Result<Principal, Fault> {
+    fn verify(&self, credentials: Credentials, now: UnixMillis) -> Result<Principal, ClientError> {
         match credentials {
             Credentials::Token(credentials) => self.verify_credentials(&credentials, now),
-            Credentials::Asserted(_) if !self.options.allow_asserted => Err(Fault::new(
+            Credentials::Asserted(_) if !self.options.allow_asserted => Err(ClientError::new(
                 Code::AuthFailed,
                 "a token is needed: this server takes nobody's word for who they are",
             )
@@ -115,7 +115,7 @@ impl Authenticator for TokenAuthenticator {
         }
     }
 
-    fn recheck(&self, principal: &Principal, now: UnixMillis) -> Result<(), Fault> {
+    fn recheck(&self, principal: &Principal, now: UnixMillis) -> Result<(), ClientError> {
         self.revocations.check(principal, now)
     }
 

@@ -305,9 +305,9 @@ pub fn check_token(config: &Config, matches: &ArgMatches) -> Outcome {
     let now = SystemClock.now();
     let principal = authenticator
         .verify_token(token.trim(), now)
-        .map_err(|fault| match fault.reason {
-            Some(reason) => format!("the token is refused ({reason}): {}", fault.message),
-            None => format!("the token is refused: {}", fault.message),
+        .map_err(|error| match error.reason {
+            Some(reason) => format!("the token is refused ({reason}): {}", error.message),
+            None => format!("the token is refused: {}", error.message),
         })?;
     let grants = &principal.grants;
     let verdict = json!({

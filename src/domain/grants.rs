@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::fault::Fault;
+use super::error::ClientError;
 use super::identity::{DepartmentId, Identity, OrganizationId, QueueName};
 use super::room::{Channel, Place, Room};
 use super::time::UnixMillis;
@@ -45,7 +45,7 @@ impl Nodes {
 }
 
 impl Grants {
-    fn check_channel(&self, channel: &Channel) -> Result<(), Fault> {
+    fn check_channel(&self, channel: &Channel) -> Result<(), ClientError> {
         let Some(channels) = &self.channels else {
             return Ok(());
         };
@@ -53,15 +53,15 @@ impl Grants {
             return Ok(());
         }
         let granted: Vec<&str> = channels.iter().map(Channel::as_str).collect();
-        Err(Fault::unauthorized(format!(
+        Err(ClientError::unauthorized(format!(
             "channel `{channel}` is not granted; granted are: {}",
             granted.join(", ")
         )))
     }
 
-    fn check_place(&self, place: &Place) -> Result<(), Fault> {
+    fn check_place(&self, place: &Place) -> Result<(), ClientError> {
         match &self.nodes {
-            Some(nodes) if !nodes.cover(place) => Err(Fault::unauthorized(
+            Some(nodes) if !nodes.cover(place) => Err(ClientError::unauthorized(
                 "this part of the organization is not granted; name a granted department_id or \
                  queue_name",
             )),
@@ -129,7 +129,7 @@ impl Principal {
         &self,
         channels: &[Channel],
         place: &Place,
-    ) -> Result<Vec<Admission>, Fault> {
+    ) -> Result<Vec<Admission>, ClientError> {
         self.check_organization(&place.organization)?;
         self.grants.check_place(place)?;
         let mut admissions = Vec::with_capacity(channels.len());
@@ -157,10 +157,10 @@ impl Principal {
     }
 
     /// Whether the client itself may publish the event at the place.
-    pub fn check_publication(&self, event: &str, place: &Place) -> Result<(), Fault> {
+    pub fn check_publication(&self, event: &str, place: &Place) -> Result<(), ClientError> {
         if !self.grants.events.contains(event) {
             let event: String = event.chars().take(64).collect();
-            return Err(Fault::unauthorized(format!(
+            return Err(ClientError::unauthorized(format!(
                 "publishing `{event}` is not granted"
             )));
         }
@@ -169,11 +169,11 @@ impl Principal {
     }
 
     /// `UNAUTHORIZED` for any organization but the identity's own.
-    pub fn check_organization(&self, organization: &OrganizationId) -> Result<(), Fault> {
+    pub fn check_organization(&self, organization: &OrganizationId) -> Result<(), ClientError> {
         if *organization == self.identity.organization {
             return Ok(());
         }
-        Err(Fault::unauthorized(format!(
+        Err(ClientError::unauthorized(format!(
             "authenticated for organization `{}`, not for `{organization}`",
             self.identity.organization
         )))
@@ -183,7 +183,7 @@ impl Principal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::fault::Code;
+    use crate::domain::error::Code;
     use crate::domain::identity::UserId;
 
     fn place(department: Option<&str>, queue: Option<&str>) -> Place {
@@ -214,10 +214,10 @@ mod tests {
         let here = place(None, None);
         assert!(principal.subscriptions(&[Channel::all()], &here).is_ok());
         let elsewhere = Place::organization(OrganizationId::new("other").unwrap());
-        let fault = principal
+        let error = principal
             .subscriptions(&[channel("kpi")], &elsewhere)
             .unwrap_err();
-        assert_eq!(fault.code, Code::Unauthorized);
+        assert_eq!(error.code, Code::Unauthorized);
         assert!(!principal.admits(&Room::Organization(OrganizationId::new("other").unwrap())));
     }
 

@@ -13,11 +13,11 @@ use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::fault::Fault;
+use super::error::ClientError;
 use super::words::{Word, not_json, shown};
 
 /// A text that is JSON as a whole. `what` is what an error calls it.
-pub fn parse<'a>(what: &str, text: &'a [u8]) -> Result<&'a RawValue, Fault> {
+pub fn parse<'a>(what: &str, text: &'a [u8]) -> Result<&'a RawValue, ClientError> {
     serde_json::from_slice(text).map_err(|error| not_json(what, &error))
 }
 
@@ -34,10 +34,10 @@ pub fn kind_of(value: &RawValue) -> &'static str {
 }
 
 /// The value, read whole. `what` is what an error calls it.
-pub fn value(what: &str, raw: &RawValue) -> Result<Value, Fault> {
+pub fn value(what: &str, raw: &RawValue) -> Result<Value, ClientError> {
     serde_json::from_str(raw.get()).map_err(|error| {
         let error = error.to_string();
-        Fault::invalid(if error.starts_with("recursion limit") {
+        ClientError::invalid(if error.starts_with("recursion limit") {
             format!("{what} is nested too deeply")
         } else if error.starts_with("number out of range") {
             format!("{what} has a number that is too large")
@@ -49,13 +49,13 @@ pub fn value(what: &str, raw: &RawValue) -> Result<Value, Fault> {
 }
 
 /// The text that a value is. `what` is what an error calls it.
-pub fn text(what: &str, raw: &RawValue) -> Result<String, Fault> {
+pub fn text(what: &str, raw: &RawValue) -> Result<String, ClientError> {
     match raw.get().starts_with('"').then(|| value(what, raw)) {
         Some(Ok(Value::String(text))) => Ok(text),
-        Some(Err(fault)) => Err(fault),
+        Some(Err(error)) => Err(error),
         _ => {
             let kind = kind_of(raw);
-            Err(Fault::invalid(format!(
+            Err(ClientError::invalid(format!(
                 "{what} must be a string, not {kind}"
             )))
         }
@@ -81,13 +81,13 @@ pub struct Members<'a> {
 
 impl<'a> Members<'a> {
     /// Of an object of any size. Fails if the value is no object.
-    pub fn of(what: impl Into<Cow<'a, str>>, object: &'a RawValue) -> Result<Self, Fault> {
+    pub fn of(what: impl Into<Cow<'a, str>>, object: &'a RawValue) -> Result<Self, ClientError> {
         let what = what.into();
         let mut deserializer = serde_json::Deserializer::from_str(object.get());
         let reader = ObjectReader::<AnyName>::new(usize::MAX);
         let Ok(members) = deserializer.deserialize_map(reader) else {
             let kind = kind_of(object);
-            return Err(Fault::invalid(format!(
+            return Err(ClientError::invalid(format!(
                 "{what} must be a JSON object, not {kind}"
             )));
         };
@@ -95,7 +95,7 @@ impl<'a> Members<'a> {
     }
 
     /// Of the object that a text is, of at most `max` members; `noun` is what an error calls it.
-    pub fn read(noun: &str, text: &'a str, max: usize) -> Result<Self, Fault> {
+    pub fn read(noun: &str, text: &'a str, max: usize) -> Result<Self, ClientError> {
         let what = format!("the {noun}");
         let mut deserializer = serde_json::Deserializer::from_str(text);
         let read = deserializer
@@ -110,20 +110,20 @@ impl<'a> Members<'a> {
         };
         if error.to_string().starts_with(TOO_MANY) {
             let most = format!("{what} has more than {max} members");
-            return Err(Fault::invalid(most));
+            return Err(ClientError::invalid(most));
         }
         // A name that is no text is JSON all the same.
         let value = parse(&what, text.as_bytes())?;
         if !value.get().starts_with('{') {
             let kind = kind_of(value);
-            return Err(Fault::invalid(format!(
+            return Err(ClientError::invalid(format!(
                 "a {noun} is a JSON object, not {kind}"
             )));
         }
         let members = Self::of(what, value)?;
         if members.members.len() > max {
             let most = format!("{} has more than {max} members", members.what);
-            return Err(Fault::invalid(most));
+            return Err(ClientError::invalid(most));
         }
         Ok(members)
     }
@@ -151,7 +151,7 @@ impl<'a> Members<'a> {
     }
 
     /// As [`Self::take`]; `null` counts as absent, and one name with two values is refused.
-    pub fn take_once(&mut self, name: &str) -> Result<Option<&'a RawValue>, Fault> {
+    pub fn take_once(&mut self, name: &str) -> Result<Option<&'a RawValue>, ClientError> {
         let same = self.members.iter().filter(|(member, _)| member.is(name));
         if same.count() > 1 {
             return Err(self.has_twice(name));
@@ -159,13 +159,16 @@ impl<'a> Members<'a> {
         Ok(self.take(name).filter(|value| value.get() != "null"))
     }
 
-    fn has_twice(&self, name: &str) -> Fault {
+    fn has_twice(&self, name: &str) -> ClientError {
         let name = shown(name);
-        Fault::invalid(format!("{} has `{name}` twice", self.what))
+        ClientError::invalid(format!("{} has `{name}` twice", self.what))
     }
 
     /// The values of those members whose names are wanted, each name once.
-    pub fn values(&self, is_wanted: impl Fn(&str) -> bool) -> Result<Map<String, Value>, Fault> {
+    pub fn values(
+        &self,
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> Result<Map<String, Value>, ClientError> {
         let mut values = Map::new();
         for (name, raw) in &self.members {
             let Some(text) = name.text().filter(|name| is_wanted(name)) else {
@@ -181,7 +184,7 @@ impl<'a> Members<'a> {
 
     /// The values of the members that these words name. The others are there, too, but of their
     /// values only whether they are `null`: nobody reads them.
-    pub fn known(&self, words: &[Word]) -> Result<Map<String, Value>, Fault> {
+    pub fn known(&self, words: &[Word]) -> Result<Map<String, Value>, ClientError> {
         let is_known = |name: &str| words.iter().any(|word| word.0.contains(&name));
         let mut values = self.values(is_known)?;
         for (name, raw) in &self.members {
@@ -199,8 +202,9 @@ impl<'a> Members<'a> {
     }
 
     /// The object that the members make up. A name that is no text is refused.
-    pub fn to_raw(&self) -> Result<Box<RawValue>, Fault> {
-        let not_text = || Fault::invalid(half_a_character(&format!("a name in {}", self.what)));
+    pub fn to_raw(&self) -> Result<Box<RawValue>, ClientError> {
+        let not_text =
+            || ClientError::invalid(half_a_character(&format!("a name in {}", self.what)));
         let mut text = String::from("{");
         for (name, value) in &self.members {
             if text.len() > 1 {
@@ -372,19 +376,19 @@ mod tests {
             ("1e999", "`a` has a number that is too large"),
             (&deep, "`a` is nested too deeply"),
         ] {
-            let fault = value("`a`", raw(text)).unwrap_err();
-            assert!(fault.message.starts_with(problem), "{text}: {fault}");
+            let error = value("`a`", raw(text)).unwrap_err();
+            assert!(error.message.starts_with(problem), "{text}: {error}");
         }
         for (text, problem) in [
             ("{\"a\": 1, \"a\": 2}", "it has `a` twice"),
             ("{\"a\": \"\\ud800\"}", "`a` has half of a character"),
         ] {
             let members = Members::of("it", raw(text)).unwrap();
-            let fault = members.values(|_| true).unwrap_err();
-            assert!(fault.message.starts_with(problem), "{text}: {fault}");
+            let error = members.values(|_| true).unwrap_err();
+            assert!(error.message.starts_with(problem), "{text}: {error}");
         }
-        let fault = Members::of("it", raw("[1]")).unwrap_err();
-        assert_eq!(fault.message, "it must be a JSON object, not an array");
+        let error = Members::of("it", raw("[1]")).unwrap_err();
+        assert_eq!(error.message, "it must be a JSON object, not an array");
     }
 
     #[test]
@@ -408,8 +412,8 @@ mod tests {
                 "the thing is not JSON: the mistake is at line 1, column 3",
             ),
         ] {
-            let fault = Members::read("thing", text, 3).unwrap_err();
-            assert_eq!(fault.message, problem, "{text:.40}");
+            let error = Members::read("thing", text, 3).unwrap_err();
+            assert_eq!(error.message, problem, "{text:.40}");
         }
         let text = r#"{"a": 1, "\ud83d": 2, "c\u00e9": 3}"#;
         let mut members = Members::read("thing", text, 3).unwrap();

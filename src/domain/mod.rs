@@ -1,7 +1,7 @@
 //! The pure core: no IO, no runtime, no clock of its own.
 
+pub mod error;
 pub mod event;
-pub mod fault;
 pub mod grants;
 pub mod identity;
 pub mod json;

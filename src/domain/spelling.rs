@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::fault::Fault;
+use super::error::ClientError;
 use super::words::{Word, shown};
 
 /// How like two names must be for the one to be taken for a slip of the other.
@@ -21,10 +21,10 @@ const MAX_COMPARISONS: usize = 32;
 
 /// Refuses a member that is none of `words` and looks like one of them that the object does not have.
 /// `null` is no value, and what is like nothing known is left to whoever sent it.
-pub fn check(object: &Map<String, Value>, what: &str, words: &[Word]) -> Result<(), Fault> {
+pub fn check(object: &Map<String, Value>, what: &str, words: &[Word]) -> Result<(), ClientError> {
     if object.len() > MAX_MEMBERS {
         let count = object.len();
-        return Err(Fault::invalid(format!(
+        return Err(ClientError::invalid(format!(
             "{what} has {count} members; {MAX_MEMBERS} are allowed"
         )));
     }
@@ -32,7 +32,7 @@ pub fn check(object: &Map<String, Value>, what: &str, words: &[Word]) -> Result<
     for (name, _) in object.iter().filter(|(_, value)| !value.is_null()) {
         let meant = speller.meant(name).map_err(|TooAlike| {
             let known = list(words);
-            Fault::invalid(format!(
+            ClientError::invalid(format!(
                 "{what} has too many members that are almost known; {known}"
             ))
         })?;
@@ -50,7 +50,7 @@ pub fn check_all<T: AsRef<str>>(
     names: impl IntoIterator<Item = T>,
     what: &str,
     words: &[Word],
-) -> Result<(), Fault> {
+) -> Result<(), ClientError> {
     let mut names = names.into_iter();
     match names.find(|name| !is_known(name.as_ref(), words)) {
         None => Ok(()),
@@ -71,13 +71,13 @@ fn list(words: &[Word]) -> String {
     }
 }
 
-fn unknown(what: &str, name: &str, words: &[Word], meant: Option<Word>) -> Fault {
+fn unknown(what: &str, name: &str, words: &[Word], meant: Option<Word>) -> ClientError {
     let known = list(words);
     let hint = meant.map_or_else(String::new, |word| {
         format!("did you mean `{}`? ", word.name())
     });
     let name = shown(name);
-    Fault::invalid(format!("{what} has an unknown `{name}`; {hint}{known}"))
+    ClientError::invalid(format!("{what} has an unknown `{name}`; {hint}{known}"))
 }
 
 fn is_known(name: &str, words: &[Word]) -> bool {
@@ -383,15 +383,15 @@ mod tests {
     #[test]
     fn what_is_known_is_said() {
         let object = json!({"dept": "d\n"});
-        let fault = check(object.as_object().unwrap(), "the filter", &WORDS).unwrap_err();
+        let error = check(object.as_object().unwrap(), "the filter", &WORDS).unwrap_err();
         assert_eq!(
-            fault.message,
+            error.message,
             "the filter has an unknown `dept`; did you mean `department_id`? known are \
              organization_id, department_id, queue_name"
         );
         let long = "x\n".repeat(500);
-        let fault = check_all([&long], "it", &[]).unwrap_err();
-        assert!(fault.message.len() < 200 && fault.message.ends_with("`; it takes none"));
+        let error = check_all([&long], "it", &[]).unwrap_err();
+        assert!(error.message.len() < 200 && error.message.ends_with("`; it takes none"));
     }
 
     #[test]
@@ -415,9 +415,9 @@ mod tests {
                 members.insert(name, json!(1));
             }
         }
-        let fault = check(&members, "it", &WORDS).unwrap_err();
+        let error = check(&members, "it", &WORDS).unwrap_err();
         assert!(
-            fault
+            error
                 .message
                 .starts_with("it has too many members that are almost known")
         );

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::fault::Fault;
+use super::error::ClientError;
 use super::identity::{DepartmentId, IdError, OrganizationId, QueueName, UserId};
 use super::room::Place;
 
@@ -78,7 +78,7 @@ impl Word {
     pub fn find(
         self,
         object: &Map<String, Value>,
-    ) -> Result<Option<(&'static str, &Value)>, Fault> {
+    ) -> Result<Option<(&'static str, &Value)>, ClientError> {
         let mut found: Option<(&'static str, &Value)> = None;
         for name in self.0 {
             let Some(value) = object.get(*name).filter(|value| !value.is_null()) else {
@@ -86,7 +86,7 @@ impl Word {
             };
             match found {
                 Some((first, earlier)) if earlier != value => {
-                    return Err(Fault::invalid(format!(
+                    return Err(ClientError::invalid(format!(
                         "`{first}` and `{name}` mean the same and differ"
                     )));
                 }
@@ -103,7 +103,7 @@ impl Word {
         self,
         object: &Map<String, Value>,
         make: impl FnOnce(&str) -> Result<T, IdError>,
-    ) -> Result<Option<T>, Fault> {
+    ) -> Result<Option<T>, ClientError> {
         let Some((name, value)) = self.find(object)? else {
             return Ok(None);
         };
@@ -116,7 +116,7 @@ pub fn id_from<T>(
     name: &str,
     value: &Value,
     make: impl FnOnce(&str) -> Result<T, IdError>,
-) -> Result<T, Fault> {
+) -> Result<T, ClientError> {
     let parsed = match value {
         Value::String(text) => make(text),
         Value::Number(number) if number.is_u64() => make(&number.to_string()),
@@ -124,16 +124,16 @@ pub fn id_from<T>(
             return Err(wrong_kind(name, "a string", value));
         }
     };
-    parsed.map_err(|problem| Fault::invalid(format!("`{name}` is not an id: {problem}")))
+    parsed.map_err(|problem| ClientError::invalid(format!("`{name}` is not an id: {problem}")))
 }
 
 /// The user id, if there is one.
-pub fn user(object: &Map<String, Value>) -> Result<Option<UserId>, Fault> {
+pub fn user(object: &Map<String, Value>) -> Result<Option<UserId>, ClientError> {
     USER.id(object, UserId::new)
 }
 
 /// The organization, if there is one.
-pub fn organization(object: &Map<String, Value>) -> Result<Option<OrganizationId>, Fault> {
+pub fn organization(object: &Map<String, Value>) -> Result<Option<OrganizationId>, ClientError> {
     ORGANIZATION.id(object, OrganizationId::new)
 }
 
@@ -142,7 +142,7 @@ pub fn organization(object: &Map<String, Value>) -> Result<Option<OrganizationId
 pub fn place(
     object: &Map<String, Value>,
     default: Option<&OrganizationId>,
-) -> Result<Option<Place>, Fault> {
+) -> Result<Option<Place>, ClientError> {
     let department = DEPARTMENT.id(object, DepartmentId::new)?;
     let queue = QUEUE.id(object, QueueName::new)?;
     match organization(object)?.or_else(|| default.cloned()) {
@@ -151,7 +151,7 @@ pub fn place(
             department,
             queue,
         })),
-        None if department.is_some() || queue.is_some() => Err(Fault::invalid(
+        None if department.is_some() || queue.is_some() => Err(ClientError::invalid(
             "`organization_id` is missing beside the department or queue",
         )),
         None => Ok(None),
@@ -159,7 +159,7 @@ pub fn place(
 }
 
 /// One text or a list of texts, under any of the names.
-pub fn texts(object: &Map<String, Value>, word: Word) -> Result<Option<Vec<String>>, Fault> {
+pub fn texts(object: &Map<String, Value>, word: Word) -> Result<Option<Vec<String>>, ClientError> {
     let Some((name, value)) = word.find(object)? else {
         return Ok(None);
     };
@@ -170,7 +170,7 @@ pub fn texts(object: &Map<String, Value>, word: Word) -> Result<Option<Vec<Strin
             .map(|item| {
                 item.as_str().map(str::to_owned).ok_or_else(|| {
                     let kind = kind_of(item);
-                    Fault::invalid(format!(
+                    ClientError::invalid(format!(
                         "`{name}` must be a list of strings, and has {kind} in it"
                     ))
                 })
@@ -182,7 +182,7 @@ pub fn texts(object: &Map<String, Value>, word: Word) -> Result<Option<Vec<Strin
 }
 
 /// A text, under any of the names.
-pub fn text(object: &Map<String, Value>, word: Word) -> Result<Option<&str>, Fault> {
+pub fn text(object: &Map<String, Value>, word: Word) -> Result<Option<&str>, ClientError> {
     match word.find(object)? {
         None => Ok(None),
         Some((_, Value::String(text))) => Ok(Some(text)),
@@ -191,7 +191,7 @@ pub fn text(object: &Map<String, Value>, word: Word) -> Result<Option<&str>, Fau
 }
 
 /// `true` or `false`, under any of the names.
-pub fn flag(object: &Map<String, Value>, word: Word) -> Result<Option<bool>, Fault> {
+pub fn flag(object: &Map<String, Value>, word: Word) -> Result<Option<bool>, ClientError> {
     match word.find(object)? {
         None => Ok(None),
         Some((_, Value::Bool(flag))) => Ok(Some(*flag)),
@@ -203,7 +203,7 @@ pub fn flag(object: &Map<String, Value>, word: Word) -> Result<Option<bool>, Fau
 pub fn object(
     object: &Map<String, Value>,
     word: Word,
-) -> Result<Option<&Map<String, Value>>, Fault> {
+) -> Result<Option<&Map<String, Value>>, ClientError> {
     match word.find(object)? {
         None => Ok(None),
         Some((_, Value::Object(inner))) => Ok(Some(inner)),
@@ -211,15 +211,15 @@ pub fn object(
     }
 }
 
-fn wrong_kind(name: &str, expected: &str, found: &Value) -> Fault {
+fn wrong_kind(name: &str, expected: &str, found: &Value) -> ClientError {
     let kind = kind_of(found);
-    Fault::invalid(format!("`{name}` must be {expected}, not {kind}"))
+    ClientError::invalid(format!("`{name}` must be {expected}, not {kind}"))
 }
 
 /// Why a text is no JSON, without the words of the library that reads it.
-pub fn not_json(what: &str, error: &serde_json::Error) -> Fault {
+pub fn not_json(what: &str, error: &serde_json::Error) -> ClientError {
     let (line, column) = (error.line(), error.column());
-    Fault::invalid(if error.is_eof() && (line, column) <= (1, 0) {
+    ClientError::invalid(if error.is_eof() && (line, column) <= (1, 0) {
         format!("{what} is empty; JSON is expected")
     } else if error.is_eof() {
         format!("{what} is not JSON: it ends too early, at line {line}, column {column}")
@@ -271,9 +271,9 @@ mod tests {
 
     #[test]
     fn two_spellings_that_differ_are_refused() {
-        let fault = organization(&object(json!({"org_id": "a", "storeId": "b"}))).unwrap_err();
+        let error = organization(&object(json!({"org_id": "a", "storeId": "b"}))).unwrap_err();
         assert_eq!(
-            fault.message,
+            error.message,
             "`org_id` and `storeId` mean the same and differ"
         );
         assert!(organization(&object(json!({"org_id": "a", "storeId": "a"}))).is_ok());
@@ -281,8 +281,8 @@ mod tests {
 
     #[test]
     fn a_wrong_type_is_named() {
-        let fault = user(&object(json!({"userId": ["a"]}))).unwrap_err();
-        assert_eq!(fault.message, "`userId` must be a string, not an array");
+        let error = user(&object(json!({"userId": ["a"]}))).unwrap_err();
+        assert_eq!(error.message, "`userId` must be a string, not an array");
         assert_eq!(
             user(&object(json!({"userId": 7}))).unwrap(),
             Some(UserId::new("7").unwrap())

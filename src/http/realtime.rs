@@ -22,7 +22,7 @@ use super::middleware::{body_bounds, compression, request_head};
 use super::response::ErrorResponse;
 use super::state::App;
 use super::upgrade;
-use crate::domain::fault::Fault;
+use crate::domain::error::ClientError;
 
 /// The whole HTTP service: clients by the short way, everything else through the router.
 #[derive(Clone)]
@@ -71,8 +71,8 @@ impl Realtime {
             Some(proxies) => proxies.resolve(remote, &mut request),
             None => remote,
         };
-        if let Err(fault) = let_in(&self.origins, &self.app, &request) {
-            return ErrorResponse(fault).into_response();
+        if let Err(error) = let_in(&self.origins, &self.app, &request) {
+            return ErrorResponse(error).into_response();
         }
         let cors = CorsHeaders::for_request(&self.origins, &request);
         let accepted = self.compression_threshold.and_then(|threshold| {
@@ -91,7 +91,7 @@ impl Realtime {
 
     async fn answer(&self, remote: SocketAddr, request: Request) -> Response {
         if body_bounds::is_too_long(request.headers(), self.max_message_size) {
-            return ErrorResponse(Fault::too_large(self.max_message_size)).into_response();
+            return ErrorResponse(ClientError::too_large(self.max_message_size)).into_response();
         }
         if request.body().is_end_stream() {
             return upgrade::enter(&self.app, remote, request).await;

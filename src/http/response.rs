@@ -6,21 +6,21 @@ use http::{HeaderValue, Method, StatusCode, Uri, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::domain::fault::Fault;
-use crate::protocol::fault_response;
+use crate::domain::error::ClientError;
+use crate::protocol::error_response;
 
-/// A fault as an HTTP answer: its status, and `Retry-After` where there is one.
-pub(super) struct ErrorResponse(pub Fault);
+/// An error as an HTTP answer: its status, and `Retry-After` where there is one.
+pub(super) struct ErrorResponse(pub ClientError);
 
-impl From<Fault> for ErrorResponse {
-    fn from(fault: Fault) -> Self {
-        Self(fault)
+impl From<ClientError> for ErrorResponse {
+    fn from(error: ClientError) -> Self {
+        Self(error)
     }
 }
 
 impl IntoResponse for ErrorResponse {
     fn into_response(self) -> Response {
-        fault_response(&self.0)
+        error_response(&self.0)
     }
 }
 

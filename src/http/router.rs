@@ -23,7 +23,7 @@ use super::realtime::{Realtime, Site};
 use super::response::{self, ErrorResponse};
 use super::state::{App, Shared};
 use super::{assets, openapi};
-use crate::domain::fault::{Code, Fault};
+use crate::domain::error::{ClientError, Code};
 use crate::node::Node;
 use crate::protocol::plain::PlainGateway;
 use crate::protocol::socket_io::SocketIoGateway;
@@ -165,10 +165,10 @@ pub fn is_for_operators(path: &str) -> bool {
 
 /// The answer to whoever asks for something else while the last descriptors are left.
 pub fn for_operators_only() -> Response {
-    let mut fault = Fault::new(
+    let mut error = ClientError::new(
         Code::ConnectionLimit,
         "the server has no file descriptors left for this",
     );
-    fault.retry_after = Some(Duration::from_secs(1));
-    ErrorResponse(fault).into_response()
+    error.retry_after = Some(Duration::from_secs(1));
+    ErrorResponse(error).into_response()
 }

@@ -13,7 +13,7 @@ use hyper::upgrade::OnUpgrade;
 
 use super::response::ErrorResponse;
 use super::state::App;
-use crate::domain::fault::Fault;
+use crate::domain::error::ClientError;
 use crate::protocol::engine_io::Query;
 use crate::wire::buffers::Owner;
 use crate::wire::transport::Transport;
@@ -45,7 +45,7 @@ pub(super) async fn enter(app: &App, remote: SocketAddr, mut request: Request) -
             let plain = Arc::clone(&app.plain);
             let admit = || {
                 let admitted = app.plain.upgrade(raw_query, request.headers(), address);
-                admitted.map_err(|fault| Box::new(ErrorResponse(fault).into_response()))
+                admitted.map_err(|error| Box::new(ErrorResponse(error).into_response()))
             };
             upgrade(
                 app,
@@ -57,7 +57,7 @@ pub(super) async fn enter(app: &App, remote: SocketAddr, mut request: Request) -
                 },
             )
         }
-        (false, false) => ErrorResponse(Fault::invalid(
+        (false, false) => ErrorResponse(ClientError::invalid(
             "connect here with socket.io-client, or with a WebSocket",
         ))
         .into_response(),
@@ -113,7 +113,7 @@ fn accept(
     on_upgrade: Option<OnUpgrade>,
 ) -> Result<(Response, OnUpgrade, bool), Response> {
     let refuse = |error: HandshakeError| {
-        let mut response = ErrorResponse(Fault::invalid(error.to_string())).into_response();
+        let mut response = ErrorResponse(ClientError::invalid(error.to_string())).into_response();
         *response.status_mut() = error.status();
         if response.status() == StatusCode::METHOD_NOT_ALLOWED {
             let allowed = HeaderValue::from_static("GET, POST");

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::limits::{AddressKey, AddressSlots, ConnectionPermit, SlotGuard, Slots};
 use super::rates::{KeyedRates, Rate, RateOptions};
-use crate::domain::fault::{Code, Fault};
+use crate::domain::error::{ClientError, Code};
 use crate::domain::identity::OrganizationId;
 use crate::metrics::Metrics;
 use crate::metrics::rejections::Rejection;
@@ -86,23 +86,23 @@ impl AdmissionControl {
 
     /// Counts a handshake, before any work is done for it. `RATE_LIMIT_EXCEEDED` if there are too
     /// many, of this address or in all.
-    pub fn handshake(&self, address: IpAddr) -> Result<(), Fault> {
+    pub fn handshake(&self, address: IpAddr) -> Result<(), ClientError> {
         self.handshakes_by_address
             .check(&address.into())
             .and_then(|()| self.handshakes.check(&()))
             .map_err(|wait| {
                 self.metrics.rejections.count(Rejection::Handshake, address);
-                Fault::rate_limited(wait)
+                ClientError::rate_limited(wait)
             })
     }
 
     /// Gives a client its slots. `CONNECTION_LIMIT` if there is none, or the server shuts down.
-    pub fn admit(&self, address: IpAddr) -> Result<Arc<ConnectionPermit>, Fault> {
+    pub fn admit(&self, address: IpAddr) -> Result<Arc<ConnectionPermit>, ClientError> {
         let full = |reason, message: String| {
             self.metrics.rejections.count(reason, address);
-            let mut fault = Fault::new(Code::ConnectionLimit, message);
-            fault.retry_after = Some(RETRY_WHEN_FULL);
-            fault
+            let mut error = ClientError::new(Code::ConnectionLimit, message);
+            error.retry_after = Some(RETRY_WHEN_FULL);
+            error
         };
         if self.is_closed.load(Ordering::Relaxed) {
             return Err(full(
@@ -143,7 +143,7 @@ impl AdmissionControl {
         &self,
         organization: Option<&OrganizationId>,
         address: IpAddr,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), ClientError> {
         self.requests(organization, address, 1)
     }
 
@@ -153,7 +153,7 @@ impl AdmissionControl {
         organization: Option<&OrganizationId>,
         address: IpAddr,
         count: u32,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), ClientError> {
         let checked = match organization {
             None => self
                 .requests_by_address
@@ -171,7 +171,7 @@ impl AdmissionControl {
                     .count(Rejection::Request, organization),
                 None => self.metrics.rejections.count(Rejection::Request, address),
             }
-            Fault::rate_limited(wait)
+            ClientError::rate_limited(wait)
         })
     }
 
@@ -250,9 +250,9 @@ mod tests {
         });
         let permit = admission.admit(HERE).unwrap();
         for _ in 0..5 {
-            let fault = admission.admit(HERE).unwrap_err();
-            assert_eq!(fault.code, Code::ConnectionLimit);
-            assert!(fault.retry_after.is_some());
+            let error = admission.admit(HERE).unwrap_err();
+            assert_eq!(error.code, Code::ConnectionLimit);
+            assert!(error.retry_after.is_some());
         }
         assert_eq!(admission.taken(), 1);
         drop(permit);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Hub;
 use super::connection::Connection;
 use super::ordered::{PIECE, Pace};
-use crate::domain::fault::Fault;
+use crate::domain::error::ClientError;
 use crate::domain::identity::{ConnectionId, OrganizationId, UserId};
 use crate::domain::room::{self, Channel, Place, Room};
 
@@ -76,7 +76,7 @@ impl Hub {
         target: &Target,
         channel: Option<&Channel>,
         cascade: bool,
-    ) -> Result<Vec<Arc<Connection>>, Fault> {
+    ) -> Result<Vec<Arc<Connection>>, ClientError> {
         let mut audience = Audience::default();
         match target {
             Target::Place(place) => {
@@ -105,9 +105,9 @@ impl Hub {
         channel: Option<&Channel>,
         place: &Place,
         audience: &mut Audience,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), ClientError> {
         if channel.is_none() && place.is_narrow() {
-            return Err(Fault::invalid(
+            return Err(ClientError::invalid(
                 "the event has no channel of its own: name a `channel` for a department or queue",
             ));
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Hub;
 use super::connection::Connection;
-use crate::domain::fault::{Code, Fault};
+use crate::domain::error::{ClientError, Code};
 use crate::domain::grants::Principal;
 use crate::domain::identity::Identity;
 use crate::domain::room::{Channel, Place, Room, RoomName};
@@ -36,7 +36,7 @@ impl ConnectionGuard {
         self,
         principal: Principal,
         welcome: impl FnOnce(),
-    ) -> Result<AuthenticatedConnection, (Self, Fault)> {
+    ) -> Result<AuthenticatedConnection, (Self, ClientError)> {
         let id = &principal.identity.organization;
         let admission = &self.hub.admission;
         let limit = admission.organization_slots(id);
@@ -45,11 +45,11 @@ impl ConnectionGuard {
                 .metrics
                 .rejections
                 .count(Rejection::OrganizationFull, id);
-            let fault = Fault::new(
+            let error = ClientError::new(
                 Code::ConnectionLimit,
                 format!("the organization holds its {limit} connections"),
             );
-            return Err((self, fault));
+            return Err((self, error));
         };
         {
             let mut membership = self.connection.membership.lock();
@@ -103,8 +103,8 @@ impl Drop for ConnectionGuard {
     }
 }
 
-fn gone() -> Fault {
-    Fault::new(Code::InternalError, "the connection is closing")
+fn gone() -> ClientError {
+    ClientError::new(Code::InternalError, "the connection is closing")
 }
 
 /// An authenticated connection.
@@ -124,10 +124,10 @@ impl AuthenticatedConnection {
 
     /// Goes on with a fresh token. Subscriptions that it no longer grants end; answers their names.
     /// `UNAUTHORIZED` if it names another user or organization.
-    pub fn renew(&mut self, principal: Principal) -> Result<Vec<RoomName>, Fault> {
+    pub fn renew(&mut self, principal: Principal) -> Result<Vec<RoomName>, ClientError> {
         let Identity { user, organization } = &self.principal.identity;
         if principal.identity != self.principal.identity {
-            return Err(Fault::unauthorized(format!(
+            return Err(ClientError::unauthorized(format!(
                 "this connection is user `{user}` of organization `{organization}`; connect anew \
                  to be another",
             )));
@@ -158,7 +158,11 @@ impl AuthenticatedConnection {
 
     /// Subscribes to each channel at the place: all of them, or none and an error. Subscribing
     /// again changes nothing. Answers the rooms' names. `UNAUTHORIZED` for what is not granted.
-    pub fn subscribe(&self, channels: &[Channel], place: &Place) -> Result<Vec<RoomName>, Fault> {
+    pub fn subscribe(
+        &self,
+        channels: &[Channel],
+        place: &Place,
+    ) -> Result<Vec<RoomName>, ClientError> {
         let admissions = self.principal.subscriptions(channels, place)?;
         let options = &self.guard.hub.options;
         let organization = self.organization()?;
@@ -177,7 +181,7 @@ impl AuthenticatedConnection {
             let limit = options.max_subscriptions_per_connection;
             // The organization's and the user's room are not subscriptions.
             let joined = if limit != 0 && membership.rooms.len() - 2 >= limit {
-                Err(Fault::new(
+                Err(ClientError::new(
                     Code::SubscriptionFailed,
                     format!("a connection may have {limit} subscriptions"),
                 ))
@@ -186,7 +190,7 @@ impl AuthenticatedConnection {
                     .join(admission, self.connection(), options.room_max_size)
                     .map_err(|_| {
                         let size = options.room_max_size;
-                        Fault::new(
+                        ClientError::new(
                             Code::RoomFull,
                             format!("room `{name}` holds its {size} connections"),
                         )
@@ -194,11 +198,11 @@ impl AuthenticatedConnection {
             };
             match joined {
                 Ok(entry) => membership.rooms.push(entry),
-                Err(fault) => {
+                Err(error) => {
                     for entry in membership.rooms.drain(before..) {
                         organization.leave(&entry, self.connection());
                     }
-                    return Err(fault);
+                    return Err(error);
                 }
             }
         }
@@ -207,7 +211,11 @@ impl AuthenticatedConnection {
 
     /// Ends the subscriptions to these channels at exactly this place; answers the names of the
     /// rooms that were left. `ROOM_NOT_FOUND` if there was none.
-    pub fn unsubscribe(&self, channels: &[Channel], place: &Place) -> Result<Vec<RoomName>, Fault> {
+    pub fn unsubscribe(
+        &self,
+        channels: &[Channel],
+        place: &Place,
+    ) -> Result<Vec<RoomName>, ClientError> {
         self.principal.check_organization(&place.organization)?;
         let organization = self.organization()?;
         let mut membership = self.connection().membership.lock();
@@ -226,7 +234,7 @@ impl AuthenticatedConnection {
         }
         if left.is_empty() {
             let rooms = missed.join("`, `");
-            return Err(Fault::new(
+            return Err(ClientError::new(
                 Code::RoomNotFound,
                 format!("not subscribed to `{rooms}`"),
             ));
@@ -235,7 +243,7 @@ impl AuthenticatedConnection {
     }
 
     /// Whether the token grants this event at this place, and the connection is still here.
-    pub fn check_publication(&self, event: &str, place: &Place) -> Result<(), Fault> {
+    pub fn check_publication(&self, event: &str, place: &Place) -> Result<(), ClientError> {
         self.principal.check_publication(event, place)?;
         if self.connection().membership.lock().closed {
             return Err(gone());
@@ -244,7 +252,7 @@ impl AuthenticatedConnection {
     }
 
     /// It exists while this member holds its place.
-    fn organization(&self) -> Result<Arc<super::registry::Organization>, Fault> {
+    fn organization(&self) -> Result<Arc<super::registry::Organization>, ClientError> {
         self.guard
             .hub
             .registry

@@ -8,7 +8,7 @@ use super::Hub;
 use super::connection::Connection;
 use super::outbound::Outbound;
 use super::ports::Delivery;
-use crate::domain::fault::CloseReason;
+use crate::domain::error::CloseReason;
 use crate::metrics::latency::Samples;
 
 /// So many connections' data fits into the processor's nearest cache.

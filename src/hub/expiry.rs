@@ -10,8 +10,8 @@ use super::Hub;
 use super::connection::Connection;
 use super::ordered::Pace;
 use super::outbound::Outbound;
+use crate::domain::error::CloseReason;
 use crate::domain::event::Event;
-use crate::domain::fault::CloseReason;
 use crate::domain::time::UnixMillis;
 
 /// What is left of one connection's token.

@@ -8,7 +8,7 @@ use super::connection::Connection;
 use super::ordered::{Ordered, PIECE, Pace};
 use super::registry::RoomEntry;
 use super::snapshot::{ConnectionSnapshot, RoomSnapshot};
-use crate::domain::fault::Fault;
+use crate::domain::error::ClientError;
 use crate::domain::identity::{ConnectionId, OrganizationId, UserId};
 use crate::domain::room::{Room, RoomName};
 
@@ -39,7 +39,7 @@ impl Hub {
         organization: Option<&OrganizationId>,
         begin: &Begin,
         limit: usize,
-    ) -> Result<Page<ConnectionSnapshot>, Fault> {
+    ) -> Result<Page<ConnectionSnapshot>, ClientError> {
         let mut found = match begin {
             Begin::Offset(offset) => Found::new(*offset, None, limit),
             Begin::Cursor(cursor) => Found::new(0, Some(self.number_of(cursor)?), limit),
@@ -69,7 +69,7 @@ impl Hub {
         organization: Option<&OrganizationId>,
         begin: &Begin,
         limit: usize,
-    ) -> Result<Page<RoomSnapshot>, Fault> {
+    ) -> Result<Page<RoomSnapshot>, ClientError> {
         let (mut found, first) = match begin {
             Begin::Offset(offset) => (Found::new(*offset, None, limit), None),
             Begin::Cursor(cursor) => {
@@ -127,7 +127,7 @@ impl Hub {
         format!("{:08x}-{number}", self.run)
     }
 
-    fn number_of(&self, cursor: &str) -> Result<u64, Fault> {
+    fn number_of(&self, cursor: &str) -> Result<u64, ClientError> {
         cursor
             .split_once('-')
             .filter(|(run, _)| *run == format!("{:08x}", self.run))
@@ -152,8 +152,8 @@ impl Hub {
     }
 }
 
-pub fn not_a_cursor() -> Fault {
-    Fault::invalid(
+pub fn not_a_cursor() -> ClientError {
+    ClientError::invalid(
         "`cursor` is not the `next_cursor` of a page of this list; begin again without one",
     )
 }

@@ -25,8 +25,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::domain::error::CloseReason;
 use crate::domain::event::Catalogue;
-use crate::domain::fault::CloseReason;
 use crate::domain::identity::ConnectionId;
 use crate::domain::time::{Clock, UnixMillis};
 use crate::metrics::rejections::RejectionReport;

@@ -36,7 +36,7 @@ impl Newcomers {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use crate::domain::fault::CloseReason;
+    use crate::domain::error::CloseReason;
     use crate::hub::testing::{connect, hub, principal};
 
     #[tokio::test]

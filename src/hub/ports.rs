@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::outbound::Outbound;
-use crate::domain::fault::CloseReason;
+use crate::domain::error::CloseReason;
 
 /// What became of one event for one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use super::Hub;
 use super::connection::Connection;
 use super::ordered::Pace;
 use super::registry::Organization;
-use crate::domain::fault::CloseReason;
+use crate::domain::error::CloseReason;
 use crate::domain::identity::{OrganizationId, UserId};
 use crate::domain::room::Room;
 use crate::domain::time::UnixMillis;

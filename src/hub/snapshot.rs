@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::Hub;
 use super::connection::{Connection, Protocol};
 use super::registry::{Organization, RoomCounts, RoomEntry};
-use crate::domain::fault::CloseReason;
+use crate::domain::error::CloseReason;
 use crate::domain::identity::{ConnectionId, OrganizationId, UserId};
 use crate::domain::room::{Level, Room, RoomName};
 use crate::domain::time::UnixMillis;

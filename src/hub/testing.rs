@@ -9,8 +9,8 @@ use super::connection::{NewConnection, Protocol};
 use super::outbound::Outbound;
 use super::ports::{Deliver, Delivery};
 use super::{AuthenticatedConnection, ConnectionGuard, Hub, HubOptions};
+use crate::domain::error::CloseReason;
 use crate::domain::event::Catalogue;
-use crate::domain::fault::CloseReason;
 use crate::domain::grants::Principal;
 use crate::domain::identity::{Identity, OrganizationId, UserId};
 use crate::domain::time::testing::StoppedClock;
@@ -73,5 +73,5 @@ pub fn principal(user: &str, organization: &str) -> Principal {
 
 pub fn join(hub: &Arc<Hub>, principal: Principal) -> AuthenticatedConnection {
     let joined = connect(hub).authenticate(principal, || {});
-    joined.map_err(|(_, fault)| fault).unwrap()
+    joined.map_err(|(_, error)| error).unwrap()
 }

@@ -18,8 +18,8 @@ use super::latency::Latency;
 use super::process::Process;
 use super::rejections::Rejection;
 use super::{Metrics, Received};
+use crate::domain::error::CloseReason;
 use crate::domain::event::EventName;
-use crate::domain::fault::CloseReason;
 use crate::domain::time::UnixMillis;
 
 /// How the counters are written.

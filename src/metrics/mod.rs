@@ -12,8 +12,8 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use crate::domain::error::CloseReason;
 use crate::domain::event::Entry;
-use crate::domain::fault::CloseReason;
 use latency::Latency;
 use rate_window::RateWindow;
 use rejections::Rejections;

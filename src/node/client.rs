@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 use super::Node;
 use super::publish::{Publication, Receipt};
 use crate::auth::credentials::Credentials;
+use crate::domain::error::{ClientError, CloseReason, Code};
 use crate::domain::event::Priority;
-use crate::domain::fault::{CloseReason, Code, Fault};
 use crate::domain::grants::Principal;
 use crate::domain::room::{Channel, Place, RoomName};
 use crate::hub::audience::Target;
@@ -51,14 +51,14 @@ impl Client {
     }
 
     /// What the client may, once it has authenticated; `UNAUTHORIZED` before.
-    pub fn principal(&self) -> Result<&Principal, Fault> {
+    pub fn principal(&self) -> Result<&Principal, ClientError> {
         Ok(self.member()?.principal())
     }
 
-    fn member(&self) -> Result<&AuthenticatedConnection, Fault> {
+    fn member(&self) -> Result<&AuthenticatedConnection, ClientError> {
         match &self.state {
             Some(State::Authenticated(member)) => Ok(member),
-            _ => Err(Fault::unauthorized("authenticate first")),
+            _ => Err(ClientError::unauthorized("authenticate first")),
         }
     }
 
@@ -69,30 +69,30 @@ impl Client {
         &mut self,
         credentials: Credentials,
         welcome: impl FnOnce(),
-    ) -> Result<Vec<RoomName>, Fault> {
+    ) -> Result<Vec<RoomName>, ClientError> {
         self.attempts
             .check(Instant::now())
-            .map_err(Fault::rate_limited)?;
+            .map_err(ClientError::rate_limited)?;
         let (node, hub) = (Arc::clone(&self.node), Arc::clone(&self.node.hub));
         let verified = node.authenticator.verify(credentials, hub.now());
-        let principal = verified.inspect_err(|fault| self.count_refused(fault))?;
+        let principal = verified.inspect_err(|error| self.count_refused(error))?;
         let ended = self.enter(principal, welcome)?;
         // Who was revoked between the check and the entry is found here, or by the revocation.
-        if let Err(fault) = node.authenticator.recheck(self.principal()?, hub.now()) {
+        if let Err(error) = node.authenticator.recheck(self.principal()?, hub.now()) {
             hub.close_now(&self.connection, CloseReason::Revoked);
-            return Err(fault);
+            return Err(error);
         }
         Ok(ended)
     }
 
     /// The reason alone: what a token says of itself is nobody's to read in a log. Who is refused again
     /// and again is closed, but not for a key that is on its way.
-    fn count_refused(&mut self, fault: &Fault) {
+    fn count_refused(&mut self, error: &ClientError) {
         let remote = self.connection.remote_address;
-        let reason = fault.reason.unwrap_or(fault.code.as_str());
+        let reason = error.reason.unwrap_or(error.code.as_str());
         let refused = &self.node.hub.metrics.rejections;
         refused.count(Rejection::Identity, format_args!("{remote}: {reason}"));
-        if fault.retry_after.is_none() && self.attempts.refuse() {
+        if error.retry_after.is_none() && self.attempts.refuse() {
             let hub = &self.node.hub;
             hub.close(&self.connection, CloseReason::Unauthorized);
         }
@@ -102,17 +102,22 @@ impl Client {
         &mut self,
         principal: Principal,
         welcome: impl FnOnce(),
-    ) -> Result<Vec<RoomName>, Fault> {
+    ) -> Result<Vec<RoomName>, ClientError> {
         let (state, outcome) = match self.state.take() {
             Some(State::Anonymous(guard)) => match guard.authenticate(principal, welcome) {
                 Ok(member) => (State::Authenticated(member), Ok(Vec::new())),
-                Err((guard, fault)) => (State::Anonymous(guard), Err(fault)),
+                Err((guard, error)) => (State::Anonymous(guard), Err(error)),
             },
             Some(State::Authenticated(mut member)) => {
                 let outcome = member.renew(principal);
                 (State::Authenticated(member), outcome)
             }
-            None => return Err(Fault::new(Code::InternalError, "the connection is closing")),
+            None => {
+                return Err(ClientError::new(
+                    Code::InternalError,
+                    "the connection is closing",
+                ));
+            }
         };
         self.state = Some(state);
         outcome
@@ -120,19 +125,27 @@ impl Client {
 
     /// Subscribes to each channel at the place: all of them, or none and an error. Answers the rooms'
     /// names.
-    pub fn subscribe(&self, channels: &[String], place: &Place) -> Result<Vec<RoomName>, Fault> {
+    pub fn subscribe(
+        &self,
+        channels: &[String],
+        place: &Place,
+    ) -> Result<Vec<RoomName>, ClientError> {
         let member = self.member()?;
         member.subscribe(&self.known(channels)?, place)
     }
 
     /// Ends the subscriptions to these channels at exactly this place; answers the names of the
     /// rooms that were left. `ROOM_NOT_FOUND` if there was none.
-    pub fn unsubscribe(&self, channels: &[String], place: &Place) -> Result<Vec<RoomName>, Fault> {
+    pub fn unsubscribe(
+        &self,
+        channels: &[String],
+        place: &Place,
+    ) -> Result<Vec<RoomName>, ClientError> {
         let member = self.member()?;
         member.unsubscribe(&self.known(channels)?, place)
     }
 
-    fn known(&self, channels: &[String]) -> Result<Vec<Channel>, Fault> {
+    fn known(&self, channels: &[String]) -> Result<Vec<Channel>, ClientError> {
         let known = |name: &String| self.node.known_channel(name, Code::SubscriptionFailed);
         channels.iter().map(known).collect()
     }
@@ -146,7 +159,7 @@ impl Client {
         payload: Box<RawValue>,
         attachments: Vec<Bytes>,
         place: Place,
-    ) -> Result<Receipt, Fault> {
+    ) -> Result<Receipt, ClientError> {
         self.member()?.check_publication(&event, &place)?;
         let publication = Publication {
             event,

@@ -14,8 +14,8 @@ use acks::AckCollectors;
 use crate::auth::Authenticator;
 use crate::auth::credentials::Credentials;
 use crate::auth::revocation::Revocations;
+use crate::domain::error::{ClientError, Code};
 use crate::domain::event::{AckId, MessageId};
-use crate::domain::fault::{Code, Fault};
 use crate::domain::room::Channel;
 use crate::hub::Hub;
 use crate::hub::connection::Connection;
@@ -63,12 +63,12 @@ impl Node {
     }
 
     /// The channel of this name; an error with `code` that names the channels there are.
-    pub fn known_channel(&self, name: &str, code: Code) -> Result<Channel, Fault> {
+    pub fn known_channel(&self, name: &str, code: Code) -> Result<Channel, ClientError> {
         let catalogue = self.hub.catalogue();
         catalogue.channel(name).ok_or_else(|| {
             let known: Vec<&str> = catalogue.channels().map(Channel::as_str).collect();
             let name: String = name.chars().take(64).collect();
-            Fault::new(
+            ClientError::new(
                 code,
                 format!("no channel `{name}`; there are: {}", known.join(", ")),
             )
@@ -84,12 +84,16 @@ impl Node {
     }
 
     /// Records that a connection acknowledged a `requires_ack` message, which it was sent.
-    pub fn acknowledge(&self, connection: &Connection, message: MessageId) -> Result<(), Fault> {
+    pub fn acknowledge(
+        &self,
+        connection: &Connection,
+        message: MessageId,
+    ) -> Result<(), ClientError> {
         if connection.take_ack_of(message) {
             self.acks.record(message, connection.id);
             Ok(())
         } else {
-            Err(Fault::invalid(format!(
+            Err(ClientError::invalid(format!(
                 "no acknowledgement is waited for under the id `{message}`"
             )))
         }

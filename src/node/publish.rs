@@ -7,8 +7,8 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::Node;
+use crate::domain::error::{ClientError, Code};
 use crate::domain::event::{Entry, Event, MessageId, Priority};
-use crate::domain::fault::{Code, Fault};
 use crate::domain::room::Channel;
 use crate::domain::time::UnixMillis;
 use crate::hub::audience::Target;
@@ -62,7 +62,7 @@ impl Node {
     /// Publishes an event. When it returns, the event is queued for every connection that hears it,
     /// each once. Events published one after the other arrive in that order. A caller that is
     /// dropped while it waits does not stop a broadcast half-way.
-    pub async fn publish(&self, publication: Publication) -> Result<Receipt, Fault> {
+    pub async fn publish(&self, publication: Publication) -> Result<Receipt, ClientError> {
         let entry = self.entry(&publication.event)?;
         let channel = self.channel(entry, &publication)?;
         let recipients = self
@@ -111,7 +111,7 @@ impl Node {
         &self,
         outbound: Arc<Outbound>,
         recipients: Vec<Arc<Connection>>,
-    ) -> Result<Delivered, Fault> {
+    ) -> Result<Delivered, ClientError> {
         let payload = outbound.event.payload.get().len();
         let at_once = (BYTES_AT_ONCE / payload.max(1)).clamp(1, DELIVERIES_AT_ONCE);
         if recipients.len() <= at_once {
@@ -128,7 +128,7 @@ impl Node {
         });
         whole.await.map_err(|error| {
             tracing::error!(error = %error, "a broadcast ended half-way");
-            Fault::new(Code::InternalError, "the broadcast failed")
+            ClientError::new(Code::InternalError, "the broadcast failed")
         })
     }
 
@@ -140,18 +140,22 @@ impl Node {
             .await
     }
 
-    fn entry(&self, event: &str) -> Result<&Entry, Fault> {
+    fn entry(&self, event: &str) -> Result<&Entry, ClientError> {
         let catalogue = self.hub.catalogue();
         catalogue.event(event).ok_or_else(|| {
             let hint = catalogue
                 .nearest(event)
                 .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
             let event: String = event.chars().take(128).collect();
-            Fault::invalid(format!("event `{event}` is not in the catalogue{hint}"))
+            ClientError::invalid(format!("event `{event}` is not in the catalogue{hint}"))
         })
     }
 
-    fn channel(&self, entry: &Entry, publication: &Publication) -> Result<Option<Channel>, Fault> {
+    fn channel(
+        &self,
+        entry: &Entry,
+        publication: &Publication,
+    ) -> Result<Option<Channel>, ClientError> {
         let Some(name) = &publication.channel else {
             return Ok(entry.channel.clone());
         };

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::Node;
 use crate::auth::revocation::{Listed, Reach, Revocation, Subject};
-use crate::domain::fault::{CloseReason, Code, Fault};
+use crate::domain::error::{ClientError, CloseReason, Code};
 use crate::domain::identity::{OrganizationId, UserId};
 use crate::domain::time::UnixMillis;
 use crate::hub::revoke::Closed;
@@ -16,9 +16,9 @@ use crate::hub::revoke::Closed;
 pub enum RevokeError {
     /// Whoever is connected is gone, come what may; they are not refused when they come again.
     #[error("{closed} connections were closed, and can come back: {}", cause.message)]
-    NotKept { closed: usize, cause: Fault },
+    NotKept { closed: usize, cause: ClientError },
     #[error(transparent)]
-    Failed(#[from] Fault),
+    Failed(#[from] ClientError),
 }
 
 impl Node {
@@ -28,7 +28,7 @@ impl Node {
         &self,
         organization: Option<OrganizationId>,
         user: UserId,
-    ) -> Result<Closed, Fault> {
+    ) -> Result<Closed, ClientError> {
         let hub = Arc::clone(&self.hub);
         to_the_end(async move {
             hub.close_user(organization.as_ref(), &user, CloseReason::Disconnected)
@@ -65,7 +65,7 @@ impl Node {
         self: &Arc<Self>,
         reach: &Reach,
         subject: &Subject,
-    ) -> Result<Closed, Fault> {
+    ) -> Result<Closed, ClientError> {
         let (node, reach, subject) = (Arc::clone(self), reach.clone(), subject.clone());
         to_the_end(async move {
             let organization = reach.as_ref();
@@ -109,9 +109,9 @@ impl Node {
 /// Does all of it, even if whoever asked for it hangs up meanwhile.
 async fn to_the_end<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
-) -> Result<T, Fault> {
+) -> Result<T, ClientError> {
     tokio::spawn(work).await.map_err(|error| {
         tracing::error!(error = %error, "closing the connections failed");
-        Fault::new(Code::InternalError, "closing the connections failed")
+        ClientError::new(Code::InternalError, "closing the connections failed")
     })
 }

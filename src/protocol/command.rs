@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 
 use super::members::of_command;
 use crate::auth::credentials::Credentials;
+use crate::domain::error::{ClientError, Code};
 use crate::domain::event::MessageId;
-use crate::domain::fault::{Code, Fault};
 use crate::domain::identity::OrganizationId;
 use crate::domain::json::{Members, text};
 use crate::domain::room::Place;
@@ -40,7 +40,7 @@ const NAMES: &str =
     "authenticate, subscribe, unsubscribe, publish, client:ping, ping, heartbeat, ack";
 
 impl Verb {
-    pub fn parse(event: &str) -> Result<Self, Fault> {
+    pub fn parse(event: &str) -> Result<Self, ClientError> {
         Ok(match event {
             "authenticate" => Self::Authenticate,
             "subscribe" | "client:subscribe" => Self::Subscribe,
@@ -52,7 +52,7 @@ impl Verb {
             "publish" | "client:publish" => Self::Publish,
             other => {
                 let shown = words::shown(other);
-                return Err(Fault::invalid(format!(
+                return Err(ClientError::invalid(format!(
                     "unknown event `{shown}`; clients may send: {NAMES}"
                 )));
             }
@@ -86,7 +86,7 @@ impl Verb {
 }
 
 /// Who somebody says to be, out of the data of `authenticate`.
-pub fn credentials(data: &Members<'_>) -> Result<Option<Credentials>, Fault> {
+pub fn credentials(data: &Members<'_>) -> Result<Option<Credentials>, ClientError> {
     let wanted = [words::USER, words::ORGANIZATION, Word(&["token"])];
     let object = data.values(|name| wanted.iter().any(|word| word.0.contains(&name)))?;
     Credentials::from_object(&object)
@@ -96,7 +96,7 @@ pub fn credentials(data: &Members<'_>) -> Result<Option<Credentials>, Fault> {
 pub fn subscription(
     data: &Members<'_>,
     own: &OrganizationId,
-) -> Result<(Vec<String>, Place), Fault> {
+) -> Result<(Vec<String>, Place), ClientError> {
     let object = data.known(&SUBSCRIPTION)?;
     let channels = channels(&object)?;
     let place = words::place(&filter(object)?, Some(own))?;
@@ -107,13 +107,13 @@ pub fn subscription(
 }
 
 /// The channels of a subscription: a list, or a single name.
-fn channels(object: &Map<String, Value>) -> Result<Vec<String>, Fault> {
+fn channels(object: &Map<String, Value>) -> Result<Vec<String>, ClientError> {
     let mut channels = words::texts(object, CHANNELS)?.unwrap_or_default();
     let mut seen = HashSet::new();
     channels.retain(|channel| seen.insert(channel.clone()));
     if channels.is_empty() {
         spelling::check(object, "a subscription", &SUBSCRIPTION)?;
-        return Err(Fault::new(
+        return Err(ClientError::new(
             Code::SubscriptionFailed,
             "`channels` must name at least one channel",
         ));
@@ -135,7 +135,7 @@ const SUBSCRIPTION: [Word; 5] = [
 
 /// The filter of a subscription: its own fields, and those of the object under `filters`. One that is
 /// almost a name of a filter is refused, since without it the subscription would hear more.
-fn filter(mut object: Map<String, Value>) -> Result<Map<String, Value>, Fault> {
+fn filter(mut object: Map<String, Value>) -> Result<Map<String, Value>, ClientError> {
     spelling::check(&object, "a subscription", &SUBSCRIPTION)?;
     // Both names with different filters are refused.
     FILTERS.find(&object)?;
@@ -151,14 +151,14 @@ fn filter(mut object: Map<String, Value>) -> Result<Map<String, Value>, Fault> {
                 let earlier = object.insert(name.clone(), value);
                 if earlier.is_some_and(|earlier| object.get(&name) != Some(&earlier)) {
                     let name = words::shown(&name);
-                    return Err(Fault::invalid(format!(
+                    return Err(ClientError::invalid(format!(
                         "`{name}` is given twice, inside `filters` and beside it"
                     )));
                 }
             }
             Ok(object)
         }
-        Some(other) => Err(Fault::invalid(format!(
+        Some(other) => Err(ClientError::invalid(format!(
             "`filters` must be an object, not {}",
             words::kind_of(&other)
         ))),
@@ -173,12 +173,15 @@ pub struct OwnEvent {
 }
 
 /// Reads `{event, data, target?}`; without a target it is for the client's own organization.
-pub fn publication(mut members: Members<'_>, own: &OrganizationId) -> Result<OwnEvent, Fault> {
+pub fn publication(
+    mut members: Members<'_>,
+    own: &OrganizationId,
+) -> Result<OwnEvent, ClientError> {
     let known = [Word(&["event"]), Word(&["data"]), Word(&["target"])];
     spelling::check_all(members.names(), "`publish`", &known)?;
     let event = members
         .take("event")
-        .ok_or_else(|| Fault::invalid("`publish` needs the name of an `event`"))?;
+        .ok_or_else(|| ClientError::invalid("`publish` needs the name of an `event`"))?;
     let event = text("`event`", event)?;
     let payload = members.take("data").unwrap_or(RawValue::NULL).to_owned();
     let target = members.take("target");
@@ -198,12 +201,14 @@ pub fn publication(mut members: Members<'_>, own: &OrganizationId) -> Result<Own
 }
 
 /// The message that is acknowledged.
-pub fn acknowledged(data: &Members<'_>) -> Result<MessageId, Fault> {
+pub fn acknowledged(data: &Members<'_>) -> Result<MessageId, ClientError> {
     data.values(|name| name == "id")?
         .get("id")
         .and_then(Value::as_str)
         .and_then(|id| MessageId::try_parse(id).ok())
-        .ok_or_else(|| Fault::invalid("`ack` needs the `id` of the message that it acknowledges"))
+        .ok_or_else(|| {
+            ClientError::invalid("`ack` needs the `id` of the message that it acknowledges")
+        })
 }
 
 #[cfg(test)]
@@ -212,7 +217,7 @@ mod tests {
 
     use super::*;
 
-    fn read(data: &Value) -> Result<(Vec<String>, Place), Fault> {
+    fn read(data: &Value) -> Result<(Vec<String>, Place), ClientError> {
         let own = OrganizationId::new("own").unwrap();
         let data = serde_json::value::to_raw_value(data).unwrap();
         subscription(&of_command(Some(&data), "subscribe")?, &own)
@@ -278,7 +283,7 @@ mod tests {
                 (None, None),
             ),
         ] {
-            let (_, found) = read(&data).unwrap_or_else(|fault| panic!("{data}: {fault}"));
+            let (_, found) = read(&data).unwrap_or_else(|error| panic!("{data}: {error}"));
             let found = (
                 found.department.as_ref().map(|id| id.as_str().to_owned()),
                 found.queue.as_ref().map(|id| id.as_str().to_owned()),
@@ -325,15 +330,15 @@ mod tests {
         ] {
             let mut data = data;
             data["channels"] = json!(["kpi"]);
-            let fault = read(&data).unwrap_err();
-            assert_eq!(fault.code, Code::InvalidMessage, "{data}");
+            let error = read(&data).unwrap_err();
+            assert_eq!(error.code, Code::InvalidMessage, "{data}");
             let said = format!("has an unknown `{wrong}`; did you mean `{meant}`? known are ");
-            assert!(fault.message.contains(&said), "{data}: {fault}");
+            assert!(error.message.contains(&said), "{data}: {error}");
         }
-        let fault = read(&json!({"chanels": ["kpi"]})).unwrap_err();
+        let error = read(&json!({"chanels": ["kpi"]})).unwrap_err();
         assert!(
-            fault.message.contains("did you mean `channels`?"),
-            "{fault}"
+            error.message.contains("did you mean `channels`?"),
+            "{error}"
         );
         assert!(
             read(&json!({

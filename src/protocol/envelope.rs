@@ -11,8 +11,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::members::MAX_MEMBERS;
+use crate::domain::error::ClientError;
 use crate::domain::event::{Event, MessageId, Priority};
-use crate::domain::fault::Fault;
 use crate::domain::identity::OrganizationId;
 use crate::domain::json::{self, Members};
 use crate::domain::room::Channel;
@@ -230,24 +230,24 @@ pub struct Inbound {
 }
 
 /// Reads one message. The id, if it could be read, comes with an error too.
-pub fn read(text: &str) -> Result<Inbound, (Fault, Option<Value>)> {
-    let mut members = Members::read("message", text, MAX_MEMBERS).map_err(|fault| (fault, None))?;
-    let id = read_id(members.take("id")).map_err(|fault| (fault, None))?;
-    read_members(members, id.as_ref()).map_err(|fault| (fault, id.clone()))
+pub fn read(text: &str) -> Result<Inbound, (ClientError, Option<Value>)> {
+    let mut members = Members::read("message", text, MAX_MEMBERS).map_err(|error| (error, None))?;
+    let id = read_id(members.take("id")).map_err(|error| (error, None))?;
+    read_members(members, id.as_ref()).map_err(|error| (error, id.clone()))
 }
 
-fn read_id(id: Option<&RawValue>) -> Result<Option<Value>, Fault> {
+fn read_id(id: Option<&RawValue>) -> Result<Option<Value>, ClientError> {
     const LONGEST: usize = 128;
     let Some(id) = id.filter(|id| id.get() != "null") else {
         return Ok(None);
     };
     let kind = json::kind_of(id);
     if !matches!(kind, "a string" | "a number") {
-        return Err(Fault::invalid(format!(
+        return Err(ClientError::invalid(format!(
             "`id` must be a string or a number, not {kind}"
         )));
     }
-    let too_long = || Fault::invalid(format!("`id` is longer than {LONGEST} bytes"));
+    let too_long = || ClientError::invalid(format!("`id` is longer than {LONGEST} bytes"));
     // A number of any length would be kept, too.
     if id.get().len() > 6 * LONGEST + 2 {
         return Err(too_long());
@@ -258,15 +258,17 @@ fn read_id(id: Option<&RawValue>) -> Result<Option<Value>, Fault> {
     }
 }
 
-fn read_members(mut members: Members<'_>, id: Option<&Value>) -> Result<Inbound, Fault> {
+fn read_members(mut members: Members<'_>, id: Option<&Value>) -> Result<Inbound, ClientError> {
     let (name, member) = match (members.take("event"), members.take("type")) {
         (Some(name), None) => (name, "event"),
         (None, Some(name)) => (name, "type"),
         (None, None) => {
-            return Err(Fault::invalid("a message needs an `event` or a `type`"));
+            return Err(ClientError::invalid(
+                "a message needs an `event` or a `type`",
+            ));
         }
         (Some(_), Some(_)) => {
-            return Err(Fault::invalid(
+            return Err(ClientError::invalid(
                 "a message has an `event` or a `type`, not both",
             ));
         }
@@ -282,7 +284,7 @@ fn read_members(mut members: Members<'_>, id: Option<&Value>) -> Result<Inbound,
     };
     let data = match (data, payload) {
         (Some(_), Some(_)) => {
-            return Err(Fault::invalid(
+            return Err(ClientError::invalid(
                 "a message has `data` or a `payload`, not both",
             ));
         }
@@ -448,10 +450,10 @@ mod tests {
             r#"{"event":"ping","id":"\ud83d"}"#,
             r#"{"type":"ping","\ud83d":1}"#,
         ] {
-            let (fault, _) = read(message).unwrap_err();
+            let (error, _) = read(message).unwrap_err();
             assert!(
-                fault.message.contains("half of a character"),
-                "{message}: {fault}"
+                error.message.contains("half of a character"),
+                "{message}: {error}"
             );
         }
     }
@@ -470,8 +472,8 @@ mod tests {
                 "`id` must be a string or a number, not an object",
             ),
         ] {
-            let (fault, _) = read(message).unwrap_err();
-            assert!(fault.message.contains(problem), "{message}: {fault}");
+            let (error, _) = read(message).unwrap_err();
+            assert!(error.message.contains(problem), "{message}: {error}");
         }
     }
 

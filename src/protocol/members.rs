@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 
-use crate::domain::fault::Fault;
+use crate::domain::error::ClientError;
 use crate::domain::json::{self, Members};
 
 /// Members of one object, at the most.
@@ -12,9 +12,9 @@ pub(super) const MAX_MEMBERS: usize = 256;
 const MAX_COMMAND: usize = 64 * 1024;
 
 /// The members of a command's data, which are about to be read whole.
-pub fn of_command<'a>(data: Option<&'a RawValue>, event: &str) -> Result<Members<'a>, Fault> {
+pub fn of_command<'a>(data: Option<&'a RawValue>, event: &str) -> Result<Members<'a>, ClientError> {
     if data.is_some_and(|data| data.get().len() > MAX_COMMAND) {
-        return Err(Fault::invalid(format!(
+        return Err(ClientError::invalid(format!(
             "the data of `{event}` may have {MAX_COMMAND} bytes"
         )));
     }
@@ -22,9 +22,9 @@ pub fn of_command<'a>(data: Option<&'a RawValue>, event: &str) -> Result<Members
 }
 
 /// The members of an event's data.
-pub fn members<'a>(data: Option<&'a RawValue>, event: &str) -> Result<Members<'a>, Fault> {
+pub fn members<'a>(data: Option<&'a RawValue>, event: &str) -> Result<Members<'a>, ClientError> {
     let needs =
-        |found: &str| Fault::invalid(format!("`{event}` needs an object as its data{found}"));
+        |found: &str| ClientError::invalid(format!("`{event}` needs an object as its data{found}"));
     let data = data.filter(|data| data.get() != "null");
     let data = data.ok_or_else(|| needs(""))?;
     if !data.get().starts_with('{') {
@@ -56,8 +56,8 @@ mod tests {
             ),
         ] {
             let data = data.map(|data| RawValue::from_string(data.to_owned()).unwrap());
-            let fault = of_command(data.as_deref(), "subscribe").unwrap_err();
-            assert_eq!(fault.message, problem);
+            let error = of_command(data.as_deref(), "subscribe").unwrap_err();
+            assert_eq!(error.message, problem);
         }
         let long = RawValue::from_string(long).unwrap();
         assert!(members(Some(&long), "publish").is_ok());

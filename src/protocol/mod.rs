@@ -19,8 +19,8 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 
+use crate::domain::error::{ClientError, CloseReason, Code};
 use crate::domain::event::{Event, Priority};
-use crate::domain::fault::{CloseReason, Code, Fault};
 use crate::hub::Hub;
 use crate::hub::limits::{ConnectionPermit, SlotGuard};
 use crate::hub::outbound::{Encoding, Outbound};
@@ -105,23 +105,23 @@ fn violation_of(
     hub: &Hub,
     violation: ProtocolViolation,
     max_message_size: usize,
-) -> (Fault, CloseReason) {
+) -> (ClientError, CloseReason) {
     hub.metrics.count_error();
     match violation {
         ProtocolViolation::TooLarge => (
-            Fault::too_large(max_message_size),
+            ClientError::too_large(max_message_size),
             CloseReason::MessageTooLarge,
         ),
         ProtocolViolation::Framing => (
-            Fault::invalid("a frame is not as RFC 6455 wants it"),
+            ClientError::invalid("a frame is not as RFC 6455 wants it"),
             CloseReason::ProtocolError,
         ),
         ProtocolViolation::Utf8 => (
-            Fault::invalid("a text frame must be UTF-8"),
+            ClientError::invalid("a text frame must be UTF-8"),
             CloseReason::InvalidUtf8,
         ),
         ProtocolViolation::Deflate => (
-            Fault::invalid("a compressed message is broken or cut off"),
+            ClientError::invalid("a compressed message is broken or cut off"),
             CloseReason::InvalidCompression,
         ),
     }
@@ -132,27 +132,27 @@ fn violation_of(
 fn enter(
     hub: &Hub,
     address: IpAddr,
-) -> Result<Result<Arc<ConnectionPermit>, (Fault, SlotGuard)>, Fault> {
+) -> Result<Result<Arc<ConnectionPermit>, (ClientError, SlotGuard)>, ClientError> {
     match hub.admission.admit(address) {
         Ok(permit) => Ok(Ok(permit)),
-        Err(fault) => match hub.admission.slot_to_refuse() {
-            Some(slot) => Ok(Err((fault, slot))),
-            None => Err(fault),
+        Err(error) => match hub.admission.slot_to_refuse() {
+            Some(slot) => Ok(Err((error, slot))),
+            None => Err(error),
         },
     }
 }
 
-/// A fault as an HTTP answer: its status, and `Retry-After` where there is one.
-pub fn fault_response(fault: &Fault) -> Response<Body> {
-    let body = serde_json::json!({ "success": false, "error": fault });
+/// An error as an HTTP answer: its status, and `Retry-After` where there is one.
+pub fn error_response(error: &ClientError) -> Response<Body> {
+    let body = serde_json::json!({ "success": false, "error": error });
     let mut response = Response::new(Body::from(body.to_string()));
     *response.status_mut() =
-        StatusCode::from_u16(fault.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        StatusCode::from_u16(error.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     let json = HeaderValue::from_static("application/json");
     headers.insert(header::CONTENT_TYPE, json);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    let retry_after = match (fault.retry_after, fault.code) {
+    let retry_after = match (error.retry_after, error.code) {
         (Some(time), _) => Some(time.as_secs() + u64::from(time.subsec_nanos() > 0)),
         (None, Code::ConnectionLimit) => Some(1),
         (None, _) => None,

@@ -12,8 +12,8 @@ use tokio::sync::Mutex;
 use super::command::{self, OwnEvent, PingKind, Verb};
 use super::members::{MAX_MEMBERS, members, of_command};
 use crate::auth::credentials::Credentials;
+use crate::domain::error::{ClientError, Code};
 use crate::domain::event::AckId;
-use crate::domain::fault::{Code, Fault};
 use crate::domain::json::Members;
 use crate::domain::time::UnixMillis;
 use crate::domain::words::Tenant;
@@ -27,7 +27,7 @@ use crate::node::client::Client;
 pub enum Reply {
     /// The command's event and the object it answers with.
     Done(&'static str, Box<RawValue>),
-    Failed(Fault),
+    Failed(ClientError),
 }
 
 impl Reply {
@@ -39,7 +39,7 @@ impl Reply {
     pub fn object(&self) -> Cow<'_, RawValue> {
         match self {
             Self::Done(_, object) => Cow::Borrowed(object),
-            Self::Failed(fault) => Cow::Owned(failure(fault)),
+            Self::Failed(error) => Cow::Owned(failure(error)),
         }
     }
 
@@ -53,8 +53,8 @@ impl Reply {
 }
 
 /// The object that tells an error.
-pub fn failure(fault: &Fault) -> Box<RawValue> {
-    raw(&json!({ "success": false, "error": fault }))
+pub fn failure(error: &ClientError) -> Box<RawValue> {
+    raw(&json!({ "success": false, "error": error }))
 }
 
 /// What is answered is always written: its keys are strings. `null` stands in a place that can't be
@@ -123,23 +123,23 @@ impl Session {
         self.node.hub.received(&self.connection, counted);
         let outcome = match verb {
             Ok(verb) => self.run(verb, said).await.map(|object| (verb, object)),
-            Err(fault) => Err(fault),
+            Err(error) => Err(error),
         };
         match outcome {
             Ok((verb, object)) => Reply::Done(verb.reply(), object),
-            Err(fault) => self.fail(fault),
+            Err(error) => self.fail(error),
         }
     }
 
     /// Counts a message that could not even be read, or came over the rate, and refuses it.
-    pub fn refuse(&self, fault: Fault) -> Reply {
+    pub fn refuse(&self, error: ClientError) -> Reply {
         self.node.hub.received(&self.connection, Received::Unknown);
-        self.fail(fault)
+        self.fail(error)
     }
 
-    fn fail(&self, fault: Fault) -> Reply {
+    fn fail(&self, error: ClientError) -> Reply {
         self.node.hub.metrics.count_error();
-        Reply::Failed(fault)
+        Reply::Failed(error)
     }
 
     /// Authenticates with what the handshake said. `None` if it said nothing. `welcome` runs when it can't fail any more, before the first event can come.
@@ -147,7 +147,7 @@ impl Session {
         &self,
         credentials: Option<Credentials>,
         welcome: impl FnOnce(),
-    ) -> Result<Option<Reply>, Fault> {
+    ) -> Result<Option<Reply>, ClientError> {
         let Some(credentials) = credentials else {
             welcome();
             return Ok(None);
@@ -155,9 +155,9 @@ impl Session {
         let mut client = self.client.lock().await;
         match self.authenticate(&mut client, credentials, welcome) {
             Ok(object) => Ok(Some(Reply::done(Verb::Authenticate.reply(), &object))),
-            Err(fault) => {
+            Err(error) => {
                 self.node.hub.metrics.count_error();
-                Err(fault)
+                Err(error)
             }
         }
     }
@@ -167,14 +167,14 @@ impl Session {
         self.node.acknowledge_id(&self.connection, id);
     }
 
-    async fn run(&self, verb: Verb, said: Said<'_>) -> Result<Box<RawValue>, Fault> {
+    async fn run(&self, verb: Verb, said: Said<'_>) -> Result<Box<RawValue>, ClientError> {
         let Said {
             event,
             data,
             attachments,
         } = said;
         if !attachments.is_empty() && verb != Verb::Publish {
-            return Err(Fault::invalid(format!(
+            return Err(ClientError::invalid(format!(
                 "`{event}` takes no binary data; only the `data` of `publish` does"
             )));
         }
@@ -183,7 +183,7 @@ impl Session {
             Verb::Authenticate => {
                 let credentials =
                     command::credentials(&of_command(data, event)?)?.ok_or_else(|| {
-                        Fault::new(
+                        ClientError::new(
                             Code::AuthFailed,
                             "send user_id and organization_id, or a token",
                         )
@@ -237,7 +237,7 @@ impl Session {
         client: &mut Client,
         credentials: Credentials,
         welcome: impl FnOnce(),
-    ) -> Result<Value, Fault> {
+    ) -> Result<Value, ClientError> {
         let ended = client.authenticate(credentials, welcome)?;
         let principal = client.principal()?;
         let mut object = json!({
@@ -256,7 +256,11 @@ impl Session {
 }
 
 /// What a ping brought goes back as it was written.
-fn pong(kind: PingKind, data: Option<&RawValue>, now: UnixMillis) -> Result<Box<RawValue>, Fault> {
+fn pong(
+    kind: PingKind,
+    data: Option<&RawValue>,
+    now: UnixMillis,
+) -> Result<Box<RawValue>, ClientError> {
     #[derive(Serialize)]
     struct Pong<'a> {
         server_time: u64,

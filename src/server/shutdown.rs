@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::config::options::DrainOptions;
-use crate::domain::fault::CloseReason;
+use crate::domain::error::CloseReason;
 use crate::hub::Hub;
 
 /// How often it is said how many are still there.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use orgcast::config::keys::{KEYS, default_values, value_at};
+use orgcast::domain::error::{CloseReason, Code};
 use orgcast::domain::event::Catalogue;
-use orgcast::domain::fault::{CloseReason, Code};
 use orgcast::metrics::rejections::Rejection;
 
 const README: &str = include_str!("../../README.md");

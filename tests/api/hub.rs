@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use orgcast::auth::token_authenticator::{TokenAuthenticator, TokenAuthenticatorOptions};
+use orgcast::domain::error::{CloseReason, Code};
 use orgcast::domain::event::{Catalogue, Priority};
-use orgcast::domain::fault::{CloseReason, Code};
 use orgcast::domain::grants::Principal;
 use orgcast::domain::identity::{
     ConnectionId, DepartmentId, Identity, OrganizationId, QueueName, UserId,
@@ -132,7 +132,7 @@ fn join(hub: &Arc<Hub>, recorder: &Recorder, user: &str, org: &str) -> Authentic
     };
     guard
         .authenticate(Principal::unlimited(identity), || {})
-        .map_err(|(_, fault)| fault)
+        .map_err(|(_, error)| error)
         .unwrap()
 }
 
@@ -338,18 +338,18 @@ async fn an_event_without_a_channel_goes_to_the_whole_organization_or_needs_one(
         .unwrap();
     assert_eq!(receipt.recipients, 1);
     let narrow = Target::Place(place("a", None, Some("q")));
-    let fault = node
+    let error = node
         .publish(publication("system:notification", "2", narrow))
         .await
         .unwrap_err();
-    assert_eq!(fault.code, Code::InvalidMessage);
+    assert_eq!(error.code, Code::InvalidMessage);
     let unknown = Target::Place(place("a", None, None));
-    let fault = node
+    let error = node
         .publish(publication("kpi:updat", "3", unknown))
         .await
         .unwrap_err();
     assert_eq!(
-        fault.message,
+        error.message,
         "event `kpi:updat` is not in the catalogue; did you mean `kpi:update`?"
     );
 }
@@ -376,9 +376,9 @@ async fn limits_refuse_with_their_code_and_come_back() {
         user: UserId::new("w").unwrap(),
         organization: organization("a"),
     });
-    let (third, fault) = third.authenticate(principal.clone(), || {}).err().unwrap();
+    let (third, error) = third.authenticate(principal.clone(), || {}).err().unwrap();
     assert_eq!(
-        fault.code,
+        error.code,
         Code::ConnectionLimit,
         "the organization is full"
     );
@@ -393,10 +393,10 @@ async fn limits_refuse_with_their_code_and_come_back() {
     members[0]
         .subscribe(std::slice::from_ref(&kpi), &here)
         .unwrap();
-    let fault = members[1]
+    let error = members[1]
         .subscribe(&[alerts.clone(), kpi.clone()], &here)
         .unwrap_err();
-    assert_eq!(fault.code, Code::RoomFull);
+    assert_eq!(error.code, Code::RoomFull);
     let rooms: Vec<String> = hub
         .rooms_page(None, &Begin::Offset(0), 100)
         .await
@@ -409,20 +409,20 @@ async fn limits_refuse_with_their_code_and_come_back() {
         !rooms.contains(&"alerts:org:a".to_owned()),
         "all or nothing: {rooms:?}"
     );
-    let fault = members[0]
+    let error = members[0]
         .subscribe(&[alerts, backlog], &place("a", None, Some("q")))
         .unwrap_err();
-    assert_eq!(fault.code, Code::SubscriptionFailed);
-    let fault = members[0]
+    assert_eq!(error.code, Code::SubscriptionFailed);
+    let error = members[0]
         .subscribe(&[kpi], &place("b", None, None))
         .unwrap_err();
-    assert_eq!(fault.code, Code::Unauthorized);
+    assert_eq!(error.code, Code::Unauthorized);
 
     let [first, second] = members;
     drop(first);
     let third = third
         .authenticate(principal, || {})
-        .map_err(|(_, fault)| fault)
+        .map_err(|(_, error)| error)
         .unwrap();
     drop((second, third));
     assert_nothing_is_left(&hub).await;

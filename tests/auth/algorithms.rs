@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use orgcast::auth::jwt::{Parts, TokenRules, verify};
 use orgcast::auth::key::{Algorithm, KeyError, VerifyKey};
-use orgcast::domain::fault::reason;
+use orgcast::domain::error::reason;
 use orgcast::domain::time::UnixMillis;
 use p521::ecdsa::signature::Signer;
 use p521::pkcs8::DecodePrivateKey;
@@ -65,9 +65,9 @@ fn every_algorithm_is_accepted_by_its_own_kind_of_key_and_by_no_other() {
             if kind == owner {
                 assert!(outcome.is_ok(), "{name} with its key: {outcome:?}");
             } else {
-                let fault = outcome.unwrap_err();
+                let error = outcome.unwrap_err();
                 assert_eq!(
-                    fault.reason,
+                    error.reason,
                     Some(reason::ALGORITHM_REFUSED),
                     "{name}, {kind}"
                 );
@@ -92,8 +92,8 @@ fn a_public_key_as_hmac_secret_signs_nothing() {
     let parts = Parts::of(&token).unwrap();
     let key = VerifyKey::from_pem(RSA_PUBLIC).unwrap();
     let rules = TokenRules::default();
-    let fault = verify(&parts, &[&key], &rules, UnixMillis(1)).unwrap_err();
-    assert_eq!(fault.reason, Some(reason::ALGORITHM_REFUSED));
+    let error = verify(&parts, &[&key], &rules, UnixMillis(1)).unwrap_err();
+    assert_eq!(error.reason, Some(reason::ALGORITHM_REFUSED));
     assert_eq!(
         VerifyKey::from_secret(RSA_PUBLIC).unwrap_err(),
         KeyError::SecretIsPem

@@ -14,7 +14,7 @@ use orgcast::auth::credentials::{Credentials, TokenCredentials};
 use orgcast::auth::jwks::{Jwks, JwksOptions, Location};
 use orgcast::auth::key::Algorithm;
 use orgcast::auth::token_authenticator::{TokenAuthenticator, TokenAuthenticatorOptions};
-use orgcast::domain::fault::{Fault, reason};
+use orgcast::domain::error::{ClientError, reason};
 use orgcast::domain::grants::Principal;
 use orgcast::domain::time::UnixMillis;
 use parking_lot::Mutex;
@@ -98,7 +98,10 @@ async fn serve() -> (Arc<Source>, Arc<Jwks>, TokenAuthenticator) {
 }
 
 /// As a handshake does it.
-async fn admit(authenticator: &TokenAuthenticator, token: String) -> Result<Principal, Fault> {
+async fn admit(
+    authenticator: &TokenAuthenticator,
+    token: String,
+) -> Result<Principal, ClientError> {
     let credentials = Credentials::Token(TokenCredentials {
         token,
         user: None,
@@ -140,9 +143,9 @@ async fn an_unknown_key_is_fetched_and_the_next_ones_wait_their_time() {
     assert!(admit(&authenticator, ed_token("one")).await.is_ok());
     assert_eq!(*source.asked.lock(), 1);
     for _ in 0..50 {
-        let fault = admit(&authenticator, ed_token("two")).await.unwrap_err();
-        assert_eq!(fault.reason, Some(reason::KEY_UNKNOWN));
-        assert!(fault.retry_after.is_some());
+        let error = admit(&authenticator, ed_token("two")).await.unwrap_err();
+        assert_eq!(error.reason, Some(reason::KEY_UNKNOWN));
+        assert!(error.retry_after.is_some());
     }
     assert_eq!(*source.asked.lock(), 1, "the interval holds");
     source.publish(&json!([ed("one"), p256("two")]));
@@ -168,9 +171,9 @@ async fn an_unknown_key_is_fetched_and_the_next_ones_wait_their_time() {
 #[tokio::test]
 async fn while_the_source_is_away_the_keys_of_before_stay() {
     let (source, jwks, authenticator) = serve().await;
-    let fault = admit(&authenticator, ed_token("one")).await.unwrap_err();
+    let error = admit(&authenticator, ed_token("one")).await.unwrap_err();
     assert_eq!(
-        fault.reason,
+        error.reason,
         Some(reason::KEY_UNKNOWN),
         "away from the beginning"
     );

@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::page::{self, PageQuery};
-use crate::domain::fault::Fault;
+use crate::domain::error::ClientError;
 use crate::domain::identity::{ConnectionId, OrganizationId, UserId};
 use crate::domain::room::RoomName;
 use crate::domain::time::UnixMillis;
@@ -146,9 +146,10 @@ pub(in crate::http) async fn connection(
     _: Query<NoQuery>,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, ErrorResponse> {
-    let Path(id) = id.map_err(|_| Fault::invalid("the id in the path is not UTF-8"))?;
-    let user = UserId::new(&id)
-        .map_err(|problem| Fault::invalid(format!("`{}` is not an id: {problem}", shown(&id))))?;
+    let Path(id) = id.map_err(|_| ClientError::invalid("the id in the path is not UTF-8"))?;
+    let user = UserId::new(&id).map_err(|problem| {
+        ClientError::invalid(format!("`{}` is not an id: {problem}", shown(&id)))
+    })?;
     let own = key.organization();
     let found = ConnectionId::parse(&id)
         .and_then(|id| app.hub.connection_snapshot(id))

@@ -6,7 +6,7 @@ use axum::extract::{Path, State};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::domain::fault::Fault;
+use crate::domain::error::ClientError;
 use crate::domain::identity::UserId;
 use crate::domain::words::shown;
 use crate::http::extract::api_key::{Admin, ApiKey};
@@ -41,9 +41,10 @@ pub(in crate::http) async fn disconnect(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<DisconnectedBody>, ErrorResponse> {
     let organization = key.within(query.organization_id)?;
-    let Path(id) = id.map_err(|_| Fault::invalid("the id in the path is not UTF-8"))?;
-    let user = UserId::new(&id)
-        .map_err(|problem| Fault::invalid(format!("`{}` is not an id: {problem}", shown(&id))))?;
+    let Path(id) = id.map_err(|_| ClientError::invalid("the id in the path is not UTF-8"))?;
+    let user = UserId::new(&id).map_err(|problem| {
+        ClientError::invalid(format!("`{}` is not an id: {problem}", shown(&id)))
+    })?;
     let closed = app.node.disconnect_user(organization, user).await?;
     Ok(Json(DisconnectedBody {
         success: true,

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, header};
 
-use crate::domain::fault::{Code, Fault};
+use crate::domain::error::{ClientError, Code};
 use crate::http::extract::api_key::{ApiKey, Read};
 use crate::http::extract::query::{NoQuery, Query};
 use crate::http::response::ErrorResponse;
@@ -65,7 +65,7 @@ pub(in crate::http) async fn metrics(
         version: env!("CARGO_PKG_VERSION"),
     };
     let text = exposition::encode(&hub.metrics, published.collect(), gauges, format)
-        .map_err(|error| Fault::new(Code::InternalError, error.to_string()))?;
+        .map_err(|error| ClientError::new(Code::InternalError, error.to_string()))?;
     Ok(([(header::CONTENT_TYPE, format.content_type())], text).into_response())
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::IntoParams;
 
-use crate::domain::fault::{Code, Fault};
+use crate::domain::error::{ClientError, Code};
 use crate::domain::identity::OrganizationId;
 use crate::domain::words::{self, ORGANIZATION, Word};
 use crate::http::extract::query::{self, FromQuery};
@@ -31,7 +31,12 @@ pub(super) async fn answer<T: Serialize>(
     name: &str,
     items: impl IntoIterator<Item = impl Into<T>>,
 ) -> Result<Response, ErrorResponse> {
-    let failed = || ErrorResponse(Fault::new(Code::InternalError, "the list can't be written"));
+    let failed = || {
+        ErrorResponse(ClientError::new(
+            Code::InternalError,
+            "the list can't be written",
+        ))
+    };
     let rest = serde_json::to_vec(body).map_err(|_| failed())?;
     let list = format!("\"{name}\":[");
     let at = rest
@@ -55,7 +60,7 @@ pub(super) async fn answer<T: Serialize>(
 }
 
 /// How many items a page may have.
-pub(super) fn limit(parameters: &Map<String, Value>) -> Result<usize, Fault> {
+pub(super) fn limit(parameters: &Map<String, Value>) -> Result<usize, ClientError> {
     let limit = query::number(parameters, LIMIT.name(), 1..=MAX_PAGE)?;
     Ok(limit.map_or(PAGE, size))
 }
@@ -100,7 +105,7 @@ impl PageQuery {
 impl FromQuery for PageQuery {
     const KNOWN: &'static [Word] = &[ORGANIZATION, LIMIT, OFFSET, CURSOR];
 
-    fn read(parameters: &Map<String, Value>) -> Result<Self, Fault> {
+    fn read(parameters: &Map<String, Value>) -> Result<Self, ClientError> {
         let read = Self {
             organization_id: words::organization(parameters)?,
             limit: limit(parameters)?,
@@ -108,7 +113,7 @@ impl FromQuery for PageQuery {
             cursor: query::text(parameters, CURSOR.name()).map(str::to_owned),
         };
         if read.offset.is_some() && read.cursor.is_some() {
-            return Err(Fault::invalid(
+            return Err(ClientError::invalid(
                 "a page begins at an `offset` or behind a `cursor`, not both",
             ));
         }

@@ -11,7 +11,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::auth::api_key::{ApiKeys, Caller, Reach, Scope};
-use crate::domain::fault::{Code, Fault};
+use crate::domain::error::{ClientError, Code};
 use crate::domain::identity::OrganizationId;
 use crate::http::options::ApiAccess;
 use crate::http::response::ErrorResponse;
@@ -59,22 +59,25 @@ impl<N> ApiKey<N> {
 
     /// The organization that a request is about, given the one that it names. `UNAUTHORIZED` if it
     /// names another than the caller's.
-    pub fn within(&self, named: Option<OrganizationId>) -> Result<Option<OrganizationId>, Fault> {
+    pub fn within(
+        &self,
+        named: Option<OrganizationId>,
+    ) -> Result<Option<OrganizationId>, ClientError> {
         match (self.organization(), named) {
             (None, named) => Ok(named),
             (Some(own), None) => Ok(Some(own.clone())),
             (Some(own), Some(named)) if *own == named => Ok(Some(named)),
-            (Some(own), Some(_)) => Err(Fault::unauthorized(format!(
+            (Some(own), Some(_)) => Err(ClientError::unauthorized(format!(
                 "this API key acts in organization `{own}` only"
             ))),
         }
     }
 
     /// Fails for every caller but an operator.
-    pub fn operator(&self, what: &'static str) -> Result<(), Fault> {
+    pub fn operator(&self, what: &'static str) -> Result<(), ClientError> {
         match self.organization() {
             None => Ok(()),
-            Some(_) => Err(Fault::unauthorized(format!(
+            Some(_) => Err(ClientError::unauthorized(format!(
                 "{what} needs an operator's key"
             ))),
         }
@@ -82,7 +85,7 @@ impl<N> ApiKey<N> {
 }
 
 /// Why a caller was not let in.
-pub(in crate::http) struct KeyRejection(Fault);
+pub(in crate::http) struct KeyRejection(ClientError);
 
 impl IntoResponse for KeyRejection {
     fn into_response(self) -> Response {
@@ -105,7 +108,7 @@ impl<N: Needs> FromRequestParts<App> for ApiKey<N> {
             ApiAccess::Open => None,
             ApiAccess::Keys(keys) => {
                 let checked = check(keys, &parts.headers, N::SCOPE);
-                let checked = checked.inspect_err(|fault| count_refused(app, parts, fault));
+                let checked = checked.inspect_err(|error| count_refused(app, parts, error));
                 Some(checked.map_err(KeyRejection)?)
             }
         };
@@ -116,20 +119,20 @@ impl<N: Needs> FromRequestParts<App> for ApiKey<N> {
     }
 }
 
-fn count_refused(app: &App, parts: &Parts, fault: &Fault) {
+fn count_refused(app: &App, parts: &Parts, error: &ClientError) {
     let remote = parts.extensions.get::<ConnectInfo<SocketAddr>>();
     let remote = remote.map_or(String::new(), |remote| format!("{}: ", remote.0.ip()));
     let refused = &app.hub.metrics.rejections;
-    refused.count(Rejection::ApiKey, format_args!("{remote}{}", fault.message));
+    refused.count(Rejection::ApiKey, format_args!("{remote}{}", error.message));
 }
 
-fn check(keys: &ApiKeys, headers: &HeaderMap, scope: Scope) -> Result<Arc<Caller>, Fault> {
+fn check(keys: &ApiKeys, headers: &HeaderMap, scope: Scope) -> Result<Arc<Caller>, ClientError> {
     let key = presented(headers)?;
     let caller = keys
         .find(&key)
-        .ok_or_else(|| Fault::new(Code::AuthFailed, "the API key is not known"))?;
+        .ok_or_else(|| ClientError::new(Code::AuthFailed, "the API key is not known"))?;
     if !caller.scopes.contains(&scope) {
-        return Err(Fault::unauthorized(format!(
+        return Err(ClientError::unauthorized(format!(
             "this API key does not have the scope `{}`",
             scope.name()
         )));
@@ -139,7 +142,7 @@ fn check(keys: &ApiKeys, headers: &HeaderMap, scope: Scope) -> Result<Arc<Caller
 }
 
 /// The key in `X-API-Key` or behind `Authorization: Bearer`. Two that differ are refused.
-fn presented(headers: &HeaderMap) -> Result<String, Fault> {
+fn presented(headers: &HeaderMap) -> Result<String, ClientError> {
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).trim().to_owned();
     let mut found: Option<String> = None;
     let bearers = headers
@@ -155,7 +158,7 @@ fn presented(headers: &HeaderMap) -> Result<String, Fault> {
     for key in headers.get_all(HEADER).iter().map(text).chain(bearers) {
         match &found {
             Some(earlier) if *earlier != key => {
-                return Err(Fault::new(
+                return Err(ClientError::new(
                     Code::AuthFailed,
                     "the request has two API keys that differ",
                 ));
@@ -164,7 +167,7 @@ fn presented(headers: &HeaderMap) -> Result<String, Fault> {
         }
     }
     found.ok_or_else(|| {
-        Fault::new(
+        ClientError::new(
             Code::AuthFailed,
             "an API key is needed, as `X-API-Key` or `Authorization: Bearer`; \
              `orgcast gen-key` makes one",

@@ -7,7 +7,7 @@ use axum::extract::rejection::BytesRejection;
 use http::StatusCode;
 use http_body_util::LengthLimitError;
 
-use crate::domain::fault::Fault;
+use crate::domain::error::ClientError;
 use crate::domain::json::{self, Members};
 
 /// A body as it came.
@@ -18,13 +18,13 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The whole body, unless it is too large or did not come. A byte order mark is no part of it (RFC 8259
 /// section 8.1 lets a parser ignore it).
-pub(in crate::http) fn bytes(body: Body, limit: usize) -> Result<Bytes, Fault> {
-    let too_large = || Fault::too_large(limit);
+pub(in crate::http) fn bytes(body: Body, limit: usize) -> Result<Bytes, ClientError> {
+    let too_large = || ClientError::too_large(limit);
     let body = body.map_err(|rejection| {
         if is_too_large(&rejection) {
             too_large()
         } else {
-            Fault::invalid("the body could not be read to its end")
+            ClientError::invalid("the body could not be read to its end")
         }
     })?;
     if body.len() > limit {
@@ -47,7 +47,7 @@ fn is_too_large(rejection: &BytesRejection) -> bool {
 }
 
 /// The members of the object that a body is.
-pub(in crate::http) fn members(body: &[u8]) -> Result<Members<'_>, Fault> {
+pub(in crate::http) fn members(body: &[u8]) -> Result<Members<'_>, ClientError> {
     const WHAT: &str = "the body";
     Members::of(WHAT, json::parse(WHAT, body)?)
 }
@@ -76,8 +76,8 @@ mod tests {
             ("\"x\"", "the body must be a JSON object, not a string"),
             ("null", "the body must be a JSON object, not null"),
         ] {
-            let fault = members(body.as_bytes()).unwrap_err();
-            assert_eq!(fault.message, problem, "{body}");
+            let error = members(body.as_bytes()).unwrap_err();
+            assert_eq!(error.message, problem, "{body}");
         }
     }
 }

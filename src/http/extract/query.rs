@@ -8,7 +8,7 @@ use http::request::Parts;
 use serde_json::{Map, Value};
 use utoipa::IntoParams;
 
-use crate::domain::fault::Fault;
+use crate::domain::error::ClientError;
 use crate::domain::identity::OrganizationId;
 use crate::domain::spelling;
 use crate::domain::words::{self, ORGANIZATION, Word, shown};
@@ -22,7 +22,7 @@ pub(in crate::http) trait FromQuery: Sized {
     /// Every parameter that the route knows.
     const KNOWN: &'static [Word];
 
-    fn read(parameters: &Map<String, Value>) -> Result<Self, Fault>;
+    fn read(parameters: &Map<String, Value>) -> Result<Self, ClientError>;
 }
 
 impl<S: Sync, T: FromQuery> FromRequestParts<S> for Query<T> {
@@ -40,7 +40,7 @@ pub(in crate::http) struct NoQuery;
 impl FromQuery for NoQuery {
     const KNOWN: &'static [Word] = &[];
 
-    fn read(_: &Map<String, Value>) -> Result<Self, Fault> {
+    fn read(_: &Map<String, Value>) -> Result<Self, ClientError> {
         Ok(Self)
     }
 }
@@ -57,7 +57,7 @@ pub(in crate::http) struct OrganizationQuery {
 impl FromQuery for OrganizationQuery {
     const KNOWN: &'static [Word] = &[ORGANIZATION];
 
-    fn read(parameters: &Map<String, Value>) -> Result<Self, Fault> {
+    fn read(parameters: &Map<String, Value>) -> Result<Self, ClientError> {
         Ok(Self {
             organization_id: words::organization(parameters)?,
         })
@@ -65,12 +65,12 @@ impl FromQuery for OrganizationQuery {
 }
 
 /// The parameters, decoded, all of them among `known`.
-fn parameters(query: Option<&str>, known: &[Word]) -> Result<Map<String, Value>, Fault> {
+fn parameters(query: Option<&str>, known: &[Word]) -> Result<Map<String, Value>, ClientError> {
     let mut found = Map::new();
     for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
         if found.get(&*name).is_some_and(|earlier| *earlier != *value) {
             let name = shown(&name);
-            return Err(Fault::invalid(format!(
+            return Err(ClientError::invalid(format!(
                 "the query gives `{name}` twice, with different values"
             )));
         }
@@ -90,7 +90,7 @@ pub(in crate::http) fn number(
     parameters: &Map<String, Value>,
     name: &str,
     allowed: RangeInclusive<u64>,
-) -> Result<Option<u64>, Fault> {
+) -> Result<Option<u64>, ClientError> {
     let Some(text) = text(parameters, name) else {
         return Ok(None);
     };
@@ -102,7 +102,9 @@ pub(in crate::http) fn number(
                 (least, most) => format!("whole numbers from {least} to {most} are allowed"),
             };
             let text = shown(text);
-            Err(Fault::invalid(format!("`{name}` is `{text}`; {allowed}")))
+            Err(ClientError::invalid(format!(
+                "`{name}` is `{text}`; {allowed}"
+            )))
         }
     }
 }
@@ -111,14 +113,14 @@ pub(in crate::http) fn number(
 pub(in crate::http) fn flag(
     parameters: &Map<String, Value>,
     name: &str,
-) -> Result<Option<bool>, Fault> {
+) -> Result<Option<bool>, ClientError> {
     match text(parameters, name) {
         None => Ok(None),
         Some("true") => Ok(Some(true)),
         Some("false") => Ok(Some(false)),
         Some(other) => {
             let other = shown(other);
-            Err(Fault::invalid(format!(
+            Err(ClientError::invalid(format!(
                 "`{name}` is `{other}`; true and false are allowed"
             )))
         }
@@ -132,7 +134,7 @@ mod tests {
 
     const KNOWN: [Word; 3] = [ORGANIZATION, Word(&["limit"]), Word(&["all"])];
 
-    fn read(query: &str) -> Result<Map<String, Value>, Fault> {
+    fn read(query: &str) -> Result<Map<String, Value>, ClientError> {
         parameters(Some(query), &KNOWN)
     }
 
@@ -184,13 +186,13 @@ mod tests {
             ),
             ("all=yes", "`all` is `yes`; true and false are allowed"),
         ] {
-            let fault = read(query)
+            let error = read(query)
                 .and_then(|found| {
                     number(&found, "limit", 1..=10)?;
                     flag(&found, "all")
                 })
                 .unwrap_err();
-            assert_eq!(fault.message, problem, "{query}");
+            assert_eq!(error.message, problem, "{query}");
         }
     }
 }

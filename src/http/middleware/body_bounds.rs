@@ -17,7 +17,7 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::time::Sleep;
 
-use crate::domain::fault::{Code, Fault};
+use crate::domain::error::{ClientError, Code};
 use crate::http::response::{ErrorResponse, problem};
 use crate::http::state::App;
 use crate::metrics::rejections::Rejection;
@@ -35,7 +35,7 @@ pub(in crate::http) async fn body_length(
     next: Next,
 ) -> Response {
     if is_too_long(request.headers(), limit) {
-        return ErrorResponse(Fault::too_large(limit)).into_response();
+        return ErrorResponse(ClientError::too_large(limit)).into_response();
     }
     next.run(request).await
 }

@@ -10,7 +10,7 @@ use http::request::Parts;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, header};
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 
-use crate::domain::fault::Fault;
+use crate::domain::error::ClientError;
 use crate::http::client_ip::ForwardedTls;
 use crate::http::options::{HttpOptions, OwnNames};
 use crate::http::origin_pattern::{Host, HostPattern, Origin, OriginPattern};
@@ -197,13 +197,13 @@ impl Origins {
     }
 
     /// Why the request is refused, if it is. More than one `Origin` is no browser's doing.
-    fn check(&self, asked: Asked<'_>) -> Result<(), Fault> {
+    fn check(&self, asked: Asked<'_>) -> Result<(), ClientError> {
         let mut origins = asked.headers.get_all(header::ORIGIN).iter();
         let (first, second) = (origins.next(), origins.next());
         let is_checked = first.is_none() || !self.allowed_hosts.is_empty();
         if is_checked && let Some(host) = self.foreign_host(asked) {
             let name = shortened(host);
-            return Err(Fault::unauthorized(match self.own_names {
+            return Err(ClientError::unauthorized(match self.own_names {
                 OwnNames::Loopback => format!(
                     "`Host` is `{name}`: without tokens and API keys this server answers to \
                      localhost, addresses and allowed_hosts only, so that nobody reads it by \
@@ -213,14 +213,16 @@ impl Origins {
             }));
         }
         match (first, second) {
-            (None, _) if self.is_foreign_fetch(asked) => Err(Fault::unauthorized(
+            (None, _) if self.is_foreign_fetch(asked) => Err(ClientError::unauthorized(
                 "a page of another origin asks without saying which; it must be among \
                  cors_origins, and use CORS",
             )),
             (None, _) => {
                 let is_missed = self.is_required && self.is_client_path(asked);
                 if is_missed && !self.is_own_page(asked) {
-                    return Err(Fault::unauthorized("an `Origin` header is required here"));
+                    return Err(ClientError::unauthorized(
+                        "an `Origin` header is required here",
+                    ));
                 }
                 Ok(())
             }
@@ -228,7 +230,7 @@ impl Origins {
             (Some(origin), _) => {
                 let origin = String::from_utf8_lossy(origin.as_bytes());
                 let origin = shortened(&origin);
-                Err(Fault::unauthorized(format!(
+                Err(ClientError::unauthorized(format!(
                     "origin `{origin}` is not among cors_origins"
                 )))
             }
@@ -249,7 +251,7 @@ pub(in crate::http) async fn refuse_strangers(
 ) -> Response {
     match let_in(&origins, &app, &request) {
         Ok(()) => next.run(request).await,
-        Err(fault) => ErrorResponse(fault).into_response(),
+        Err(error) => ErrorResponse(error).into_response(),
     }
 }
 
@@ -258,12 +260,12 @@ pub(in crate::http) fn let_in(
     origins: &Origins,
     app: &App,
     request: &Request,
-) -> Result<(), Fault> {
-    origins.check(Asked::of(request)).inspect_err(|fault| {
+) -> Result<(), ClientError> {
+    origins.check(Asked::of(request)).inspect_err(|error| {
         app.hub
             .metrics
             .rejections
-            .count(Rejection::Origin, &fault.message);
+            .count(Rejection::Origin, &error.message);
     })
 }
 
@@ -345,7 +347,7 @@ mod tests {
 
     impl Origins {
         /// A GET that came without a proxy.
-        fn check_get(&self, path: &str, headers: &HeaderMap) -> Result<(), Fault> {
+        fn check_get(&self, path: &str, headers: &HeaderMap) -> Result<(), ClientError> {
             self.check(Asked {
                 method: &Method::GET,
                 path,

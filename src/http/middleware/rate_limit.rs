@@ -18,6 +18,6 @@ pub(in crate::http) async fn by_address(
 ) -> Response {
     match app.hub.admission.request(None, remote.ip()) {
         Ok(()) => next.run(request).await,
-        Err(fault) => ErrorResponse(fault).into_response(),
+        Err(error) => ErrorResponse(error).into_response(),
     }
 }

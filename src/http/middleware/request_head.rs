@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use http::uri::{PathAndQuery, Uri};
 use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 
-use crate::domain::fault::Fault;
+use crate::domain::error::ClientError;
 use crate::http::origin_pattern::Host;
 use crate::http::response::ErrorResponse;
 use crate::http::state::App;
@@ -72,7 +72,7 @@ impl Malformed {
 
 impl IntoResponse for Malformed {
     fn into_response(self) -> Response {
-        let mut response = ErrorResponse(Fault::invalid(self.message())).into_response();
+        let mut response = ErrorResponse(ClientError::invalid(self.message())).into_response();
         if self == Self::Coding {
             *response.status_mut() = StatusCode::NOT_IMPLEMENTED;
         }

@@ -29,7 +29,7 @@ pub use refusal::Refusal;
 pub use session::Session;
 pub use websocket::Upgrade;
 
-use crate::domain::fault::CloseReason;
+use crate::domain::error::CloseReason;
 use crate::wire::send_queue::flusher::SendQueues;
 use crate::wire::websocket::read::ProtocolViolation;
 use wheel::Wheel;

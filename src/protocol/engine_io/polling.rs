@@ -16,7 +16,7 @@ use super::packet::{Payload, frame, parse, payload, split};
 use super::query::{Query, Transport};
 use super::session::{Farewell, Polled};
 use super::{Application, Handshake, Peek, Refusal, Session, Shared, handle};
-use crate::domain::fault::CloseReason;
+use crate::domain::error::CloseReason;
 use crate::protocol::turn::Turn;
 use crate::wire::send_queue::DropPolicy;
 use crate::wire::websocket::read::ProtocolViolation;

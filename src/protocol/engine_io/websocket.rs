@@ -9,7 +9,7 @@ use engineioxide_core::{Packet, ProtocolVersion};
 use super::packet::{frame, parse};
 use super::session::ProbeGuard;
 use super::{Application, Peek, Session, Shared, handle};
-use crate::domain::fault::CloseReason;
+use crate::domain::error::CloseReason;
 use crate::protocol::turn::Turn;
 use crate::wire::send_queue::DropPolicy;
 use crate::wire::send_queue::counting::Inbound;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::sender::PlainSender;
-use crate::domain::fault::{CloseReason, Code, Fault};
+use crate::domain::error::{ClientError, CloseReason, Code};
 use crate::hub::Hub;
 use crate::hub::rates::{Rate, RateDecision};
 use crate::metrics::rejections::Rejection;
@@ -58,8 +58,8 @@ impl PlainConnection {
                 Ok(None) => turn.end().await,
                 Ok(Some(end)) => break end,
                 Err(violation) => {
-                    let (fault, reason) = violation_of(&self.hub, violation, limit);
-                    self.sender.reply(&Reply::Failed(fault), None);
+                    let (error, reason) = violation_of(&self.hub, violation, limit);
+                    self.sender.reply(&Reply::Failed(error), None);
                     break End::Closed(reason);
                 }
             }
@@ -118,7 +118,7 @@ impl PlainConnection {
                     return Ok(None);
                 }
                 RateDecision::Abuse => {
-                    let abused = self.session.refuse(Fault::rate_abused());
+                    let abused = self.session.refuse(ClientError::rate_abused());
                     self.sender.reply(&abused, None);
                     return Ok(Some(End::Closed(CloseReason::RateLimited)));
                 }
@@ -141,8 +141,9 @@ impl PlainConnection {
                 return Ok(Box::pin(self.answer(&text)).await);
             }
             Kind::Binary => {
-                let fault = Fault::invalid("binary frames are not accepted; send JSON as text");
-                self.sender.reply(&self.session.refuse(fault), None);
+                let error =
+                    ClientError::invalid("binary frames are not accepted; send JSON as text");
+                self.sender.reply(&self.session.refuse(error), None);
             }
             Kind::Ping => {
                 let payload = message.into_bytes(limit)?;
@@ -183,14 +184,14 @@ impl PlainConnection {
                 self.sender.know(self.session.tenant().await);
                 self.sender.reply(&reply, inbound.id.as_ref());
                 // It passes by itself, so the client is to come back.
-                let Reply::Failed(fault) = &reply else {
+                let Reply::Failed(error) = &reply else {
                     return None;
                 };
-                let is_full = fault.code == Code::ConnectionLimit;
+                let is_full = error.code == Code::ConnectionLimit;
                 is_full.then_some(End::Closed(CloseReason::ConnectionLimit))
             }
-            Err((fault, id)) => {
-                self.sender.reply(&self.session.refuse(fault), id.as_ref());
+            Err((error, id)) => {
+                self.sender.reply(&self.session.refuse(error), id.as_ref());
                 None
             }
         }
@@ -221,7 +222,7 @@ impl PlainConnection {
         } else {
             None
         };
-        let reply = self.session.refuse(Fault::rate_limited(wait));
+        let reply = self.session.refuse(ClientError::rate_limited(wait));
         self.sender.reply(&reply, id.as_ref());
     }
 }

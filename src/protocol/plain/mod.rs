@@ -19,7 +19,7 @@ use super::enter;
 use super::envelope::Envelope;
 use super::session::{Reply, Session};
 use crate::auth::credentials::{Credentials, query_object};
-use crate::domain::fault::{CloseReason, Code, Fault};
+use crate::domain::error::{ClientError, CloseReason, Code};
 use crate::domain::words::{ORGANIZATION, Tenant};
 use crate::hub::connection::{NewConnection, Protocol};
 use crate::hub::limits::{ConnectionPermit, SlotGuard};
@@ -53,10 +53,10 @@ type Opened = (Session, Arc<Rate>, Option<Reply>);
 
 /// A WebSocket handshake that awaits its stream.
 pub struct Handshake {
-    credentials: Result<Option<Credentials>, Fault>,
+    credentials: Result<Option<Credentials>, ClientError>,
     dialect: Dialect,
     remote_address: IpAddr,
-    entry: Result<Arc<ConnectionPermit>, (Fault, SlotGuard)>,
+    entry: Result<Arc<ConnectionPermit>, (ClientError, SlotGuard)>,
 }
 
 impl PlainGateway {
@@ -75,14 +75,14 @@ impl PlainGateway {
         query: &str,
         headers: &HeaderMap,
         remote_address: IpAddr,
-    ) -> Result<Handshake, Fault> {
+    ) -> Result<Handshake, ClientError> {
         let asked = query_object(query, |name| {
             name == "envelope" || ORGANIZATION.0.contains(&name)
         });
         let envelope = match asked.get("envelope").and_then(Value::as_str) {
             None => None,
             Some(text) => Some(Envelope::parse(text).ok_or_else(|| {
-                Fault::invalid(format!(
+                ClientError::invalid(format!(
                     "`envelope` is `{text}`; allowed are event, type_data, type_payload"
                 ))
             })?),
@@ -132,7 +132,7 @@ impl PlainGateway {
                 self.open(&sender, remote_address, permit, credentials)
                     .await
             }
-            Err((fault, slot)) => Err((fault, CloseReason::ConnectionLimit, Some(slot))),
+            Err((error, slot)) => Err((error, CloseReason::ConnectionLimit, Some(slot))),
         };
         match opened {
             Ok((session, rate, reply)) => {
@@ -151,9 +151,9 @@ impl PlainGateway {
                 // A task of its own is much smaller than this one.
                 tokio::spawn(Box::new(connection).run());
             }
-            Err((fault, reason, _being_refused)) => {
+            Err((error, reason, _being_refused)) => {
                 self.node.hub.metrics.count_close(reason);
-                sender.reply(&Reply::Failed(fault), None);
+                sender.reply(&Reply::Failed(error), None);
                 sender.finish(reason);
                 Box::pin(linger(&sender.link)).await;
                 sender.link.kill();
@@ -167,8 +167,8 @@ impl PlainGateway {
         sender: &Arc<PlainSender>,
         remote_address: IpAddr,
         permit: Arc<ConnectionPermit>,
-        credentials: Result<Option<Credentials>, Fault>,
-    ) -> Result<Opened, (Fault, CloseReason, Option<SlotGuard>)> {
+        credentials: Result<Option<Credentials>, ClientError>,
+    ) -> Result<Opened, (ClientError, CloseReason, Option<SlotGuard>)> {
         let rate = Arc::clone(&permit.rate);
         let new = NewConnection {
             protocol: Protocol::Websocket,
@@ -179,14 +179,14 @@ impl PlainGateway {
         let session = Session::connect(&self.node, new);
         let reply = match credentials {
             Ok(credentials) => session.authenticate_handshake(credentials, || {}).await,
-            Err(fault) => Err(fault),
+            Err(error) => Err(error),
         };
         match reply {
             Ok(reply) => Ok((session, rate, reply)),
-            Err(fault) if fault.code == Code::ConnectionLimit => {
-                Err((fault, CloseReason::ConnectionLimit, None))
+            Err(error) if error.code == Code::ConnectionLimit => {
+                Err((error, CloseReason::ConnectionLimit, None))
             }
-            Err(fault) => Err((fault, CloseReason::Unauthorized, None)),
+            Err(error) => Err((error, CloseReason::Unauthorized, None)),
         }
     }
 }

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::PlainOptions;
-use crate::domain::fault::CloseReason;
+use crate::domain::error::CloseReason;
 use crate::domain::words::Tenant;
 use crate::hub::Hub;
 use crate::hub::outbound::{Encoding, Outbound};
@@ -130,8 +130,8 @@ impl Deliver for PlainSender {
     }
 
     fn close(&self, reason: CloseReason) {
-        if let Some(fault) = reason.last_words() {
-            self.reply(&Reply::Failed(fault), None);
+        if let Some(error) = reason.last_words() {
+            self.reply(&Reply::Failed(error), None);
         }
         self.finish(reason);
     }

@@ -12,7 +12,7 @@ use super::arguments::ArgumentForm;
 use super::decoder::{Decoder, Incoming, MAX_ATTACHMENTS, Malformed};
 use super::packet;
 use crate::auth::credentials::Credentials;
-use crate::domain::fault::{CloseReason, Fault};
+use crate::domain::error::{ClientError, CloseReason};
 use crate::hub::connection::Connection;
 use crate::hub::limits::ConnectionPermit;
 use crate::hub::outbound::Outbound;
@@ -29,7 +29,7 @@ pub struct Client {
     pub(super) rate: Arc<Rate>,
     pub(super) form: ArgumentForm,
     /// The credentials in the handshake's query or headers.
-    pub(super) credentials: Result<Option<Box<Credentials>>, Box<Fault>>,
+    pub(super) credentials: Result<Option<Box<Credentials>>, Box<ClientError>>,
     pub(super) state: Mutex<ClientState>,
 }
 
@@ -53,7 +53,7 @@ impl Client {
         permit: Arc<ConnectionPermit>,
         remote_address: IpAddr,
         form: ArgumentForm,
-        credentials: Result<Option<Credentials>, Fault>,
+        credentials: Result<Option<Credentials>, ClientError>,
         max_message_size: usize,
         connect_by: Instant,
     ) -> Self {
@@ -178,8 +178,8 @@ pub(super) fn answer(session: &Session<SocketIo>, ack: Option<u64>, reply: &Repl
 }
 
 /// The event that tells an error.
-pub(super) fn error(fault: &Fault) -> Bytes {
-    packet::reply("error", &failure(fault))
+pub(super) fn error_packet(error: &ClientError) -> Bytes {
+    packet::reply("error", &failure(error))
 }
 
 fn send(session: &Session<SocketIo>, frame: Bytes) {
@@ -204,8 +204,8 @@ impl Deliver for Session<SocketIo> {
     }
 
     fn close(&self, reason: CloseReason) {
-        if let Some(fault) = reason.last_words() {
-            send(self, error(&fault));
+        if let Some(error) = reason.last_words() {
+            send(self, error_packet(&error));
         }
         if !reason.should_reconnect() {
             send(self, packet::disconnect());

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::client::{Client, answer};
 use super::{ClientSession, REFUSED_GRACE, SocketIo, packet};
 use crate::auth::credentials::Credentials;
-use crate::domain::fault::{CloseReason, Code, Fault};
+use crate::domain::error::{ClientError, CloseReason, Code};
 use crate::domain::json::{self, Members};
 use crate::hub::connection::{NewConnection, Protocol};
 use crate::hub::ports::Deliver;
@@ -44,12 +44,12 @@ impl SocketIo {
         match entered {
             Ok(()) => {}
             // It passes by itself, and a client that is refused as below does not come back.
-            Err(fault) if fault.code == Code::ConnectionLimit => {
+            Err(error) if error.code == Code::ConnectionLimit => {
                 session.close(CloseReason::ConnectionLimit);
             }
-            Err(fault) => {
-                let data = ConnectErrorData::of(&fault);
-                let message = fault.to_string();
+            Err(error) => {
+                let data = ConnectErrorData::of(&error);
+                let message = error.to_string();
                 let refused = packet::connect_error(version, "/", &message, Some(&data));
                 session.push(&refused, DropPolicy::Reply);
                 let by = Instant::now() + REFUSED_GRACE;
@@ -63,15 +63,19 @@ impl SocketIo {
         }
     }
 
-    async fn enter(&self, session: &Arc<ClientSession>, auth: Option<&str>) -> Result<(), Fault> {
+    async fn enter(
+        &self,
+        session: &Arc<ClientSession>,
+        auth: Option<&str>,
+    ) -> Result<(), ClientError> {
         let client = &session.connection;
         let credentials = credentials(client, auth)?;
         if let Some(credentials) = &credentials {
             self.node.prepare(credentials).await;
         }
         let permit = client.state.lock().permit.clone();
-        let permit =
-            permit.ok_or_else(|| Fault::new(Code::InternalError, "the session is closing"))?;
+        let permit = permit
+            .ok_or_else(|| ClientError::new(Code::InternalError, "the session is closing"))?;
         let new = NewConnection {
             protocol: Protocol::SocketIo,
             remote_address: client.remote_address,
@@ -100,7 +104,7 @@ impl SocketIo {
 }
 
 /// `auth` counts before the query and the headers.
-fn credentials(client: &Client, auth: Option<&str>) -> Result<Option<Credentials>, Fault> {
+fn credentials(client: &Client, auth: Option<&str>) -> Result<Option<Credentials>, ClientError> {
     let auth = match auth {
         None => None,
         Some(auth) => credentials_of_auth(auth)?,
@@ -108,17 +112,17 @@ fn credentials(client: &Client, auth: Option<&str>) -> Result<Option<Credentials
     match (auth, &client.credentials) {
         (Some(auth), _) => Ok(Some(auth)),
         (None, Ok(credentials)) => Ok(credentials.as_deref().cloned()),
-        (None, Err(fault)) => Err((**fault).clone()),
+        (None, Err(error)) => Err((**error).clone()),
     }
 }
 
-fn credentials_of_auth(auth: &str) -> Result<Option<Credentials>, Fault> {
+fn credentials_of_auth(auth: &str) -> Result<Option<Credentials>, ClientError> {
     const WHAT: &str = "`auth`";
     let auth = json::parse(WHAT, auth.as_bytes())?;
     match json::kind_of(auth) {
         "null" => Ok(None),
         "an object" => command::credentials(&Members::of(WHAT, auth)?),
-        kind => Err(Fault::invalid(format!(
+        kind => Err(ClientError::invalid(format!(
             "{WHAT} must be an object, not {kind}"
         ))),
     }
@@ -135,11 +139,11 @@ struct ConnectErrorData {
 }
 
 impl ConnectErrorData {
-    fn of(fault: &Fault) -> Self {
+    fn of(error: &ClientError) -> Self {
         Self {
-            code: fault.code.as_str(),
-            reason: fault.reason,
-            retry_after_ms: fault.retry_after.map(|time| time.as_millis()),
+            code: error.code.as_str(),
+            reason: error.reason,
+            retry_after_ms: error.retry_after.map(|time| time.as_millis()),
         }
     }
 }

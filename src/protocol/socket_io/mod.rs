@@ -22,16 +22,16 @@ pub use arguments::Arguments;
 #[cfg(feature = "fuzzing")]
 pub use fuzz::fuzz_packets;
 
-use client::{Client, answer, error};
+use client::{Client, answer, error_packet};
 use decoder::{Incoming, IncomingKind, Malformed};
 pub(in crate::protocol) use packet::event as event_frames;
 use packet::read_event;
 
 use super::engine_io::{Application, EngineIo, Handshake, Peek, ProtocolVersion, Session};
 use super::session::{Reply, Said};
-use super::{fault_response, violation_of};
+use super::{error_response, violation_of};
 use crate::auth::credentials::{Credentials, query_object};
-use crate::domain::fault::{CloseReason, Code, Fault};
+use crate::domain::error::{ClientError, CloseReason, Code};
 use crate::domain::words;
 use crate::node::Node;
 use crate::wire::send_queue::counting::Inbound;
@@ -67,7 +67,7 @@ impl SocketIo {
         Self { node, options }
     }
 
-    fn admit_or_refuse(&self, handshake: &Handshake<'_>) -> Result<Client, Fault> {
+    fn admit_or_refuse(&self, handshake: &Handshake<'_>) -> Result<Client, ClientError> {
         let Handshake {
             version,
             query,
@@ -80,7 +80,7 @@ impl SocketIo {
             Some(text) => Arguments::parse(text).ok_or_else(|| {
                 let text = words::shown(text);
                 let allowed = Arguments::NAMES;
-                Fault::invalid(format!("`arguments` is `{text}`; allowed are {allowed}"))
+                ClientError::invalid(format!("`arguments` is `{text}`; allowed are {allowed}"))
             })?,
         };
         self.node.hub.admission.handshake(remote_address)?;
@@ -184,8 +184,8 @@ async fn handle_event(
     let reply = Box::pin(connected.handle(said)).await;
     answer(session, ack, &reply);
     // It passes by itself, so the client is to come back.
-    if let Reply::Failed(fault) = &reply
-        && fault.code == Code::ConnectionLimit
+    if let Reply::Failed(error) = &reply
+        && error.code == Code::ConnectionLimit
     {
         session.close(CloseReason::ConnectionLimit);
     }
@@ -196,7 +196,7 @@ impl Application for SocketIo {
 
     fn admit(&self, handshake: &Handshake<'_>) -> Result<Client, Box<Response<Body>>> {
         self.admit_or_refuse(handshake)
-            .map_err(|fault| Box::new(fault_response(&fault)))
+            .map_err(|error| Box::new(error_response(&error)))
     }
 
     /// A 2.x client does not CONNECT to `/`; it is there by itself.
@@ -246,8 +246,8 @@ impl Application for SocketIo {
         violation: ProtocolViolation,
     ) -> (Bytes, CloseReason) {
         let limit = self.max_message(session);
-        let (fault, reason) = violation_of(&self.node.hub, violation, limit);
-        (error(&fault), reason)
+        let (error, reason) = violation_of(&self.node.hub, violation, limit);
+        (error_packet(&error), reason)
     }
 
     fn check(&self, session: &Arc<ClientSession>, now: Instant) -> Option<Instant> {

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::client::{Client, answer, error};
+use super::client::{Client, answer, error_packet};
 use super::packet::{Glance, glance};
 use super::{ClientSession, SocketIo};
-use crate::domain::fault::{CloseReason, Fault};
+use crate::domain::error::{ClientError, CloseReason};
 use crate::hub::ports::Deliver;
 use crate::hub::rates::RateDecision;
 use crate::metrics::rejections::Rejection;
@@ -97,8 +97,8 @@ impl SocketIo {
             Glance::Ack { .. } | Glance::Other => None,
         };
         note(client);
-        let fault = Fault::rate_limited(wait);
-        let reply = client.session().map(|session| session.refuse(fault));
+        let error = ClientError::rate_limited(wait);
+        let reply = client.session().map(|session| session.refuse(error));
         if let Some(reply) = reply {
             answer(session, ack, &reply);
         }
@@ -111,7 +111,7 @@ impl SocketIo {
         let reason = CloseReason::RateLimited;
         self.count_close(&session.connection, reason);
         self.node.hub.metrics.count_error();
-        session.push(&error(&Fault::rate_abused()), DropPolicy::Reply);
+        session.push(&error_packet(&ClientError::rate_abused()), DropPolicy::Reply);
         Deliver::close(&**session, reason);
         session.connection.leave();
     }

@@ -16,8 +16,8 @@ use utoipa::ToSchema;
 use self::query::BroadcastQuery;
 use self::request::BroadcastRequest;
 use self::shortcut::ShortcutRequest;
+use crate::domain::error::ClientError;
 use crate::domain::event::MessageId;
-use crate::domain::fault::Fault;
 use crate::domain::time::UnixMillis;
 use crate::http::extract::api_key::{ApiKey, Broadcast};
 use crate::http::extract::body::{self, Body};
@@ -177,7 +177,7 @@ async fn shortcut(
 
 /// The target as far as the caller reaches: an organization's key is refused every other
 /// organization, and of the connections that it names only its own are meant.
-fn within_reach(target: Target, key: &ApiKey<Broadcast>) -> Result<Target, Fault> {
+fn within_reach(target: Target, key: &ApiKey<Broadcast>) -> Result<Target, ClientError> {
     match &target {
         Target::Place(place) => key.within(Some(place.organization.clone())).map(drop)?,
         Target::Users(organization, _) => key.within(Some(organization.clone())).map(drop)?,
@@ -202,11 +202,11 @@ async fn publish(
     ConnectInfo(remote): Remote,
     query: BroadcastQueryRead,
     body: Body,
-    read: impl FnOnce(&[u8]) -> Result<Publication, Fault>,
+    read: impl FnOnce(&[u8]) -> Result<Publication, ClientError>,
 ) -> Answer {
     let (admission, address, own) = (&app.hub.admission, remote.ip(), key.organization());
     let inputs = query
-        .map_err(|ErrorResponse(fault)| fault)
+        .map_err(|ErrorResponse(error)| error)
         .and_then(|Query(query)| Ok((query, body::bytes(body, app.max_message_size)?)));
     let length = inputs.as_ref().map_or(0, |(_, body)| body.len());
     let cost = u32::try_from(length.div_ceil(BYTES_OF_A_REQUEST)).unwrap_or(u32::MAX);

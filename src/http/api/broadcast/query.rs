@@ -4,8 +4,8 @@ use serde_json::{Map, Value};
 use utoipa::IntoParams;
 
 use super::request::{CASCADE, PRIORITY, REQUIRES_ACK, parse_priority};
+use crate::domain::error::ClientError;
 use crate::domain::event::Priority;
-use crate::domain::fault::Fault;
 use crate::domain::words::Word;
 use crate::http::extract::query::{self, FromQuery};
 use crate::node::publish::Publication;
@@ -30,7 +30,7 @@ pub(in crate::http) struct BroadcastQuery {
 impl FromQuery for BroadcastQuery {
     const KNOWN: &'static [Word] = &[REQUIRES_ACK, WAIT, PRIORITY, CASCADE];
 
-    fn read(parameters: &Map<String, Value>) -> Result<Self, Fault> {
+    fn read(parameters: &Map<String, Value>) -> Result<Self, ClientError> {
         Ok(Self {
             wait_ms: query::number(parameters, WAIT.name(), 0..=u64::MAX)?,
             priority: query::text(parameters, PRIORITY.name())
@@ -44,12 +44,15 @@ impl FromQuery for BroadcastQuery {
 
 impl BroadcastQuery {
     /// The publication with what the query says about it, and how long to wait.
-    pub fn apply(&self, mut publication: Publication) -> Result<(Publication, Option<u64>), Fault> {
+    pub fn apply(
+        &self,
+        mut publication: Publication,
+    ) -> Result<(Publication, Option<u64>), ClientError> {
         publication.priority = self.priority.unwrap_or(publication.priority);
         publication.requires_ack = self.requires_ack.unwrap_or(publication.requires_ack);
         publication.cascade = self.cascade.unwrap_or(publication.cascade);
         if self.wait_ms.is_some() && !publication.requires_ack {
-            return Err(Fault::invalid("`wait_ms` needs `requires_ack`: true"));
+            return Err(ClientError::invalid("`wait_ms` needs `requires_ack`: true"));
         }
         Ok((publication, self.wait_ms))
     }

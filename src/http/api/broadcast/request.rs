@@ -5,8 +5,8 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::target::{TargetRequest, user_ids};
+use crate::domain::error::ClientError;
 use crate::domain::event::Priority;
-use crate::domain::fault::Fault;
 use crate::domain::identity::OrganizationId;
 use crate::domain::json::{self, Members};
 use crate::domain::spelling;
@@ -18,10 +18,10 @@ use crate::node::publish::Publication;
 /// The event that carries a notification of `{title, body}`.
 const NOTIFICATION: &str = "notification";
 
-pub(super) fn parse_priority(text: &str) -> Result<Priority, Fault> {
+pub(super) fn parse_priority(text: &str) -> Result<Priority, ClientError> {
     Priority::parse(text).ok_or_else(|| {
         let text = words::shown(text);
-        Fault::invalid(format!(
+        ClientError::invalid(format!(
             "`priority` is `{text}`; allowed are {}",
             Priority::NAMES
         ))
@@ -73,7 +73,7 @@ pub(super) struct BroadcastRequest {
 }
 
 impl BroadcastRequest {
-    pub fn read(body: &[u8]) -> Result<Self, Fault> {
+    pub fn read(body: &[u8]) -> Result<Self, ClientError> {
         let mut members = body::members(body)?;
         let known = [
             EVENT,
@@ -117,27 +117,29 @@ impl BroadcastRequest {
 
     /// `own` is the only organization that the caller reaches, if there is one: a notification is for
     /// everyone in it.
-    pub fn publication(self, own: Option<&OrganizationId>) -> Result<Publication, Fault> {
+    pub fn publication(self, own: Option<&OrganizationId>) -> Result<Publication, ClientError> {
         match (&self.event, &self.title) {
             (Some(_), None) => self.event_publication(),
             (None, Some(_)) => self.notification(own),
-            (Some(_), Some(_)) => Err(Fault::invalid(
+            (Some(_), Some(_)) => Err(ClientError::invalid(
                 "a body has an `event` with its `target`, or a `title` with its `body`, not both",
             )),
-            (None, None) => Err(Fault::invalid(
+            (None, None) => Err(ClientError::invalid(
                 "the body needs an `event` (with `data` and `target`) or a `title` (with `body`)",
             )),
         }
     }
 
-    fn event_publication(self) -> Result<Publication, Fault> {
+    fn event_publication(self) -> Result<Publication, ClientError> {
         if self.body.is_some() || self.exclude_user_ids.is_some() {
-            return Err(Fault::invalid(
+            return Err(ClientError::invalid(
                 "`body` and `excludeUserIds` belong to a notification with a `title`",
             ));
         }
         let target = self.target.ok_or_else(|| {
-            Fault::invalid("`target` is missing: {\"organization_id\": ...} or {\"all\": true}")
+            ClientError::invalid(
+                "`target` is missing: {\"organization_id\": ...} or {\"all\": true}",
+            )
         })?;
         Ok(Publication {
             event: self.event.unwrap_or_default(),
@@ -151,15 +153,15 @@ impl BroadcastRequest {
         })
     }
 
-    fn notification(self, own: Option<&OrganizationId>) -> Result<Publication, Fault> {
+    fn notification(self, own: Option<&OrganizationId>) -> Result<Publication, ClientError> {
         if self.data.is_some() || self.target.is_some() || self.channel.is_some() {
-            return Err(Fault::invalid(
+            return Err(ClientError::invalid(
                 "`data`, `target` and `channel` belong to an `event`; a `title` goes to everyone",
             ));
         }
         let body = self
             .body
-            .ok_or_else(|| Fault::invalid("`body` is missing beside `title`"))?;
+            .ok_or_else(|| ClientError::invalid("`body` is missing beside `title`"))?;
         let except = user_ids(&self.exclude_user_ids.unwrap_or_default(), "excludeUserIds")?;
         let payload = Notification {
             title: self.title,
@@ -168,7 +170,7 @@ impl BroadcastRequest {
         Ok(Publication {
             event: NOTIFICATION.to_owned(),
             payload: serde_json::value::to_raw_value(&payload)
-                .map_err(|error| Fault::invalid(error.to_string()))?,
+                .map_err(|error| ClientError::invalid(error.to_string()))?,
             target: Target::Everyone {
                 within: own.cloned(),
                 except: except.into_iter().collect(),
@@ -190,13 +192,16 @@ struct Notification {
 }
 
 /// A text as it was written.
-fn written_text(members: &mut Members<'_>, word: Word) -> Result<Option<Box<RawValue>>, Fault> {
+fn written_text(
+    members: &mut Members<'_>,
+    word: Word,
+) -> Result<Option<Box<RawValue>>, ClientError> {
     let name = word.name();
     match members.take_once(name)? {
         Some(text) if text.get().starts_with('"') => Ok(Some(text.to_owned())),
         Some(other) => {
             let kind = json::kind_of(other);
-            Err(Fault::invalid(format!(
+            Err(ClientError::invalid(format!(
                 "`{name}` must be a string, not {kind}"
             )))
         }

@@ -3,8 +3,8 @@
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use crate::domain::error::ClientError;
 use crate::domain::event::Priority;
-use crate::domain::fault::Fault;
 use crate::domain::identity::{DepartmentId, OrganizationId, QueueName};
 use crate::domain::json;
 use crate::domain::room::Place;
@@ -28,12 +28,12 @@ pub(super) struct ShortcutRequest {
 }
 
 impl ShortcutRequest {
-    pub fn read(body: &[u8], own: Option<&OrganizationId>) -> Result<Self, Fault> {
+    pub fn read(body: &[u8], own: Option<&OrganizationId>) -> Result<Self, ClientError> {
         const PLACE: [Word; 3] = [words::ORGANIZATION, words::DEPARTMENT, words::QUEUE];
         let members = body::members(body)?;
         let ids = members.values(|name| PLACE.iter().any(|word| word.0.contains(&name)))?;
         let place = words::place(&ids, own)?.ok_or_else(|| {
-            Fault::invalid("`organization_id` is missing: it says whom this is for")
+            ClientError::invalid("`organization_id` is missing: it says whom this is for")
         })?;
         Ok(Self {
             organization_id: place.organization,

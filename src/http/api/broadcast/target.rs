@@ -6,7 +6,7 @@ use std::hash::Hash;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::domain::fault::Fault;
+use crate::domain::error::ClientError;
 use crate::domain::identity::{ConnectionId, DepartmentId, OrganizationId, QueueName, UserId};
 use crate::domain::room::Place;
 use crate::domain::spelling;
@@ -17,11 +17,11 @@ use crate::hub::audience::Target;
 pub(super) const MAX_IDS: usize = 10_000;
 
 /// The users with these ids, each once.
-pub(super) fn user_ids(ids: &[String], name: &str) -> Result<HashSet<UserId>, Fault> {
+pub(super) fn user_ids(ids: &[String], name: &str) -> Result<HashSet<UserId>, ClientError> {
     each_once(ids, name, |id| {
         UserId::new(id).map_err(|problem| {
             let id = words::shown(id);
-            Fault::invalid(format!("`{name}`: `{id}` is not an id: {problem}"))
+            ClientError::invalid(format!("`{name}`: `{id}` is not an id: {problem}"))
         })
     })
 }
@@ -30,11 +30,11 @@ pub(super) fn user_ids(ids: &[String], name: &str) -> Result<HashSet<UserId>, Fa
 fn each_once<T: Eq + Hash>(
     ids: &[String],
     name: &str,
-    read: impl Fn(&str) -> Result<T, Fault>,
-) -> Result<HashSet<T>, Fault> {
+    read: impl Fn(&str) -> Result<T, ClientError>,
+) -> Result<HashSet<T>, ClientError> {
     if ids.len() > MAX_IDS {
         let count = ids.len();
-        return Err(Fault::invalid(format!(
+        return Err(ClientError::invalid(format!(
             "`{name}` has {count} ids; {MAX_IDS} are allowed in one broadcast"
         )));
     }
@@ -65,7 +65,7 @@ pub(super) struct TargetRequest {
 }
 
 impl TargetRequest {
-    pub fn read(target: &Map<String, Value>) -> Result<Self, Fault> {
+    pub fn read(target: &Map<String, Value>) -> Result<Self, ClientError> {
         let known = [
             words::ORGANIZATION,
             words::DEPARTMENT,
@@ -96,7 +96,7 @@ impl TargetRequest {
         })
     }
 
-    pub fn target(self) -> Result<Target, Fault> {
+    pub fn target(self) -> Result<Target, ClientError> {
         let is_narrow = self.department_id.is_some() || self.queue_name.is_some();
         match (
             self.all,
@@ -108,17 +108,17 @@ impl TargetRequest {
                 within: None,
                 except: HashSet::new(),
             }),
-            (true, ..) => Err(Fault::invalid("`all` stands alone in a target")),
-            (_, Some(_), Some(_), _) => Err(Fault::invalid(
+            (true, ..) => Err(ClientError::invalid("`all` stands alone in a target")),
+            (_, Some(_), Some(_), _) => Err(ClientError::invalid(
                 "a target has `user_ids` or `socket_ids`, not both",
             )),
-            (_, Some(_), ..) | (_, _, Some(_), _) if is_narrow => Err(Fault::invalid(
+            (_, Some(_), ..) | (_, _, Some(_), _) if is_narrow => Err(ClientError::invalid(
                 "users and connections are not inside a department or queue",
             )),
             (false, Some(users), None, Some(organization)) => {
                 Ok(Target::Users(organization, Vec::from_iter(users)))
             }
-            (false, Some(_), None, None) => Err(Fault::invalid(
+            (false, Some(_), None, None) => Err(ClientError::invalid(
                 "`organization_id` is missing beside the users",
             )),
             (false, None, Some(ids), organization) => {
@@ -129,18 +129,18 @@ impl TargetRequest {
                 department: self.department_id,
                 queue: self.queue_name,
             })),
-            (false, None, None, None) => Err(Fault::invalid(
+            (false, None, None, None) => Err(ClientError::invalid(
                 "`target` names nobody: give an organization_id, user_ids, socket_ids or all",
             )),
         }
     }
 }
 
-fn connection_ids(ids: &[String]) -> Result<Vec<ConnectionId>, Fault> {
+fn connection_ids(ids: &[String]) -> Result<Vec<ConnectionId>, ClientError> {
     let read = |id: &str| {
         ConnectionId::parse(id).ok_or_else(|| {
             let id = words::shown(id);
-            Fault::invalid(format!("`{id}` is not a connection id"))
+            ClientError::invalid(format!("`{id}` is not a connection id"))
         })
     };
     each_once(ids, CONNECTIONS.name(), read).map(Vec::from_iter)
@@ -152,7 +152,7 @@ mod tests {
 
     use super::*;
 
-    fn target(value: Value) -> Result<Target, Fault> {
+    fn target(value: Value) -> Result<Target, ClientError> {
         match value {
             Value::Object(target) => TargetRequest::read(&target)?.target(),
             other => panic!("{other}"),
@@ -196,9 +196,9 @@ mod tests {
             ),
             (json!({"socket_ids": vec![&id; many]}), "socket_ids"),
         ] {
-            let fault = target(bad).unwrap_err();
+            let error = target(bad).unwrap_err();
             let said = format!("`{name}` has {many} ids; {MAX_IDS} are allowed in one broadcast");
-            assert_eq!(fault.message, said);
+            assert_eq!(error.message, said);
         }
     }
 
@@ -223,8 +223,8 @@ mod tests {
             ),
             (json!({"all": "yes"}), "`all` must be true or false"),
         ] {
-            let fault = target(bad.clone()).unwrap_err();
-            assert!(fault.message.contains(problem), "{bad}: {fault}");
+            let error = target(bad.clone()).unwrap_err();
+            assert!(error.message.contains(problem), "{bad}: {error}");
         }
     }
 }

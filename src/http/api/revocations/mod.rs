@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use self::request::{RevocationsQuery, RevokeRequest, SubjectQuery};
 use super::page;
 use crate::auth::revocation::{Listed, Reach, Subject};
-use crate::domain::fault::Fault;
+use crate::domain::error::ClientError;
 use crate::domain::grants::TokenId;
 use crate::domain::identity::{OrganizationId, UserId};
 use crate::domain::time::UnixMillis;
@@ -35,15 +35,15 @@ fn subject(
     organization: Option<OrganizationId>,
     user: Option<UserId>,
     token: Option<TokenId>,
-) -> Result<(Reach, Subject), Fault> {
+) -> Result<(Reach, Subject), ClientError> {
     let organization = key.within(organization)?;
     match (user, token) {
         (Some(user), None) if organization.is_some() => Ok((organization, Subject::User(user))),
-        (Some(_), None) => Err(Fault::invalid(
+        (Some(_), None) => Err(ClientError::invalid(
             "`organization_id` is missing beside the user",
         )),
         (None, Some(token)) => Ok((organization, Subject::Token(token))),
-        _ => Err(Fault::invalid(
+        _ => Err(ClientError::invalid(
             "name a `user_id` with its `organization_id`, or a `jti`",
         )),
     }
@@ -83,8 +83,8 @@ pub(in crate::http) async fn revoke(
     let closed = revoked.map_err(|error| {
         let text = error.to_string();
         match error {
-            RevokeError::Failed(fault) => fault,
-            RevokeError::NotKept { cause, .. } => Fault {
+            RevokeError::Failed(error) => error,
+            RevokeError::NotKept { cause, .. } => ClientError {
                 message: format!(
                     "{text}; take some back with DELETE /api/ws/revocations, and name an \
                      `expires_at` with each"

@@ -5,7 +5,7 @@ use utoipa::openapi::schema::{KnownFormat, OneOfBuilder, Schema, SchemaFormat, T
 use utoipa::openapi::{Object, ObjectBuilder};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::domain::fault::Fault;
+use crate::domain::error::ClientError;
 use crate::domain::grants::TokenId;
 use crate::domain::identity::{OrganizationId, UserId};
 use crate::domain::spelling;
@@ -38,7 +38,7 @@ pub(in crate::http) struct SubjectQuery {
 impl FromQuery for SubjectQuery {
     const KNOWN: &'static [Word] = &[USER, ORGANIZATION, TOKEN_ID];
 
-    fn read(parameters: &Map<String, Value>) -> Result<Self, Fault> {
+    fn read(parameters: &Map<String, Value>) -> Result<Self, ClientError> {
         Ok(Self {
             organization_id: words::organization(parameters)?,
             user_id: words::user(parameters)?,
@@ -72,7 +72,7 @@ fn time_schema() -> Schema {
 }
 
 impl RevokeRequest {
-    pub fn read(body: &[u8], now: UnixMillis) -> Result<Self, Fault> {
+    pub fn read(body: &[u8], now: UnixMillis) -> Result<Self, ClientError> {
         let members = body::members(body)?;
         let known = [USER, ORGANIZATION, TOKEN_ID, EXPIRES_AT];
         spelling::check_all(members.names(), "the body", &known)?;
@@ -103,7 +103,7 @@ pub(in crate::http) struct RevocationsQuery {
 impl FromQuery for RevocationsQuery {
     const KNOWN: &'static [Word] = &[ORGANIZATION, LIMIT, CURSOR];
 
-    fn read(parameters: &Map<String, Value>) -> Result<Self, Fault> {
+    fn read(parameters: &Map<String, Value>) -> Result<Self, ClientError> {
         Ok(Self {
             organization_id: words::organization(parameters)?,
             limit: page::limit(parameters)?,
@@ -112,14 +112,14 @@ impl FromQuery for RevocationsQuery {
     }
 }
 
-fn token_id(object: &Map<String, Value>) -> Result<Option<TokenId>, Fault> {
+fn token_id(object: &Map<String, Value>) -> Result<Option<TokenId>, ClientError> {
     match TOKEN_ID.find(object)? {
         None => Ok(None),
         Some((_, Value::String(id))) if (1..=MAX_TOKEN_ID_BYTES).contains(&id.len()) => {
             Ok(Some(id.as_str().into()))
         }
         Some((_, Value::Number(id))) => Ok(Some(id.to_string().into())),
-        Some((name, _)) => Err(Fault::invalid(format!(
+        Some((name, _)) => Err(ClientError::invalid(format!(
             "`{name}` is no token's id; a string of 1 to {MAX_TOKEN_ID_BYTES} bytes is"
         ))),
     }
@@ -127,7 +127,10 @@ fn token_id(object: &Map<String, Value>) -> Result<Option<TokenId>, Fault> {
 
 /// Seconds since the epoch, as in `exp`, or ISO 8601. A time that is over would revoke nothing, and
 /// the caller would believe that it did.
-fn expires_at(object: &Map<String, Value>, now: UnixMillis) -> Result<Option<UnixMillis>, Fault> {
+fn expires_at(
+    object: &Map<String, Value>,
+    now: UnixMillis,
+) -> Result<Option<UnixMillis>, ClientError> {
     let Some((name, value)) = EXPIRES_AT.find(object)? else {
         return Ok(None);
     };
@@ -140,12 +143,12 @@ fn expires_at(object: &Map<String, Value>, now: UnixMillis) -> Result<Option<Uni
         _ => None,
     };
     let until = millis.map(UnixMillis).ok_or_else(|| {
-        Fault::invalid(format!(
+        ClientError::invalid(format!(
             "`{name}` is no time; seconds since 1970 or ISO 8601 are"
         ))
     })?;
     if until <= now {
-        return Err(Fault::invalid(format!(
+        return Err(ClientError::invalid(format!(
             "`{name}` is {until}, which is not after now ({now}), so nothing would be revoked; \
              name a later time, or none to revoke for as long as the server runs"
         )));

@@ -15,7 +15,7 @@ pub(super) use carriers::ProbeGuard;
 use heartbeat::Heartbeat;
 
 use super::{Application, Refusal, Shared, packet};
-use crate::domain::fault::CloseReason;
+use crate::domain::error::CloseReason;
 use crate::wire::send_queue::link::Link;
 use crate::wire::send_queue::{DropPolicy, Pushed};
 use crate::wire::transport::Transport;

@@ -69,7 +69,7 @@ impl Code {
 /// An error that is told to the client: the object under `error` in an acknowledgement.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {message}", code.as_str())]
-pub struct Fault {
+pub struct ClientError {
     pub code: Code,
     /// What was wrong and what is allowed, for a person to read.
     pub message: Cow<'static, str>,
@@ -79,7 +79,7 @@ pub struct Fault {
     pub reason: Option<&'static str>,
 }
 
-impl Fault {
+impl ClientError {
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             code,
@@ -133,7 +133,7 @@ fn millis_rounded_up(duration: Duration) -> u128 {
     duration.as_micros().div_ceil(1000).max(1)
 }
 
-impl Serialize for Fault {
+impl Serialize for ClientError {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("code", self.code.as_str())?;
@@ -257,12 +257,12 @@ impl CloseReason {
     }
 
     /// What the client is told before the close, where the close alone would not tell enough.
-    pub fn last_words(self) -> Option<Fault> {
-        let fault = Fault::new(Code::AuthFailed, self.text());
+    pub fn last_words(self) -> Option<ClientError> {
+        let error = ClientError::new(Code::AuthFailed, self.text());
         match self {
-            Self::AuthTimeout | Self::Unauthorized => Some(fault),
-            Self::TokenExpired => Some(fault.because(reason::TOKEN_EXPIRED)),
-            Self::Revoked => Some(fault.because(reason::TOKEN_REVOKED)),
+            Self::AuthTimeout | Self::Unauthorized => Some(error),
+            Self::TokenExpired => Some(error.because(reason::TOKEN_EXPIRED)),
+            Self::Revoked => Some(error.because(reason::TOKEN_REVOKED)),
             _ => None,
         }
     }
@@ -295,10 +295,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fault_is_written_with_code_message_and_when_to_retry() {
-        let fault = Fault::rate_limited(Duration::from_micros(1500));
+    fn an_error_is_written_with_code_message_and_when_to_retry() {
+        let error = ClientError::rate_limited(Duration::from_micros(1500));
         assert_eq!(
-            serde_json::to_string(&fault).unwrap(),
+            serde_json::to_string(&error).unwrap(),
             r#"{"code":"RATE_LIMIT_EXCEEDED","message":"too many messages; try again in 2 ms","retry_after_ms":2}"#
         );
     }
