@@ -7,8 +7,8 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 use crate::domain::error::{ClientError, Code};
+use crate::domain::fields::{self, ORGANIZATION, USER};
 use crate::domain::identity::{Identity, OrganizationId, UserId};
-use crate::domain::words::{self, ORGANIZATION, USER};
 
 /// What is yet to be verified.
 #[derive(Clone, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl Credentials {
     /// The credentials in the object of an `authenticate` message or of a handshake's `auth`; `None` if
     /// it shows none at all. A token may stand behind `Bearer`.
     pub fn from_object(object: &Map<String, Value>) -> Result<Option<Self>, ClientError> {
-        let (user, organization) = (words::user(object)?, words::organization(object)?);
+        let (user, organization) = (fields::user(object)?, fields::organization(object)?);
         match object.get("token") {
             None | Some(Value::Null) => {}
             Some(Value::String(token)) if is_no_token(token) => {}
@@ -73,7 +73,7 @@ impl Credentials {
                 })));
             }
             Some(other) => {
-                let kind = words::kind_of(other);
+                let kind = fields::kind_of(other);
                 return Err(ClientError::invalid(format!(
                     "`token` must be a string, not {kind}"
                 )));

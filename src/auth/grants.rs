@@ -4,15 +4,15 @@
 use serde_json::{Map, Value};
 
 use crate::domain::error::{ClientError, Code, reason};
+use crate::domain::fields::{self, Field};
 use crate::domain::grants::{Grants, Nodes};
 use crate::domain::identity::{DepartmentId, QueueName};
 use crate::domain::room::Channel;
-use crate::domain::words::{self, Word};
 
-const CHANNELS: Word = Word(&["channels"]);
-const DEPARTMENTS: Word = Word(&["departments", "department_ids"]);
-const QUEUES: Word = Word(&["queues", "queue_names"]);
-const EVENTS: Word = Word(&["events"]);
+const CHANNELS: Field = Field(&["channels"]);
+const DEPARTMENTS: Field = Field(&["departments", "department_ids"]);
+const QUEUES: Field = Field(&["queues", "queue_names"]);
+const EVENTS: Field = Field(&["events"]);
 
 /// Without the claim everything is granted that needs no grant. A member that is not known is
 /// refused: it may be a misspelt restriction.
@@ -21,13 +21,13 @@ pub fn read(claim: Option<&Value>) -> Result<Grants, ClientError> {
         None | Some(Value::Null) => return Ok(Grants::default()),
         Some(Value::Object(object)) => object,
         Some(other) => {
-            let kind = words::kind_of(other);
+            let kind = fields::kind_of(other);
             return Err(refused(format!("the grants are {kind}, not an object")));
         }
     };
     for name in object.keys() {
         let known = [CHANNELS, DEPARTMENTS, QUEUES, EVENTS];
-        if !known.iter().any(|word| word.0.contains(&name.as_str())) {
+        if !known.iter().any(|field| field.0.contains(&name.as_str())) {
             let name: String = name.chars().take(64).collect();
             return Err(refused(format!("the grants have an unknown `{name}`")));
         }
@@ -49,17 +49,17 @@ pub fn read(claim: Option<&Value>) -> Result<Grants, ClientError> {
 
 fn set<T: Ord, E: std::fmt::Display>(
     object: &Map<String, Value>,
-    word: Word,
+    field: Field,
     make: impl Fn(&str) -> Result<T, E>,
 ) -> Result<Option<std::collections::BTreeSet<T>>, ClientError> {
-    let texts = words::texts(object, word).map_err(|error| refused(error.message))?;
+    let texts = fields::texts(object, field).map_err(|error| refused(error.message))?;
     texts
         .map(|texts| {
             texts
                 .iter()
                 .map(|text| {
                     make(text).map_err(|problem| {
-                        refused(format!("the grants' `{}`: {problem}", word.name()))
+                        refused(format!("the grants' `{}`: {problem}", field.name()))
                     })
                 })
                 .collect()

@@ -9,10 +9,10 @@ use serde_json::{Map, Value};
 use super::grants;
 use super::key::{Algorithm, VerifyKey};
 use crate::domain::error::{ClientError, Code, reason};
+use crate::domain::fields::{self, Field, ORGANIZATION, Tenant, USER};
 use crate::domain::grants::{Principal, TokenId};
 use crate::domain::identity::{Identity, OrganizationId, UserId};
 use crate::domain::time::UnixMillis;
-use crate::domain::words::{self, ORGANIZATION, Tenant, USER, Word};
 
 /// Longest token in bytes.
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
@@ -314,22 +314,22 @@ fn find<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
 fn id<T>(
     claims: &Map<String, Value>,
     names: &[String],
-    word: Word,
+    field: Field,
     make: impl Fn(&str) -> Result<T, crate::domain::identity::IdError>,
 ) -> Result<T, ClientError> {
     let id = if names.is_empty() {
-        word.id(claims, make)
+        field.id(claims, make)
     } else {
         names
             .iter()
             .find_map(|name| find(claims, name).map(|value| (name, value)))
-            .map(|(name, value)| words::id_from(name, value, make))
+            .map(|(name, value)| fields::id_from(name, value, make))
             .transpose()
     };
     let id = id.map_err(|error| invalid(format!("the token: {}", error.message)))?;
     id.ok_or_else(|| {
         let names = if names.is_empty() {
-            word.0.join("`, `")
+            field.0.join("`, `")
         } else {
             names.join("`, `")
         };

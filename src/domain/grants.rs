@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::error::ClientError;
+use super::fields::Tenant;
 use super::identity::{DepartmentId, Identity, OrganizationId, QueueName};
 use super::room::{Channel, Place, Room};
 use super::time::UnixMillis;
-use super::words::Tenant;
 
 /// Part of an organization's tree and of its channels. The default is all of it, and no event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::error::ClientError;
-use super::words::{Word, not_json, shown};
+use super::fields::{Field, not_json, shown};
 
 /// A text that is JSON as a whole. `what` is what an error calls it.
 pub fn parse<'a>(what: &str, text: &'a [u8]) -> Result<&'a RawValue, ClientError> {
@@ -182,10 +182,10 @@ impl<'a> Members<'a> {
         Ok(values)
     }
 
-    /// The values of the members that these words name. The others are there, too, but of their
+    /// The values of the members that these fields name. The others are there, too, but of their
     /// values only whether they are `null`: nobody reads them.
-    pub fn known(&self, words: &[Word]) -> Result<Map<String, Value>, ClientError> {
-        let is_known = |name: &str| words.iter().any(|word| word.0.contains(&name));
+    pub fn known(&self, fields: &[Field]) -> Result<Map<String, Value>, ClientError> {
+        let is_known = |name: &str| fields.iter().any(|field| field.0.contains(&name));
         let mut values = self.values(is_known)?;
         for (name, raw) in &self.members {
             if let Some(text) = name.text().filter(|name| !is_known(name)) {
@@ -322,7 +322,7 @@ impl<'de, N: Deserialize<'de> + Into<Name<'de>>> Visitor<'de> for ObjectReader<N
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::words::ORGANIZATION;
+    use crate::domain::fields::ORGANIZATION;
 
     fn raw(text: &str) -> &RawValue {
         parse("it", text.as_bytes()).unwrap()

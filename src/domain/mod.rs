@@ -2,10 +2,10 @@
 
 pub mod error;
 pub mod event;
+pub mod fields;
 pub mod grants;
 pub mod identity;
 pub mod json;
 pub mod room;
-pub mod spelling;
+pub mod suggest;
 pub mod time;
-pub mod words;

@@ -9,11 +9,11 @@ use super::members::of_command;
 use crate::auth::credentials::Credentials;
 use crate::domain::error::{ClientError, Code};
 use crate::domain::event::MessageId;
+use crate::domain::fields::{self, CHANNELS, FILTERS, Field};
 use crate::domain::identity::OrganizationId;
 use crate::domain::json::{Members, text};
 use crate::domain::room::Place;
-use crate::domain::spelling;
-use crate::domain::words::{self, CHANNELS, FILTERS, Word};
+use crate::domain::suggest;
 use crate::metrics::Received;
 
 /// The events that clients may send. Each has one name for its reply (protocol, section 3).
@@ -51,7 +51,7 @@ impl Verb {
             "ack" => Self::Ack,
             "publish" | "client:publish" => Self::Publish,
             other => {
-                let shown = words::shown(other);
+                let shown = fields::shown(other);
                 return Err(ClientError::invalid(format!(
                     "unknown event `{shown}`; clients may send: {NAMES}"
                 )));
@@ -87,8 +87,8 @@ impl Verb {
 
 /// Who somebody says to be, out of the data of `authenticate`.
 pub fn credentials(data: &Members<'_>) -> Result<Option<Credentials>, ClientError> {
-    let wanted = [words::USER, words::ORGANIZATION, Word(&["token"])];
-    let object = data.values(|name| wanted.iter().any(|word| word.0.contains(&name)))?;
+    let wanted = [fields::USER, fields::ORGANIZATION, Field(&["token"])];
+    let object = data.values(|name| wanted.iter().any(|field| field.0.contains(&name)))?;
     Credentials::from_object(&object)
 }
 
@@ -99,7 +99,7 @@ pub fn subscription(
 ) -> Result<(Vec<String>, Place), ClientError> {
     let object = data.known(&SUBSCRIPTION)?;
     let channels = channels(&object)?;
-    let place = words::place(&filter(object)?, Some(own))?;
+    let place = fields::place(&filter(object)?, Some(own))?;
     Ok((
         channels,
         place.unwrap_or_else(|| Place::organization(own.clone())),
@@ -108,11 +108,11 @@ pub fn subscription(
 
 /// The channels of a subscription: a list, or a single name.
 fn channels(object: &Map<String, Value>) -> Result<Vec<String>, ClientError> {
-    let mut channels = words::texts(object, CHANNELS)?.unwrap_or_default();
+    let mut channels = fields::texts(object, CHANNELS)?.unwrap_or_default();
     let mut seen = HashSet::new();
     channels.retain(|channel| seen.insert(channel.clone()));
     if channels.is_empty() {
-        spelling::check(object, "a subscription", &SUBSCRIPTION)?;
+        suggest::check(object, "a subscription", &SUBSCRIPTION)?;
         return Err(ClientError::new(
             Code::SubscriptionFailed,
             "`channels` must name at least one channel",
@@ -122,21 +122,21 @@ fn channels(object: &Map<String, Value>) -> Result<Vec<String>, ClientError> {
 }
 
 /// What names a place.
-const PLACE: &[Word] = &[words::ORGANIZATION, words::DEPARTMENT, words::QUEUE];
+const PLACE: &[Field] = &[fields::ORGANIZATION, fields::DEPARTMENT, fields::QUEUE];
 
 /// What a subscription is read from.
-const SUBSCRIPTION: [Word; 5] = [
+const SUBSCRIPTION: [Field; 5] = [
     CHANNELS,
-    words::ORGANIZATION,
-    words::DEPARTMENT,
-    words::QUEUE,
+    fields::ORGANIZATION,
+    fields::DEPARTMENT,
+    fields::QUEUE,
     FILTERS,
 ];
 
 /// The filter of a subscription: its own fields, and those of the object under `filters`. One that is
 /// almost a name of a filter is refused, since without it the subscription would hear more.
 fn filter(mut object: Map<String, Value>) -> Result<Map<String, Value>, ClientError> {
-    spelling::check(&object, "a subscription", &SUBSCRIPTION)?;
+    suggest::check(&object, "a subscription", &SUBSCRIPTION)?;
     // Both names with different filters are refused.
     FILTERS.find(&object)?;
     let filters = FILTERS
@@ -146,11 +146,11 @@ fn filter(mut object: Map<String, Value>) -> Result<Map<String, Value>, ClientEr
     match filters {
         None => Ok(object),
         Some(Value::Object(filters)) => {
-            spelling::check(&filters, "the filter of a subscription", PLACE)?;
+            suggest::check(&filters, "the filter of a subscription", PLACE)?;
             for (name, value) in filters {
                 let earlier = object.insert(name.clone(), value);
                 if earlier.is_some_and(|earlier| object.get(&name) != Some(&earlier)) {
-                    let name = words::shown(&name);
+                    let name = fields::shown(&name);
                     return Err(ClientError::invalid(format!(
                         "`{name}` is given twice, inside `filters` and beside it"
                     )));
@@ -160,7 +160,7 @@ fn filter(mut object: Map<String, Value>) -> Result<Map<String, Value>, ClientEr
         }
         Some(other) => Err(ClientError::invalid(format!(
             "`filters` must be an object, not {}",
-            words::kind_of(&other)
+            fields::kind_of(&other)
         ))),
     }
 }
@@ -177,8 +177,8 @@ pub fn publication(
     mut members: Members<'_>,
     own: &OrganizationId,
 ) -> Result<OwnEvent, ClientError> {
-    let known = [Word(&["event"]), Word(&["data"]), Word(&["target"])];
-    spelling::check_all(members.names(), "`publish`", &known)?;
+    let known = [Field(&["event"]), Field(&["data"]), Field(&["target"])];
+    suggest::check_all(members.names(), "`publish`", &known)?;
     let event = members
         .take("event")
         .ok_or_else(|| ClientError::invalid("`publish` needs the name of an `event`"))?;
@@ -189,8 +189,8 @@ pub fn publication(
         None => None,
         Some(target) => {
             let target = of_command(Some(target), "target")?;
-            spelling::check_all(target.names(), "a client's `target`", PLACE)?;
-            words::place(&target.values(|_| true)?, Some(own))?
+            suggest::check_all(target.names(), "a client's `target`", PLACE)?;
+            fields::place(&target.values(|_| true)?, Some(own))?
         }
     };
     Ok(OwnEvent {

@@ -1,7 +1,7 @@
 //! How a plain client speaks, which its first messages show (protocol, section 4).
 
 use super::envelope::{Envelope, Inbound, encoding};
-use crate::domain::words::Tenant;
+use crate::domain::fields::Tenant;
 use crate::hub::outbound::Encoding;
 
 /// The form in which a client reads, as far as it is known.

@@ -13,11 +13,11 @@ use serde_json::value::RawValue;
 use super::members::MAX_MEMBERS;
 use crate::domain::error::ClientError;
 use crate::domain::event::{Event, MessageId, Priority};
+use crate::domain::fields::Tenant;
 use crate::domain::identity::OrganizationId;
 use crate::domain::json::{self, Members};
 use crate::domain::room::Channel;
 use crate::domain::time::UnixMillis;
-use crate::domain::words::Tenant;
 use crate::hub::outbound::Encoding;
 use crate::wire::websocket::frame::{Opcode, server_frame};
 

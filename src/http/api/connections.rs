@@ -9,10 +9,10 @@ use utoipa::ToSchema;
 
 use super::page::{self, PageQuery};
 use crate::domain::error::ClientError;
+use crate::domain::fields::shown;
 use crate::domain::identity::{ConnectionId, OrganizationId, UserId};
 use crate::domain::room::RoomName;
 use crate::domain::time::UnixMillis;
-use crate::domain::words::shown;
 use crate::http::extract::api_key::{ApiKey, Read};
 use crate::http::extract::query::{NoQuery, Query};
 use crate::http::response::{ErrorResponse, not_found};

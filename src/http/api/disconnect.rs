@@ -7,8 +7,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::domain::error::ClientError;
+use crate::domain::fields::shown;
 use crate::domain::identity::UserId;
-use crate::domain::words::shown;
 use crate::http::extract::api_key::{Admin, ApiKey};
 use crate::http::extract::query::{OrganizationQuery, Query};
 use crate::http::response::ErrorResponse;

@@ -7,15 +7,15 @@ use serde_json::{Map, Value};
 use utoipa::IntoParams;
 
 use crate::domain::error::{ClientError, Code};
+use crate::domain::fields::{self, Field, ORGANIZATION};
 use crate::domain::identity::OrganizationId;
-use crate::domain::words::{self, ORGANIZATION, Word};
 use crate::http::extract::query::{self, FromQuery};
 use crate::http::response::ErrorResponse;
 use crate::hub::lists::Begin;
 
-pub(super) const LIMIT: Word = Word(&["limit"]);
-pub(super) const CURSOR: Word = Word(&["cursor"]);
-const OFFSET: Word = Word(&["offset"]);
+pub(super) const LIMIT: Field = Field(&["limit"]);
+pub(super) const CURSOR: Field = Field(&["cursor"]);
+const OFFSET: Field = Field(&["offset"]);
 
 /// A page that asks for nothing else has this size.
 const PAGE: usize = 1000;
@@ -103,11 +103,11 @@ impl PageQuery {
 }
 
 impl FromQuery for PageQuery {
-    const KNOWN: &'static [Word] = &[ORGANIZATION, LIMIT, OFFSET, CURSOR];
+    const KNOWN: &'static [Field] = &[ORGANIZATION, LIMIT, OFFSET, CURSOR];
 
     fn read(parameters: &Map<String, Value>) -> Result<Self, ClientError> {
         let read = Self {
-            organization_id: words::organization(parameters)?,
+            organization_id: fields::organization(parameters)?,
             limit: limit(parameters)?,
             offset: query::number(parameters, OFFSET.name(), 0..=u64::MAX)?.map(size),
             cursor: query::text(parameters, CURSOR.name()).map(str::to_owned),

@@ -9,9 +9,9 @@ use serde_json::{Map, Value};
 use utoipa::IntoParams;
 
 use crate::domain::error::ClientError;
+use crate::domain::fields::{self, Field, ORGANIZATION, shown};
 use crate::domain::identity::OrganizationId;
-use crate::domain::spelling;
-use crate::domain::words::{self, ORGANIZATION, Word, shown};
+use crate::domain::suggest;
 use crate::http::response::ErrorResponse;
 
 /// The query as its route reads it. Refuses with a message that names what is not known, and what is.
@@ -20,7 +20,7 @@ pub(in crate::http) struct Query<T>(pub T);
 /// What a route asks of its query.
 pub(in crate::http) trait FromQuery: Sized {
     /// Every parameter that the route knows.
-    const KNOWN: &'static [Word];
+    const KNOWN: &'static [Field];
 
     fn read(parameters: &Map<String, Value>) -> Result<Self, ClientError>;
 }
@@ -38,7 +38,7 @@ impl<S: Sync, T: FromQuery> FromRequestParts<S> for Query<T> {
 pub(in crate::http) struct NoQuery;
 
 impl FromQuery for NoQuery {
-    const KNOWN: &'static [Word] = &[];
+    const KNOWN: &'static [Field] = &[];
 
     fn read(_: &Map<String, Value>) -> Result<Self, ClientError> {
         Ok(Self)
@@ -55,17 +55,17 @@ pub(in crate::http) struct OrganizationQuery {
 }
 
 impl FromQuery for OrganizationQuery {
-    const KNOWN: &'static [Word] = &[ORGANIZATION];
+    const KNOWN: &'static [Field] = &[ORGANIZATION];
 
     fn read(parameters: &Map<String, Value>) -> Result<Self, ClientError> {
         Ok(Self {
-            organization_id: words::organization(parameters)?,
+            organization_id: fields::organization(parameters)?,
         })
     }
 }
 
 /// The parameters, decoded, all of them among `known`.
-fn parameters(query: Option<&str>, known: &[Word]) -> Result<Map<String, Value>, ClientError> {
+fn parameters(query: Option<&str>, known: &[Field]) -> Result<Map<String, Value>, ClientError> {
     let mut found = Map::new();
     for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
         if found.get(&*name).is_some_and(|earlier| *earlier != *value) {
@@ -76,7 +76,7 @@ fn parameters(query: Option<&str>, known: &[Word]) -> Result<Map<String, Value>,
         }
         found.insert(name.into_owned(), Value::String(value.into_owned()));
     }
-    spelling::check_all(found.keys(), "the query", known)?;
+    suggest::check_all(found.keys(), "the query", known)?;
     Ok(found)
 }
 
@@ -130,9 +130,9 @@ pub(in crate::http) fn flag(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::words::ORGANIZATION;
+    use crate::domain::fields::ORGANIZATION;
 
-    const KNOWN: [Word; 3] = [ORGANIZATION, Word(&["limit"]), Word(&["all"])];
+    const KNOWN: [Field; 3] = [ORGANIZATION, Field(&["limit"]), Field(&["all"])];
 
     fn read(query: &str) -> Result<Map<String, Value>, ClientError> {
         parameters(Some(query), &KNOWN)

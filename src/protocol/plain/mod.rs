@@ -20,7 +20,7 @@ use super::envelope::Envelope;
 use super::session::{Reply, Session};
 use crate::auth::credentials::{Credentials, query_object};
 use crate::domain::error::{ClientError, CloseReason, Code};
-use crate::domain::words::{ORGANIZATION, Tenant};
+use crate::domain::fields::{ORGANIZATION, Tenant};
 use crate::hub::connection::{NewConnection, Protocol};
 use crate::hub::limits::{ConnectionPermit, SlotGuard};
 use crate::hub::ports::Deliver;

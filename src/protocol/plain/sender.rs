@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::PlainOptions;
 use crate::domain::error::CloseReason;
-use crate::domain::words::Tenant;
+use crate::domain::fields::Tenant;
 use crate::hub::Hub;
 use crate::hub::outbound::{Encoding, Outbound};
 use crate::hub::ports::{Deliver, Delivery};

@@ -32,7 +32,7 @@ use super::session::{Reply, Said};
 use super::{error_response, violation_of};
 use crate::auth::credentials::{Credentials, query_object};
 use crate::domain::error::{ClientError, CloseReason, Code};
-use crate::domain::words;
+use crate::domain::fields;
 use crate::node::Node;
 use crate::wire::send_queue::counting::Inbound;
 use crate::wire::websocket::read::ProtocolViolation;
@@ -78,7 +78,7 @@ impl SocketIo {
         let arguments = match asked.get("arguments").and_then(Value::as_str) {
             None => self.options.arguments,
             Some(text) => Arguments::parse(text).ok_or_else(|| {
-                let text = words::shown(text);
+                let text = fields::shown(text);
                 let allowed = Arguments::NAMES;
                 ClientError::invalid(format!("`arguments` is `{text}`; allowed are {allowed}"))
             })?,

@@ -111,7 +111,10 @@ impl SocketIo {
         let reason = CloseReason::RateLimited;
         self.count_close(&session.connection, reason);
         self.node.hub.metrics.count_error();
-        session.push(&error_packet(&ClientError::rate_abused()), DropPolicy::Reply);
+        session.push(
+            &error_packet(&ClientError::rate_abused()),
+            DropPolicy::Reply,
+        );
         Deliver::close(&**session, reason);
         session.connection.leave();
     }

@@ -6,11 +6,11 @@ use utoipa::IntoParams;
 use super::request::{CASCADE, PRIORITY, REQUIRES_ACK, parse_priority};
 use crate::domain::error::ClientError;
 use crate::domain::event::Priority;
-use crate::domain::words::Word;
+use crate::domain::fields::Field;
 use crate::http::extract::query::{self, FromQuery};
 use crate::node::publish::Publication;
 
-const WAIT: Word = Word(&["wait_ms"]);
+const WAIT: Field = Field(&["wait_ms"]);
 
 /// What may stand in the query of a broadcast; the body may say the same but for `wait_ms`.
 #[derive(IntoParams)]
@@ -28,7 +28,7 @@ pub(in crate::http) struct BroadcastQuery {
 }
 
 impl FromQuery for BroadcastQuery {
-    const KNOWN: &'static [Word] = &[REQUIRES_ACK, WAIT, PRIORITY, CASCADE];
+    const KNOWN: &'static [Field] = &[REQUIRES_ACK, WAIT, PRIORITY, CASCADE];
 
     fn read(parameters: &Map<String, Value>) -> Result<Self, ClientError> {
         Ok(Self {

@@ -7,10 +7,10 @@ use utoipa::ToSchema;
 use super::target::{TargetRequest, user_ids};
 use crate::domain::error::ClientError;
 use crate::domain::event::Priority;
+use crate::domain::fields::{self, Field};
 use crate::domain::identity::OrganizationId;
 use crate::domain::json::{self, Members};
-use crate::domain::spelling;
-use crate::domain::words::{self, Word};
+use crate::domain::suggest;
 use crate::http::extract::body;
 use crate::hub::audience::Target;
 use crate::node::publish::Publication;
@@ -20,7 +20,7 @@ const NOTIFICATION: &str = "notification";
 
 pub(super) fn parse_priority(text: &str) -> Result<Priority, ClientError> {
     Priority::parse(text).ok_or_else(|| {
-        let text = words::shown(text);
+        let text = fields::shown(text);
         ClientError::invalid(format!(
             "`priority` is `{text}`; allowed are {}",
             Priority::NAMES
@@ -28,16 +28,16 @@ pub(super) fn parse_priority(text: &str) -> Result<Priority, ClientError> {
     })
 }
 
-pub(super) const REQUIRES_ACK: Word = Word(&["requires_ack", "requiresAck"]);
-pub(super) const PRIORITY: Word = Word(&["priority"]);
-pub(super) const CASCADE: Word = Word(&["cascade"]);
-const EVENT: Word = Word(&["event"]);
-const DATA: Word = Word(&["data"]);
-const TARGET: Word = Word(&["target"]);
-const CHANNEL: Word = Word(&["channel"]);
-const TITLE: Word = Word(&["title"]);
-const BODY: Word = Word(&["body"]);
-const EXCLUDED: Word = Word(&["excludeUserIds", "exclude_user_ids"]);
+pub(super) const REQUIRES_ACK: Field = Field(&["requires_ack", "requiresAck"]);
+pub(super) const PRIORITY: Field = Field(&["priority"]);
+pub(super) const CASCADE: Field = Field(&["cascade"]);
+const EVENT: Field = Field(&["event"]);
+const DATA: Field = Field(&["data"]);
+const TARGET: Field = Field(&["target"]);
+const CHANNEL: Field = Field(&["channel"]);
+const TITLE: Field = Field(&["title"]);
+const BODY: Field = Field(&["body"]);
+const EXCLUDED: Field = Field(&["excludeUserIds", "exclude_user_ids"]);
 
 /// An event with a target, or a notification (`title` and `body`) for everyone.
 #[derive(Debug, ToSchema)]
@@ -87,7 +87,7 @@ impl BroadcastRequest {
             BODY,
             EXCLUDED,
         ];
-        spelling::check_all(members.names(), "the body", &known)?;
+        suggest::check_all(members.names(), "the body", &known)?;
         // These are passed on as they were written.
         let data = members.take_once(DATA.name())?;
         let (title, body) = (
@@ -95,23 +95,23 @@ impl BroadcastRequest {
             written_text(&mut members, BODY)?,
         );
         let members = members.values(|_| true)?;
-        let text = |word| words::text(&members, word).map(|text| text.map(str::to_owned));
-        let flag = |word| words::flag(&members, word).map(Option::unwrap_or_default);
+        let text = |field| fields::text(&members, field).map(|text| text.map(str::to_owned));
+        let flag = |field| fields::flag(&members, field).map(Option::unwrap_or_default);
         Ok(Self {
             event: text(EVENT)?,
             data: data.map(RawValue::to_owned),
-            target: words::object(&members, TARGET)?
+            target: fields::object(&members, TARGET)?
                 .map(TargetRequest::read)
                 .transpose()?,
             channel: text(CHANNEL)?,
-            priority: words::text(&members, PRIORITY)?
+            priority: fields::text(&members, PRIORITY)?
                 .map(parse_priority)
                 .transpose()?,
             requires_ack: flag(REQUIRES_ACK)?,
             cascade: flag(CASCADE)?,
             title,
             body,
-            exclude_user_ids: words::texts(&members, EXCLUDED)?,
+            exclude_user_ids: fields::texts(&members, EXCLUDED)?,
         })
     }
 
@@ -194,9 +194,9 @@ struct Notification {
 /// A text as it was written.
 fn written_text(
     members: &mut Members<'_>,
-    word: Word,
+    field: Field,
 ) -> Result<Option<Box<RawValue>>, ClientError> {
-    let name = word.name();
+    let name = field.name();
     match members.take_once(name)? {
         Some(text) if text.get().starts_with('"') => Ok(Some(text.to_owned())),
         Some(other) => {

@@ -5,10 +5,10 @@ use utoipa::ToSchema;
 
 use crate::domain::error::ClientError;
 use crate::domain::event::Priority;
+use crate::domain::fields::{self, Field};
 use crate::domain::identity::{DepartmentId, OrganizationId, QueueName};
 use crate::domain::json;
 use crate::domain::room::Place;
-use crate::domain::words::{self, Word};
 use crate::http::extract::body;
 use crate::hub::audience::Target;
 use crate::node::publish::Publication;
@@ -29,10 +29,10 @@ pub(super) struct ShortcutRequest {
 
 impl ShortcutRequest {
     pub fn read(body: &[u8], own: Option<&OrganizationId>) -> Result<Self, ClientError> {
-        const PLACE: [Word; 3] = [words::ORGANIZATION, words::DEPARTMENT, words::QUEUE];
+        const PLACE: [Field; 3] = [fields::ORGANIZATION, fields::DEPARTMENT, fields::QUEUE];
         let members = body::members(body)?;
-        let ids = members.values(|name| PLACE.iter().any(|word| word.0.contains(&name)))?;
-        let place = words::place(&ids, own)?.ok_or_else(|| {
+        let ids = members.values(|name| PLACE.iter().any(|field| field.0.contains(&name)))?;
+        let place = fields::place(&ids, own)?.ok_or_else(|| {
             ClientError::invalid("`organization_id` is missing: it says whom this is for")
         })?;
         Ok(Self {

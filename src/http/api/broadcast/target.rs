@@ -7,10 +7,10 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::domain::error::ClientError;
+use crate::domain::fields::{self, CONNECTIONS, Field, USERS};
 use crate::domain::identity::{ConnectionId, DepartmentId, OrganizationId, QueueName, UserId};
 use crate::domain::room::Place;
-use crate::domain::spelling;
-use crate::domain::words::{self, CONNECTIONS, USERS, Word};
+use crate::domain::suggest;
 use crate::hub::audience::Target;
 
 /// Most ids that one broadcast may name.
@@ -20,7 +20,7 @@ pub(super) const MAX_IDS: usize = 10_000;
 pub(super) fn user_ids(ids: &[String], name: &str) -> Result<HashSet<UserId>, ClientError> {
     each_once(ids, name, |id| {
         UserId::new(id).map_err(|problem| {
-            let id = words::shown(id);
+            let id = fields::shown(id);
             ClientError::invalid(format!("`{name}`: `{id}` is not an id: {problem}"))
         })
     })
@@ -42,7 +42,7 @@ fn each_once<T: Eq + Hash>(
 }
 
 /// The members of a target beside the ids of a place.
-const ALL: Word = Word(&["all"]);
+const ALL: Field = Field(&["all"]);
 
 /// Whom a broadcast is for: a place, users in an organization, connections, or everyone.
 #[derive(Debug, ToSchema)]
@@ -67,19 +67,19 @@ pub(super) struct TargetRequest {
 impl TargetRequest {
     pub fn read(target: &Map<String, Value>) -> Result<Self, ClientError> {
         let known = [
-            words::ORGANIZATION,
-            words::DEPARTMENT,
-            words::QUEUE,
+            fields::ORGANIZATION,
+            fields::DEPARTMENT,
+            fields::QUEUE,
             USERS,
-            words::USER,
+            fields::USER,
             CONNECTIONS,
             ALL,
         ];
-        spelling::check_all(target.keys(), "`target`", &known)?;
-        let place = words::place(target, None)?;
-        let named = words::texts(target, USERS)?.unwrap_or_default();
+        suggest::check_all(target.keys(), "`target`", &known)?;
+        let place = fields::place(target, None)?;
+        let named = fields::texts(target, USERS)?.unwrap_or_default();
         let mut users = user_ids(&named, USERS.name())?;
-        users.extend(words::user(target)?);
+        users.extend(fields::user(target)?);
         // An empty list is a list.
         let has_list = target.keys().any(|key| USERS.0.contains(&key.as_str()));
         let (organization_id, department_id, queue_name) = match place {
@@ -91,8 +91,8 @@ impl TargetRequest {
             department_id,
             queue_name,
             user_ids: (has_list || !users.is_empty()).then_some(users),
-            socket_ids: words::texts(target, CONNECTIONS)?,
-            all: words::flag(target, ALL)?.unwrap_or(false),
+            socket_ids: fields::texts(target, CONNECTIONS)?,
+            all: fields::flag(target, ALL)?.unwrap_or(false),
         })
     }
 
@@ -139,7 +139,7 @@ impl TargetRequest {
 fn connection_ids(ids: &[String]) -> Result<Vec<ConnectionId>, ClientError> {
     let read = |id: &str| {
         ConnectionId::parse(id).ok_or_else(|| {
-            let id = words::shown(id);
+            let id = fields::shown(id);
             ClientError::invalid(format!("`{id}` is not a connection id"))
         })
     };

@@ -6,17 +6,17 @@ use utoipa::openapi::{Object, ObjectBuilder};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::error::ClientError;
+use crate::domain::fields::{self, Field, ORGANIZATION, USER};
 use crate::domain::grants::TokenId;
 use crate::domain::identity::{OrganizationId, UserId};
-use crate::domain::spelling;
+use crate::domain::suggest;
 use crate::domain::time::UnixMillis;
-use crate::domain::words::{self, ORGANIZATION, USER, Word};
 use crate::http::api::page::{self, CURSOR, LIMIT};
 use crate::http::extract::body;
 use crate::http::extract::query::{self, FromQuery};
 
-const TOKEN_ID: Word = Word(&["jti", "token_id", "tokenId"]);
-const EXPIRES_AT: Word = Word(&["expires_at", "expiresAt", "exp"]);
+const TOKEN_ID: Field = Field(&["jti", "token_id", "tokenId"]);
+const EXPIRES_AT: Field = Field(&["expires_at", "expiresAt", "exp"]);
 
 /// Longest `jti` in bytes.
 const MAX_TOKEN_ID_BYTES: usize = 256;
@@ -36,12 +36,12 @@ pub(in crate::http) struct SubjectQuery {
 }
 
 impl FromQuery for SubjectQuery {
-    const KNOWN: &'static [Word] = &[USER, ORGANIZATION, TOKEN_ID];
+    const KNOWN: &'static [Field] = &[USER, ORGANIZATION, TOKEN_ID];
 
     fn read(parameters: &Map<String, Value>) -> Result<Self, ClientError> {
         Ok(Self {
-            organization_id: words::organization(parameters)?,
-            user_id: words::user(parameters)?,
+            organization_id: fields::organization(parameters)?,
+            user_id: fields::user(parameters)?,
             jti: token_id(parameters)?,
         })
     }
@@ -75,12 +75,12 @@ impl RevokeRequest {
     pub fn read(body: &[u8], now: UnixMillis) -> Result<Self, ClientError> {
         let members = body::members(body)?;
         let known = [USER, ORGANIZATION, TOKEN_ID, EXPIRES_AT];
-        spelling::check_all(members.names(), "the body", &known)?;
+        suggest::check_all(members.names(), "the body", &known)?;
         let object = members.values(|_| true)?;
         Ok(Self {
             expires_at: expires_at(&object, now)?,
-            organization_id: words::organization(&object)?,
-            user_id: words::user(&object)?,
+            organization_id: fields::organization(&object)?,
+            user_id: fields::user(&object)?,
             jti: token_id(&object)?,
         })
     }
@@ -101,11 +101,11 @@ pub(in crate::http) struct RevocationsQuery {
 }
 
 impl FromQuery for RevocationsQuery {
-    const KNOWN: &'static [Word] = &[ORGANIZATION, LIMIT, CURSOR];
+    const KNOWN: &'static [Field] = &[ORGANIZATION, LIMIT, CURSOR];
 
     fn read(parameters: &Map<String, Value>) -> Result<Self, ClientError> {
         Ok(Self {
-            organization_id: words::organization(parameters)?,
+            organization_id: fields::organization(parameters)?,
             limit: page::limit(parameters)?,
             cursor: query::text(parameters, CURSOR.name()).map(str::to_owned),
         })

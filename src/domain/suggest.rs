@@ -4,12 +4,12 @@
 use serde_json::{Map, Value};
 
 use super::error::ClientError;
-use super::words::{Word, shown};
+use super::fields::{Field, shown};
 
 /// How like two names must be for the one to be taken for a slip of the other.
 const ALIKE: f64 = 0.75;
 
-/// Stems that are shorter are like too many other words.
+/// Stems that are shorter are like too many other names.
 const SHORT_STEM: usize = 6;
 
 /// Nobody sends more in good faith.
@@ -19,118 +19,118 @@ const MAX_MEMBERS: usize = 100;
 /// has so many members in good faith that are made of the letters of known ones.
 const MAX_COMPARISONS: usize = 32;
 
-/// Refuses a member that is none of `words` and looks like one of them that the object does not have.
+/// Refuses a member that is none of `fields` and looks like one of them that the object does not have.
 /// `null` is no value, and what is like nothing known is left to whoever sent it.
-pub fn check(object: &Map<String, Value>, what: &str, words: &[Word]) -> Result<(), ClientError> {
+pub fn check(object: &Map<String, Value>, what: &str, fields: &[Field]) -> Result<(), ClientError> {
     if object.len() > MAX_MEMBERS {
         let count = object.len();
         return Err(ClientError::invalid(format!(
             "{what} has {count} members; {MAX_MEMBERS} are allowed"
         )));
     }
-    let mut speller = Speller::new(words);
+    let mut speller = Speller::new(fields);
     for (name, _) in object.iter().filter(|(_, value)| !value.is_null()) {
         let meant = speller.meant(name).map_err(|TooAlike| {
-            let known = list(words);
+            let known = list(fields);
             ClientError::invalid(format!(
                 "{what} has too many members that are almost known; {known}"
             ))
         })?;
-        if let Some(word) = meant
-            && word.find(object)?.is_none()
+        if let Some(field) = meant
+            && field.find(object)?.is_none()
         {
-            return Err(unknown(what, name, words, Some(word)));
+            return Err(unknown(what, name, fields, Some(field)));
         }
     }
     Ok(())
 }
 
-/// Refuses every member that is none of `words`.
+/// Refuses every member that is none of `fields`.
 pub fn check_all<T: AsRef<str>>(
     names: impl IntoIterator<Item = T>,
     what: &str,
-    words: &[Word],
+    fields: &[Field],
 ) -> Result<(), ClientError> {
     let mut names = names.into_iter();
-    match names.find(|name| !is_known(name.as_ref(), words)) {
+    match names.find(|name| !is_known(name.as_ref(), fields)) {
         None => Ok(()),
         Some(name) => {
             let name = name.as_ref();
             // One name alone is never too much.
-            let meant = Speller::new(words).meant(name).unwrap_or_default();
-            Err(unknown(what, name, words, meant))
+            let meant = Speller::new(fields).meant(name).unwrap_or_default();
+            Err(unknown(what, name, fields, meant))
         }
     }
 }
 
-fn list(words: &[Word]) -> String {
-    let known: Vec<&str> = words.iter().map(|word| word.name()).collect();
+fn list(fields: &[Field]) -> String {
+    let known: Vec<&str> = fields.iter().map(|field| field.name()).collect();
     match known.as_slice() {
         [] => "it takes none".to_owned(),
         names => format!("known are {}", names.join(", ")),
     }
 }
 
-fn unknown(what: &str, name: &str, words: &[Word], meant: Option<Word>) -> ClientError {
-    let known = list(words);
-    let hint = meant.map_or_else(String::new, |word| {
-        format!("did you mean `{}`? ", word.name())
+fn unknown(what: &str, name: &str, fields: &[Field], meant: Option<Field>) -> ClientError {
+    let known = list(fields);
+    let hint = meant.map_or_else(String::new, |field| {
+        format!("did you mean `{}`? ", field.name())
     });
     let name = shown(name);
     ClientError::invalid(format!("{what} has an unknown `{name}`; {hint}{known}"))
 }
 
-fn is_known(name: &str, words: &[Word]) -> bool {
-    words.iter().any(|word| word.0.contains(&name))
+fn is_known(name: &str, fields: &[Field]) -> bool {
+    fields.iter().any(|field| field.0.contains(&name))
 }
 
 /// Too many names had to be compared.
 #[derive(Debug, PartialEq, Eq)]
 struct TooAlike;
 
-/// Knows the words, and how much work is left.
+/// Knows the fields, and how much work is left.
 struct Speller<'a> {
-    words: &'a [Word],
-    aliases: Vec<(Word, Plain)>,
+    fields: &'a [Field],
+    aliases: Vec<(Field, Plain)>,
     comparisons_left: usize,
 }
 
 impl<'a> Speller<'a> {
-    fn new(words: &'a [Word]) -> Self {
-        let mut aliases: Vec<(Word, Plain)> = Vec::new();
-        for word in words {
-            for alias in word.0 {
+    fn new(fields: &'a [Field]) -> Self {
+        let mut aliases: Vec<(Field, Plain)> = Vec::new();
+        for field in fields {
+            for alias in field.0 {
                 let plain = Plain::of(alias);
                 if !aliases.iter().any(|(_, known)| known.whole == plain.whole) {
-                    aliases.push((*word, plain));
+                    aliases.push((*field, plain));
                 }
             }
         }
         Self {
-            words,
+            fields,
             aliases,
             comparisons_left: MAX_COMPARISONS,
         }
     }
 
-    /// The word that a name which is none of them looks most like.
-    fn meant(&mut self, name: &str) -> Result<Option<Word>, TooAlike> {
-        if is_known(name, self.words) || name.len() > 64 {
+    /// The field that a name which is none of them looks most like.
+    fn meant(&mut self, name: &str) -> Result<Option<Field>, TooAlike> {
+        if is_known(name, self.fields) || name.len() > 64 {
             return Ok(None);
         }
         let written = Plain::of(name);
-        let mut best: Option<(Word, f64)> = None;
-        for (word, alias) in &self.aliases {
+        let mut best: Option<(Field, f64)> = None;
+        for (field, alias) in &self.aliases {
             if written.may_be(alias) {
                 let left = self.comparisons_left.checked_sub(1);
                 self.comparisons_left = left.ok_or(TooAlike)?;
                 let likeness = written.likeness(alias);
                 if likeness > ALIKE && best.is_none_or(|(_, before)| likeness >= before) {
-                    best = Some((*word, likeness));
+                    best = Some((*field, likeness));
                 }
             }
         }
-        Ok(best.map(|(word, _)| word))
+        Ok(best.map(|(field, _)| field))
     }
 }
 
@@ -231,31 +231,31 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::domain::words::{DEPARTMENT, ORGANIZATION, QUEUE};
+    use crate::domain::fields::{DEPARTMENT, ORGANIZATION, QUEUE};
 
-    const WORDS: [Word; 3] = [ORGANIZATION, DEPARTMENT, QUEUE];
+    const FIELDS: [Field; 3] = [ORGANIZATION, DEPARTMENT, QUEUE];
 
-    fn word_meant_by(name: &str) -> Option<&'static str> {
-        let meant = Speller::new(&WORDS).meant(name);
-        meant.unwrap().map(Word::name)
+    fn field_meant_by(name: &str) -> Option<&'static str> {
+        let meant = Speller::new(&FIELDS).meant(name);
+        meant.unwrap().map(Field::name)
     }
 
     /// The definition, without what saves work.
     fn naively_meant(name: &str) -> Option<&'static str> {
         let written = plain(name);
-        WORDS
+        FIELDS
             .iter()
-            .flat_map(|word| word.0.iter().map(move |alias| (*word, plain(alias))))
-            .map(|(word, alias)| (word, likeness(&written, &alias)))
+            .flat_map(|field| field.0.iter().map(move |alias| (*field, plain(alias))))
+            .map(|(field, alias)| (field, likeness(&written, &alias)))
             .filter(|(_, likeness)| *likeness > ALIKE)
             .max_by(|a, b| a.1.total_cmp(&b.1))
-            .filter(|_| !is_known(name, &WORDS) && name.len() <= 64)
-            .map(|(word, _)| word.name())
+            .filter(|_| !is_known(name, &FIELDS) && name.len() <= 64)
+            .map(|(field, _)| field.name())
     }
 
     #[test]
     fn slips_are_known_for_what_was_meant() {
-        for (word, slips) in [
+        for (field, slips) in [
             (
                 "organization_id",
                 &[
@@ -312,7 +312,7 @@ mod tests {
             ),
         ] {
             for slip in slips {
-                assert_eq!(word_meant_by(slip), Some(word), "{slip:?}");
+                assert_eq!(field_meant_by(slip), Some(field), "{slip:?}");
             }
         }
     }
@@ -354,9 +354,9 @@ mod tests {
             "order",
             "depth",
         ] {
-            assert_eq!(word_meant_by(name), None, "{name:?}");
+            assert_eq!(field_meant_by(name), None, "{name:?}");
         }
-        assert_eq!(word_meant_by(&"organization_id".repeat(9)), None);
+        assert_eq!(field_meant_by(&"organization_id".repeat(9)), None);
     }
 
     #[test]
@@ -368,7 +368,7 @@ mod tests {
             (json!({"department_id": null, "department": "d"}), false),
             (json!({"queue": "q", "department": "d"}), false),
         ] {
-            let outcome = check(object.as_object().unwrap(), "it", &WORDS);
+            let outcome = check(object.as_object().unwrap(), "it", &FIELDS);
             assert_eq!(outcome.is_ok(), is_harmless, "{object}: {outcome:?}");
         }
     }
@@ -376,14 +376,14 @@ mod tests {
     #[test]
     fn an_object_can_not_be_made_of_work() {
         let members = |count: usize| (0..count).map(|at| (format!("x{at}"), json!(1))).collect();
-        assert!(check(&members(MAX_MEMBERS), "it", &WORDS).is_ok());
-        assert!(check(&members(MAX_MEMBERS + 1), "it", &WORDS).is_err());
+        assert!(check(&members(MAX_MEMBERS), "it", &FIELDS).is_ok());
+        assert!(check(&members(MAX_MEMBERS + 1), "it", &FIELDS).is_err());
     }
 
     #[test]
     fn what_is_known_is_said() {
         let object = json!({"dept": "d\n"});
-        let error = check(object.as_object().unwrap(), "the filter", &WORDS).unwrap_err();
+        let error = check(object.as_object().unwrap(), "the filter", &FIELDS).unwrap_err();
         assert_eq!(
             error.message,
             "the filter has an unknown `dept`; did you mean `department_id`? known are \
@@ -411,18 +411,18 @@ mod tests {
             if members.len() == MAX_MEMBERS {
                 break;
             }
-            if word_meant_by(&name).is_none() {
+            if field_meant_by(&name).is_none() {
                 members.insert(name, json!(1));
             }
         }
-        let error = check(&members, "it", &WORDS).unwrap_err();
+        let error = check(&members, "it", &FIELDS).unwrap_err();
         assert!(
             error
                 .message
                 .starts_with("it has too many members that are almost known")
         );
         // Others cost nothing.
-        let mut speller = Speller::new(&WORDS);
+        let mut speller = Speller::new(&FIELDS);
         for at in 0..MAX_MEMBERS {
             speller.meant(&format!("x{at}")).unwrap();
             speller.meant(&format!("payload_{at}")).unwrap();
@@ -431,7 +431,7 @@ mod tests {
     }
 
     fn slip() -> impl Strategy<Value = String> {
-        let aliases: Vec<&str> = WORDS.iter().flat_map(|word| word.0).copied().collect();
+        let aliases: Vec<&str> = FIELDS.iter().flat_map(|field| field.0).copied().collect();
         let slips = proptest::collection::vec((any::<prop::sample::Index>(), "[a-z_ -]?"), 0..5);
         (prop::sample::select(aliases), slips).prop_map(|(alias, slips)| {
             let mut name: Vec<char> = alias.chars().collect();
@@ -450,7 +450,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_saves_work_changes_no_answer(name in prop_oneof!["\\PC{0,70}", slip()]) {
-            prop_assert_eq!(word_meant_by(&name), naively_meant(&name));
+            prop_assert_eq!(field_meant_by(&name), naively_meant(&name));
         }
     }
 }

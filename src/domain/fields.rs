@@ -1,4 +1,4 @@
-//! The words of the protocol (section 1): each thing has one name on output and several on input.
+//! The fields of the protocol (section 1): each thing has one name on output and several on input.
 
 use serde_json::{Map, Value};
 
@@ -8,9 +8,9 @@ use super::room::Place;
 
 /// A thing with its accepted names; the first one is used on output.
 #[derive(Debug, Clone, Copy)]
-pub struct Word(pub &'static [&'static str]);
+pub struct Field(pub &'static [&'static str]);
 
-pub const ORGANIZATION: Word = Word(&[
+pub const ORGANIZATION: Field = Field(&[
     "organization_id",
     "organizationId",
     "org_id",
@@ -22,11 +22,11 @@ pub const ORGANIZATION: Word = Word(&[
     "store_id",
     "storeId",
 ]);
-pub const DEPARTMENT: Word = Word(&["department_id", "departmentId", "dept_id", "deptId"]);
-pub const QUEUE: Word = Word(&["queue_name", "queueName", "queue"]);
-pub const USER: Word = Word(&["user_id", "userId", "sub"]);
-pub const USERS: Word = Word(&["user_ids", "userIds"]);
-pub const CONNECTIONS: Word = Word(&[
+pub const DEPARTMENT: Field = Field(&["department_id", "departmentId", "dept_id", "deptId"]);
+pub const QUEUE: Field = Field(&["queue_name", "queueName", "queue"]);
+pub const USER: Field = Field(&["user_id", "userId", "sub"]);
+pub const USERS: Field = Field(&["user_ids", "userIds"]);
+pub const CONNECTIONS: Field = Field(&[
     "socket_ids",
     "socketIds",
     "connection_ids",
@@ -34,8 +34,8 @@ pub const CONNECTIONS: Word = Word(&[
     "socket_id",
     "connection_id",
 ]);
-pub const CHANNELS: Word = Word(&["channels", "channel"]);
-pub const FILTERS: Word = Word(&["filters", "filter"]);
+pub const CHANNELS: Field = Field(&["channels", "channel"]);
+pub const FILTERS: Field = Field(&["filters", "filter"]);
 
 /// How somebody names their tenant, which tells systems apart that are written to in the same envelope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -49,7 +49,7 @@ pub enum Tenant {
 }
 
 impl Tenant {
-    /// From the spelling that an object uses for the organization: the first of the word's names.
+    /// From the spelling that an object uses for the organization: the first of the field's names.
     pub fn of_names<'a>(names: impl Iterator<Item = &'a str>) -> Self {
         let names: Vec<&str> = names.collect();
         let first = ORGANIZATION.0.iter().find(|name| names.contains(*name));
@@ -68,7 +68,7 @@ impl Tenant {
     }
 }
 
-impl Word {
+impl Field {
     pub fn name(self) -> &'static str {
         self.0[0]
     }
@@ -159,8 +159,11 @@ pub fn place(
 }
 
 /// One text or a list of texts, under any of the names.
-pub fn texts(object: &Map<String, Value>, word: Word) -> Result<Option<Vec<String>>, ClientError> {
-    let Some((name, value)) = word.find(object)? else {
+pub fn texts(
+    object: &Map<String, Value>,
+    field: Field,
+) -> Result<Option<Vec<String>>, ClientError> {
+    let Some((name, value)) = field.find(object)? else {
         return Ok(None);
     };
     match value {
@@ -182,8 +185,8 @@ pub fn texts(object: &Map<String, Value>, word: Word) -> Result<Option<Vec<Strin
 }
 
 /// A text, under any of the names.
-pub fn text(object: &Map<String, Value>, word: Word) -> Result<Option<&str>, ClientError> {
-    match word.find(object)? {
+pub fn text(object: &Map<String, Value>, field: Field) -> Result<Option<&str>, ClientError> {
+    match field.find(object)? {
         None => Ok(None),
         Some((_, Value::String(text))) => Ok(Some(text)),
         Some((name, other)) => Err(wrong_kind(name, "a string", other)),
@@ -191,8 +194,8 @@ pub fn text(object: &Map<String, Value>, word: Word) -> Result<Option<&str>, Cli
 }
 
 /// `true` or `false`, under any of the names.
-pub fn flag(object: &Map<String, Value>, word: Word) -> Result<Option<bool>, ClientError> {
-    match word.find(object)? {
+pub fn flag(object: &Map<String, Value>, field: Field) -> Result<Option<bool>, ClientError> {
+    match field.find(object)? {
         None => Ok(None),
         Some((_, Value::Bool(flag))) => Ok(Some(*flag)),
         Some((name, other)) => Err(wrong_kind(name, "true or false", other)),
@@ -202,9 +205,9 @@ pub fn flag(object: &Map<String, Value>, word: Word) -> Result<Option<bool>, Cli
 /// An object, under any of the names.
 pub fn object(
     object: &Map<String, Value>,
-    word: Word,
+    field: Field,
 ) -> Result<Option<&Map<String, Value>>, ClientError> {
-    match word.find(object)? {
+    match field.find(object)? {
         None => Ok(None),
         Some((_, Value::Object(inner))) => Ok(Some(inner)),
         Some((name, other)) => Err(wrong_kind(name, "an object", other)),
