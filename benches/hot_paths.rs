@@ -24,6 +24,7 @@ use orgcast::hub::outbound::{Encoding, Outbound};
 use orgcast::hub::ports::{Deliver, Delivery};
 use orgcast::hub::{AuthenticatedConnection, Hub, HubOptions};
 use orgcast::node::publish::Publication;
+use orgcast::node::streams::StreamOptions;
 use orgcast::node::{Node, NodeOptions};
 use orgcast::protocol::envelope::event_frame;
 use orgcast::server::clock::SystemClock;
@@ -129,6 +130,7 @@ fn crowded(rooms: usize) -> (Arc<Hub>, Vec<AuthenticatedConnection>) {
 fn node(hub: &Arc<Hub>) -> Arc<Node> {
     let options = NodeOptions {
         ack_timeout: Duration::from_secs(30),
+        streams: StreamOptions::default(),
     };
     let revocations = Arc::default();
     let authenticator = TokenAuthenticator::new(
@@ -215,7 +217,7 @@ fn envelopes(criterion: &mut Criterion) {
     let event = event(200);
     for encoding in ENCODINGS {
         group.bench_function(format!("{encoding:?}"), |bencher| {
-            bencher.iter(|| event_frame(encoding, black_box(&event)));
+            bencher.iter(|| event_frame(encoding, black_box(&event), None));
         });
     }
     group.finish();
@@ -224,14 +226,15 @@ fn envelopes(criterion: &mut Criterion) {
 fn deflate(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("deflate, 4 KB");
     let event = event(4096);
-    let frame = event_frame(Encoding::SocketIo, &event);
+    let frame = event_frame(Encoding::SocketIo, &event, None);
     let threshold = 64;
     assert!(compress_frame(&frame, threshold).is_some());
     group.bench_function("miss: the first recipient", |bencher| {
         bencher.iter(|| compress_frame(black_box(&frame), threshold));
     });
-    let outbound = Outbound::new(event, Instant::now());
-    let encode = |event: &Event| event_frame(Encoding::SocketIo, event);
+    let outbound = Outbound::new(Arc::new(event), None, Instant::now());
+    let encode =
+        |outbound: &Outbound| event_frame(Encoding::SocketIo, &outbound.event, outbound.position);
     group.bench_function("hit: every other", |bencher| {
         bencher.iter(|| {
             black_box(&outbound)

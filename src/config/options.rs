@@ -21,6 +21,7 @@ use crate::hub::HubOptions;
 use crate::hub::admission::{AdmissionOptions, OrganizationLimits};
 use crate::hub::rates::RateOptions;
 use crate::node::NodeOptions;
+use crate::node::streams::StreamOptions;
 use crate::protocol::engine_io::EngineOptions;
 use crate::protocol::envelope::Envelope;
 use crate::protocol::plain::PlainOptions;
@@ -149,6 +150,7 @@ impl Options {
                 expiry_warning: millis(config.auth.expiry_warning_ms),
             },
             node: NodeOptions {
+                streams: StreamOptions::default(),
                 ack_timeout: millis(config.ack_timeout_ms),
             },
             link,

@@ -6,6 +6,7 @@ pub mod fields;
 pub mod grants;
 pub mod identity;
 pub mod json;
+pub mod position;
 pub mod room;
 pub mod suggest;
 pub mod time;

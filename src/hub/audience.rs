@@ -1,6 +1,6 @@
 //! Who hears an event.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::Hub;
@@ -23,7 +23,7 @@ pub enum Target {
     /// users.
     Everyone {
         within: Option<OrganizationId>,
-        except: HashSet<UserId>,
+        except: Arc<HashSet<UserId>>,
     },
 }
 
@@ -38,6 +38,28 @@ impl Target {
                 within: organization,
                 ..
             } => organization.as_ref(),
+        }
+    }
+
+    /// How many users or connections it names.
+    pub fn ids(&self) -> usize {
+        match self {
+            Self::Place(_) => 0,
+            Self::Users(_, users) => users.len(),
+            Self::Connections(_, ids) => ids.len(),
+            Self::Everyone { except, .. } => except.len(),
+        }
+    }
+
+    /// Fails if an event of this channel, or of none, has nobody to go to at such a target.
+    pub fn check(&self, channel: Option<&Channel>) -> Result<(), ClientError> {
+        match self {
+            Self::Place(place) if channel.is_none() && place.is_narrow() => {
+                Err(ClientError::invalid(
+                    "the event has no channel of its own: name a `channel` for a department or queue",
+                ))
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -76,11 +98,11 @@ impl Hub {
         target: &Target,
         channel: Option<&Channel>,
         cascade: bool,
-    ) -> Result<Vec<Arc<Connection>>, ClientError> {
+    ) -> Vec<Arc<Connection>> {
         let mut audience = Audience::default();
         match target {
             Target::Place(place) => {
-                self.members_at(channel, place, &mut audience)?;
+                self.members_at(channel, place, &mut audience);
                 if let (true, Some(channel)) = (cascade, channel) {
                     self.members_beneath(channel, place, &mut audience).await;
                 }
@@ -93,26 +115,16 @@ impl Hub {
                     .await;
             }
             Target::Everyone { within, except } => {
-                return Ok(self.everyone(within.as_ref(), except).await);
+                return self.everyone(within.as_ref(), except).await;
             }
         }
-        Ok(audience.list)
+        audience.list
     }
 
     /// Adds those who hear an event at the place.
-    fn members_at(
-        &self,
-        channel: Option<&Channel>,
-        place: &Place,
-        audience: &mut Audience,
-    ) -> Result<(), ClientError> {
-        if channel.is_none() && place.is_narrow() {
-            return Err(ClientError::invalid(
-                "the event has no channel of its own: name a `channel` for a department or queue",
-            ));
-        }
+    fn members_at(&self, channel: Option<&Channel>, place: &Place, audience: &mut Audience) {
         let Some(organization) = self.registry.organization(&place.organization) else {
-            return Ok(());
+            return;
         };
         let names = match channel {
             None => vec![Room::Organization(place.organization.clone()).name()],
@@ -123,7 +135,6 @@ impl Hub {
                 audience.add(&room.members());
             }
         }
-        Ok(())
     }
 
     /// Adds those beneath the place.
@@ -172,6 +183,49 @@ impl Hub {
                 audience.add(&room.members());
             }
             turn.step().await;
+        }
+    }
+
+    /// The organizations with connections, in which a target that names none of its own has an audience:
+    /// for each its part of the target.
+    pub async fn parts(&self, target: Target) -> Vec<(OrganizationId, Target)> {
+        match target {
+            Target::Connections(None, ids) => {
+                let mut parts: BTreeMap<OrganizationId, Vec<ConnectionId>> = BTreeMap::new();
+                let mut turn = Pace::default();
+                for id in ids {
+                    let connection = self.registry.connection(id);
+                    let identity = connection.and_then(|connection| connection.identity());
+                    if let Some(identity) = identity {
+                        let part = parts.entry(identity.organization.clone()).or_default();
+                        part.push(id);
+                    }
+                    turn.step().await;
+                }
+                let part = |(id, ids): (OrganizationId, _)| {
+                    (id.clone(), Target::Connections(Some(id), ids))
+                };
+                parts.into_iter().map(part).collect()
+            }
+            Target::Everyone {
+                within: None,
+                except,
+            } => {
+                let mut parts = Vec::new();
+                let everyone = |id: &OrganizationId, _: &_| {
+                    let part = Target::Everyone {
+                        within: Some(id.clone()),
+                        except: Arc::clone(&except),
+                    };
+                    parts.push((id.clone(), part));
+                };
+                self.registry.organizations.each(everyone).await;
+                parts
+            }
+            target => match target.organization().cloned() {
+                Some(organization) => vec![(organization, target)],
+                None => Vec::new(),
+            },
         }
     }
 

@@ -150,7 +150,7 @@ impl Hub {
                 (Due::Over, _) => self.close_now(&connection, CloseReason::TokenExpired),
                 (Due::Warn(ends), Some(organization)) => {
                     let event = Event::auth_expiring(organization, ends, now);
-                    let outbound = Arc::new(Outbound::new(event, Instant::now()));
+                    let outbound = Arc::new(Outbound::new(Arc::new(event), None, Instant::now()));
                     // Whoever can't be told is closed by the usual rules or at its end.
                     connection.deliver.deliver(&outbound);
                 }

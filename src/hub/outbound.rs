@@ -1,12 +1,13 @@
 //! An event on its way out, encoded once for each form that clients read, and compressed once.
 
-use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use bytes::Bytes;
 
 use crate::domain::event::Event;
+use crate::domain::position::Position;
 
 /// The forms in which an event can go out. Socket.IO has four: with the meta beside the payload or
 /// without it, and for Engine.IO v3, which writes attachments in another way. The plain protocol has
@@ -29,7 +30,9 @@ const ENCODINGS: usize = 9;
 /// An event with its frames, each made when the first connection needs it and then shared by all.
 #[derive(Debug)]
 pub struct Outbound {
-    pub event: Event,
+    pub event: Arc<Event>,
+    /// Where it stands in its organization's stream; `None` if it is for one client alone.
+    pub position: Option<Position>,
     /// When it was accepted, for the publish-to-socket time.
     pub accepted_at: Instant,
     /// Nothing else was being delivered when this began to be, nor just before, so that nothing may be
@@ -41,9 +44,10 @@ pub struct Outbound {
 }
 
 impl Outbound {
-    pub fn new(event: Event, accepted_at: Instant) -> Self {
+    pub fn new(event: Arc<Event>, position: Option<Position>, accepted_at: Instant) -> Self {
         Self {
             event,
+            position,
             accepted_at,
             is_alone: AtomicBool::new(false),
             frames: Default::default(),
@@ -52,8 +56,8 @@ impl Outbound {
     }
 
     /// The frame in this encoding; `encode` runs at most once for all recipients.
-    pub fn frame(&self, encoding: Encoding, encode: impl FnOnce(&Event) -> Bytes) -> &Bytes {
-        self.frames[encoding as usize].get_or_init(|| encode(&self.event))
+    pub fn frame(&self, encoding: Encoding, encode: impl FnOnce(&Self) -> Bytes) -> &Bytes {
+        self.frames[encoding as usize].get_or_init(|| encode(self))
     }
 
     /// The frame for connections that read compressed ones. `compress`, which gets the plain frame
@@ -61,7 +65,7 @@ impl Outbound {
     pub fn compressed(
         &self,
         encoding: Encoding,
-        encode: impl FnOnce(&Event) -> Bytes,
+        encode: impl FnOnce(&Self) -> Bytes,
         compress: impl FnOnce(&Bytes) -> Option<Bytes>,
     ) -> &Bytes {
         let plain = self.frame(encoding, encode);
@@ -100,9 +104,9 @@ mod tests {
             payload: RawValue::NULL.to_owned(),
             timestamp: UnixMillis(0),
         };
-        let outbound = Outbound::new(event, Instant::now());
+        let outbound = Outbound::new(Arc::new(event), None, Instant::now());
         let (encoded, compressed) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let encode = |_: &Event| {
+        let encode = |_: &Outbound| {
             encoded.fetch_add(1, Ordering::Relaxed);
             Bytes::from_static(b"plain")
         };

@@ -5,11 +5,13 @@ mod acks;
 pub mod client;
 pub mod publish;
 pub mod revoke;
+pub mod streams;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use acks::AckCollectors;
+use streams::{StreamOptions, Streams};
 
 use crate::auth::Authenticator;
 use crate::auth::credentials::Credentials;
@@ -25,6 +27,7 @@ use crate::hub::connection::Connection;
 pub struct NodeOptions {
     /// How long acknowledgements of a message are collected.
     pub ack_timeout: Duration,
+    pub streams: StreamOptions,
 }
 
 /// One server: its hub, and what it decides with.
@@ -34,6 +37,7 @@ pub struct Node {
     authenticator: Arc<dyn Authenticator>,
     revocations: Arc<Revocations>,
     acks: AckCollectors,
+    pub streams: Arc<Streams>,
 }
 
 impl Node {
@@ -43,8 +47,10 @@ impl Node {
         authenticator: Arc<dyn Authenticator>,
         revocations: Arc<Revocations>,
     ) -> Arc<Self> {
+        let streams = Streams::new(Arc::clone(&hub), options.streams);
         Arc::new(Self {
             hub,
+            streams,
             options,
             authenticator,
             revocations,
@@ -103,6 +109,7 @@ impl Node {
     pub async fn tick(&self, now: Instant) {
         self.hub.tick(now).await;
         self.acks.expire(now, self.options.ack_timeout);
+        self.streams.sweep(self.hub.now());
     }
 
     /// Messages whose acknowledgements are being collected.

@@ -1,20 +1,22 @@
 //! From a broadcast to the connections that hear it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
+use tokio::sync::oneshot;
 
 use super::Node;
+use super::streams::Arrival;
 use crate::domain::error::{ClientError, Code};
 use crate::domain::event::{Entry, Event, MessageId, Priority};
+use crate::domain::identity::OrganizationId;
+use crate::domain::position::Position;
 use crate::domain::room::Channel;
 use crate::domain::time::UnixMillis;
 use crate::hub::audience::Target;
-use crate::hub::connection::Connection;
-use crate::hub::deliver::Delivered;
-use crate::hub::outbound::Outbound;
 
 /// What a backend, or a client, wants to be told.
 #[derive(Debug)]
@@ -37,99 +39,117 @@ pub struct Publication {
 pub struct Receipt {
     pub message_id: MessageId,
     pub timestamp: UnixMillis,
+    /// Where it stands in its organization's stream, if it is for one organization.
+    pub offset: Option<Position>,
     /// Connections it was queued for or written to.
     pub recipients: usize,
     /// Connections that were behind and did not get it, its priority being low.
     pub dropped: usize,
 }
 
-impl Receipt {
-    fn with(mut self, delivered: &Delivered) -> Self {
-        self.recipients = delivered.accepted;
-        self.dropped = delivered.dropped;
-        self
-    }
+/// What went wrong is in the log.
+fn failed() -> ClientError {
+    ClientError::new(Code::InternalError, "the broadcast failed")
 }
-
-/// After so many deliveries, some milliseconds, a publisher lets others run. To pause more often costs
-/// more: others then go on with it on another processor.
-const DELIVERIES_AT_ONCE: usize = 1024;
-
-/// The same for large events.
-const BYTES_AT_ONCE: usize = 16 * 1024 * 1024;
 
 impl Node {
     /// Publishes an event. When it returns, the event is queued for every connection that hears it,
-    /// each once. Events published one after the other arrive in that order. A caller that is
-    /// dropped while it waits does not stop a broadcast half-way.
-    pub async fn publish(&self, publication: Publication) -> Result<Receipt, ClientError> {
+    /// each once. All connections of an organization get its events in one order, that of their offsets. A
+    /// caller that is dropped while it waits does not stop a broadcast half-way.
+    pub async fn publish(
+        self: &Arc<Self>,
+        publication: Publication,
+    ) -> Result<Receipt, ClientError> {
         let entry = self.entry(&publication.event)?;
         let channel = self.channel(entry, &publication)?;
-        let recipients = self
-            .hub
-            .audience(&publication.target, channel.as_ref(), publication.cascade)
-            .await?;
-        let (outbound, receipt) = self.accept(publication, entry, channel);
-        let delivered = self.deliver(outbound, recipients).await?;
-        Ok(receipt.with(&delivered))
+        publication.target.check(channel.as_ref())?;
+        if publication.target.organization().is_some() {
+            self.publish_to(publication, entry.clone(), channel).await
+        } else {
+            let (node, entry) = (Arc::clone(self), entry.clone());
+            let all = async move { node.publish_to(publication, entry, channel).await };
+            tokio::spawn(all).await.unwrap_or_else(|error| {
+                tracing::error!(error = %error, "a broadcast ended half-way");
+                Err(failed())
+            })
+        }
     }
 
-    /// From here on the event has its id and its time, and acknowledgements of it are collected.
-    fn accept(
+    async fn publish_to(
         &self,
         publication: Publication,
-        entry: &Entry,
+        entry: Entry,
         channel: Option<Channel>,
-    ) -> (Arc<Outbound>, Receipt) {
+    ) -> Result<Receipt, ClientError> {
+        let Publication {
+            target, cascade, ..
+        } = publication;
+        let parts = self.parts(target.clone()).await;
         let accepted_at = Instant::now();
-        self.hub.metrics.count_published(entry, accepted_at);
-        let organization = publication.target.organization().cloned();
-        let event = Event {
+        self.hub.metrics.count_published(&entry, accepted_at);
+        let event = Arc::new(Event {
             id: MessageId::now_v7(),
-            name: entry.name.clone(),
+            name: entry.name,
             channel,
             priority: publication.priority,
             ack_id: publication.requires_ack.then(|| self.acks.next_id()),
-            organization,
+            organization: target.organization().cloned(),
             payload: publication.payload,
             attachments: publication.attachments,
             timestamp: self.hub.now(),
-        };
-        let receipt = Receipt {
-            message_id: event.id,
-            timestamp: event.timestamp,
-            recipients: 0,
-            dropped: 0,
-        };
+        });
         if event.ack_id.is_some() {
             self.acks.open(event.id, accepted_at);
         }
-        (Arc::new(Outbound::new(event, accepted_at)), receipt)
+        let mut receipt = Receipt {
+            message_id: event.id,
+            timestamp: event.timestamp,
+            offset: None,
+            recipients: 0,
+            dropped: 0,
+        };
+        let single = parts.len() == 1;
+        for (organization, target) in parts {
+            let (done, published) = oneshot::channel();
+            let arrival = Arrival {
+                event: Arc::clone(&event),
+                target,
+                cascade,
+                accepted_at,
+                done,
+            };
+            self.streams.publish(&organization, arrival);
+            let published = published.await.map_err(|_| failed())?;
+            receipt.offset = single.then_some(published.position);
+            receipt.recipients += published.delivered.accepted;
+            receipt.dropped += published.delivered.dropped;
+        }
+        Ok(receipt)
     }
 
-    async fn deliver(
-        &self,
-        outbound: Arc<Outbound>,
-        recipients: Vec<Arc<Connection>>,
-    ) -> Result<Delivered, ClientError> {
-        let payload = outbound.event.payload.get().len();
-        let at_once = (BYTES_AT_ONCE / payload.max(1)).clamp(1, DELIVERIES_AT_ONCE);
-        if recipients.len() <= at_once {
-            return Ok(self.hub.deliver_local(&outbound, &recipients));
+    /// The organizations that an event is published in, each with its part of the target. What is for
+    /// everyone is also for those that are away.
+    async fn parts(&self, target: Target) -> Vec<(OrganizationId, Target)> {
+        let away = match &target {
+            Target::Everyone {
+                within: None,
+                except,
+            } => Some(Arc::clone(except)),
+            _ => None,
+        };
+        let mut parts = self.hub.parts(target).await;
+        if let Some(except) = away {
+            let there: HashSet<_> = parts.iter().map(|(id, _)| id.clone()).collect();
+            let away = self.streams.organizations().into_iter();
+            parts.extend(away.filter(|id| !there.contains(id)).map(|id| {
+                let part = Target::Everyone {
+                    within: Some(id.clone()),
+                    except: Arc::clone(&except),
+                };
+                (id, part)
+            }));
         }
-        let hub = Arc::clone(&self.hub);
-        let whole = tokio::spawn(async move {
-            let mut delivered = Delivered::default();
-            for some in recipients.chunks(at_once) {
-                delivered.add(&hub.deliver_local(&outbound, some));
-                tokio::task::yield_now().await;
-            }
-            delivered
-        });
-        whole.await.map_err(|error| {
-            tracing::error!(error = %error, "a broadcast ended half-way");
-            ClientError::new(Code::InternalError, "the broadcast failed")
-        })
+        parts
     }
 
     /// Waits until all recipients have acknowledged, at most `time`; says how many did.

@@ -16,6 +16,7 @@ use crate::domain::event::{Event, MessageId, Priority};
 use crate::domain::fields::Tenant;
 use crate::domain::identity::OrganizationId;
 use crate::domain::json::{self, Members};
+use crate::domain::position::Position;
 use crate::domain::room::Channel;
 use crate::domain::time::UnixMillis;
 use crate::hub::outbound::Encoding;
@@ -55,9 +56,12 @@ pub fn encoding(envelope: Envelope, tenant: Tenant) -> Encoding {
 }
 
 /// The WebSocket frame of an event in this encoding of the plain protocol.
-pub fn event_frame(encoding: Encoding, event: &Event) -> Bytes {
+pub fn event_frame(encoding: Encoding, event: &Event, offset: Option<Position>) -> Bytes {
     let payload = with_base64(event);
-    text_frame(&Plain::event(encoding, event, &payload))
+    text_frame(&Plain {
+        offset,
+        ..Plain::event(encoding, event, &payload)
+    })
 }
 
 /// The payload, with `{"base64": ".."}` in the place of each binary attachment.
@@ -141,6 +145,8 @@ struct Plain<'a> {
     priority: Option<Priority>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     requires_ack: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<Position>,
     #[serde(flatten)]
     tenant: Option<TenantField<'a>>,
 }
@@ -180,6 +186,7 @@ impl<'a> Plain<'a> {
             channel: None,
             priority: None,
             requires_ack: false,
+            offset: None,
             tenant: None,
         }
     }
@@ -348,7 +355,7 @@ mod tests {
         event.payload = RawValue::from_string(payload.into()).unwrap();
         event.attachments = vec![Bytes::from_static(&[1, 2, 3])];
         let sent: Value =
-            serde_json::from_str(&text(&event_frame(Encoding::Event, &event))).unwrap();
+            serde_json::from_str(&text(&event_frame(Encoding::Event, &event, None))).unwrap();
         let expected = json!({"file": {"base64": "AQID"}, "n": [{"_placeholder": true, "num": 7}]});
         assert_eq!(sent["data"], expected);
     }
@@ -383,7 +390,7 @@ mod tests {
             object.insert("channel".into(), json!("kpi"));
             object.insert("priority".into(), json!("high"));
             let sent: Value =
-                serde_json::from_str(&text(&event_frame(encoding, &event()))).unwrap();
+                serde_json::from_str(&text(&event_frame(encoding, &event(), None))).unwrap();
             assert_eq!(sent, expected, "{encoding:?}");
         }
     }

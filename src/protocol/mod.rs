@@ -20,7 +20,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::domain::error::{ClientError, CloseReason, Code};
-use crate::domain::event::{Event, Priority};
+use crate::domain::event::Priority;
 use crate::hub::Hub;
 use crate::hub::limits::{ConnectionPermit, SlotGuard};
 use crate::hub::outbound::{Encoding, Outbound};
@@ -45,7 +45,7 @@ impl Observer for DeliveryTimes {
 fn outgoing<'a>(link: &Link, outbound: &'a Outbound, encoding: Encoding) -> &'a Bytes {
     // As long as it waits for anybody it is held once.
     let counted = |frame| link.buffers().counted(frame, Owner::Known);
-    let encode = |event: &_| counted(encode(encoding, event));
+    let encode = |outbound: &_| counted(encode(encoding, outbound));
     match link.compression_threshold() {
         None => outbound.frame(encoding, encode),
         Some(threshold) => outbound.compressed(encoding, encode, |frame| {
@@ -54,14 +54,15 @@ fn outgoing<'a>(link: &Link, outbound: &'a Outbound, encoding: Encoding) -> &'a 
     }
 }
 
-fn encode(encoding: Encoding, event: &Event) -> Bytes {
+fn encode(encoding: Encoding, outbound: &Outbound) -> Bytes {
+    let (event, position) = (&outbound.event, outbound.position);
     use engine_io::ProtocolVersion::{V3, V4};
     match encoding {
-        Encoding::SocketIo => socket_io::event_frames(V4, event, true),
-        Encoding::SocketIoPayload => socket_io::event_frames(V4, event, false),
-        Encoding::SocketIoV3 => socket_io::event_frames(V3, event, true),
-        Encoding::SocketIoV3Payload => socket_io::event_frames(V3, event, false),
-        _ => event_frame(encoding, event),
+        Encoding::SocketIo => socket_io::event_frames(V4, event, Some(position)),
+        Encoding::SocketIoPayload => socket_io::event_frames(V4, event, None),
+        Encoding::SocketIoV3 => socket_io::event_frames(V3, event, Some(position)),
+        Encoding::SocketIoV3Payload => socket_io::event_frames(V3, event, None),
+        _ => event_frame(encoding, event, position),
     }
 }
 

@@ -225,6 +225,7 @@ impl Session {
                     "success": true,
                     "message_id": receipt.message_id,
                     "timestamp": receipt.timestamp,
+                    "offset": receipt.offset,
                     "recipients": receipt.recipients,
                 })
             }

@@ -22,6 +22,7 @@ use orgcast::hub::outbound::Outbound;
 use orgcast::hub::ports::{Deliver, Delivery};
 use orgcast::hub::{AuthenticatedConnection, Hub, HubOptions};
 use orgcast::node::publish::Publication;
+use orgcast::node::streams::StreamOptions;
 use orgcast::node::{Node, NodeOptions};
 use orgcast::server::clock::SystemClock;
 use proptest::prelude::*;
@@ -71,7 +72,7 @@ impl Deliver for Recorder {
     }
 }
 
-fn options() -> HubOptions {
+pub fn options() -> HubOptions {
     HubOptions {
         admission: AdmissionOptions::default(),
         max_subscriptions_per_connection: 0,
@@ -82,7 +83,7 @@ fn options() -> HubOptions {
     }
 }
 
-fn hub(options: HubOptions) -> Arc<Hub> {
+pub fn hub(options: HubOptions) -> Arc<Hub> {
     Hub::new(
         options,
         Catalogue::new([], []).unwrap(),
@@ -91,9 +92,10 @@ fn hub(options: HubOptions) -> Arc<Hub> {
 }
 
 /// A node over the hub, as a server has it.
-fn node(hub: &Arc<Hub>) -> Arc<Node> {
+pub fn node(hub: &Arc<Hub>) -> Arc<Node> {
     let options = NodeOptions {
         ack_timeout: Duration::from_secs(30),
+        streams: StreamOptions::default(),
     };
     let revocations = Arc::default();
     let authenticator = TokenAuthenticator::new(
@@ -115,17 +117,27 @@ fn organization(id: &str) -> OrganizationId {
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-fn newcomer(hub: &Hub, recorder: &Recorder) -> NewConnection {
+fn newcomer(hub: &Hub, deliver: Arc<dyn Deliver>) -> NewConnection {
     NewConnection {
         permit: hub.admission.admit(HERE).unwrap(),
         protocol: Protocol::Websocket,
         remote_address: HERE,
-        deliver: Arc::new(recorder.clone()),
+        deliver,
     }
 }
 
 fn join(hub: &Arc<Hub>, recorder: &Recorder, user: &str, org: &str) -> AuthenticatedConnection {
-    let guard = hub.connect(newcomer(hub, recorder));
+    join_with(hub, Arc::new(recorder.clone()), user, org)
+}
+
+/// A user who hears by these means.
+pub fn join_with(
+    hub: &Arc<Hub>,
+    deliver: Arc<dyn Deliver>,
+    user: &str,
+    org: &str,
+) -> AuthenticatedConnection {
+    let guard = hub.connect(newcomer(hub, deliver));
     let identity = Identity {
         user: UserId::new(user).unwrap(),
         organization: organization(org),
@@ -136,7 +148,7 @@ fn join(hub: &Arc<Hub>, recorder: &Recorder, user: &str, org: &str) -> Authentic
         .unwrap()
 }
 
-fn place(org: &str, dept: Option<&str>, queue: Option<&str>) -> Place {
+pub fn place(org: &str, dept: Option<&str>, queue: Option<&str>) -> Place {
     Place {
         organization: organization(org),
         department: dept.map(|id| DepartmentId::new(id).unwrap()),
@@ -144,7 +156,7 @@ fn place(org: &str, dept: Option<&str>, queue: Option<&str>) -> Place {
     }
 }
 
-fn publication(event: &str, payload: &str, target: Target) -> Publication {
+pub fn publication(event: &str, payload: &str, target: Target) -> Publication {
     Publication {
         event: event.to_owned(),
         payload: RawValue::from_string(payload.to_owned()).unwrap(),
@@ -317,7 +329,7 @@ async fn users_and_connections_are_reached_inside_their_organization_only() {
             "4",
             Target::Everyone {
                 within: None,
-                except,
+                except: Arc::new(except),
             },
         ))
         .await
@@ -371,7 +383,7 @@ async fn limits_refuse_with_their_code_and_come_back() {
         join(&hub, &recorder, "u", "a"),
         join(&hub, &recorder, "v", "a"),
     ];
-    let third = hub.connect(newcomer(&hub, &recorder));
+    let third = hub.connect(newcomer(&hub, Arc::new(recorder.clone())));
     let principal = Principal::unlimited(Identity {
         user: UserId::new("w").unwrap(),
         organization: organization("a"),
@@ -462,7 +474,7 @@ async fn a_connection_whose_queue_is_full_leaves_every_room_at_once() {
 async fn only_those_who_did_not_authenticate_in_time_are_closed() {
     let hub = hub(options());
     let [member, anonymous] = [Recorder::default(), Recorder::default()];
-    let _attachment = hub.connect(newcomer(&hub, &anonymous));
+    let _attachment = hub.connect(newcomer(&hub, Arc::new(anonymous.clone())));
     let _member = join(&hub, &member, "u", "a");
     let start = Instant::now();
     hub.close_unauthenticated(start + Duration::from_secs(9))

@@ -26,6 +26,7 @@ mod requests;
 mod secrets;
 mod signals;
 mod stats;
+mod streams;
 mod tls;
 
 /// Waits for a count of what was refused. An answer comes before the end of its connection, with which

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::domain::event::{Event, MessageId, Priority};
+use crate::domain::position::Position;
 use crate::domain::room::Channel;
 use crate::domain::time::UnixMillis;
 use crate::protocol::engine_io::ProtocolVersion;
@@ -31,11 +32,14 @@ pub struct Meta<'a> {
     pub channel: Option<&'a Channel>,
     pub timestamp: UnixMillis,
     pub priority: Priority,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offset: Option<Position>,
 }
 
 impl<'a> Meta<'a> {
-    pub fn of(event: &'a Event) -> Self {
+    pub fn of(event: &'a Event, offset: Option<Position>) -> Self {
         Self {
+            offset,
             id: event.id,
             channel: event.channel.as_ref(),
             timestamp: event.timestamp,
@@ -45,8 +49,13 @@ impl<'a> Meta<'a> {
 }
 
 /// The frames of an event: `42["name",payload,meta]`, with an acknowledgement's number and attachments
-/// where there are any.
-pub(in crate::protocol) fn event(version: ProtocolVersion, event: &Event, has_meta: bool) -> Bytes {
+/// where there are any. `meta` is the event's position in the stream, if it has one, for clients that get
+/// the meta.
+pub(in crate::protocol) fn event(
+    version: ProtocolVersion,
+    event: &Event,
+    meta: Option<Option<Position>>,
+) -> Bytes {
     let mut text = head('2', '5', event.attachments.len());
     if let Some(id) = event.ack_id {
         text.extend_from_slice(id.to_string().as_bytes());
@@ -55,9 +64,9 @@ pub(in crate::protocol) fn event(version: ProtocolVersion, event: &Event, has_me
     write_json(&mut text, &event.name.as_str());
     text.push(b',');
     text.extend_from_slice(event.payload.get().as_bytes());
-    if has_meta {
+    if let Some(position) = meta {
         text.push(b',');
-        write_json(&mut text, &Meta::of(event));
+        write_json(&mut text, &Meta::of(event, position));
     }
     text.push(b']');
     with_attachments(version, &text, &event.attachments)
@@ -287,14 +296,14 @@ mod tests {
         let v4 = ProtocolVersion::V4;
         let mut sent = an_event();
         assert_eq!(
-            text(&event(v4, &sent, true)),
+            text(&event(v4, &sent, Some(None))),
             r#"42["kpi:update",{"health_score": 85.0},{"id":"00000000-0000-0000-0000-000000000000","channel":"kpi","timestamp":"2024-01-15T10:30:00.000Z","priority":"high"}]"#
         );
         let alone = r#"42["kpi:update",{"health_score": 85.0}]"#;
-        assert_eq!(text(&event(v4, &sent, false)), alone);
+        assert_eq!(text(&event(v4, &sent, None)), alone);
         sent.ack_id = Some(17);
         let acked = r#"4217["kpi:update",{"health_score": 85.0}]"#;
-        assert_eq!(text(&event(v4, &sent, false)), acked);
+        assert_eq!(text(&event(v4, &sent, None)), acked);
     }
 
     #[test]
@@ -307,7 +316,7 @@ mod tests {
             (ProtocolVersion::V4, &b"\x82\x02ab"[..]),
             (ProtocolVersion::V3, b"\x82\x03\x04ab"),
         ] {
-            let item = event(version, &sent, false);
+            let item = event(version, &sent, None);
             let frame = server_frame(Opcode::Text, header.as_bytes());
             assert_eq!(item, [&frame, attachment].concat(), "{version:?}");
         }

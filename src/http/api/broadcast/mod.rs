@@ -18,6 +18,7 @@ use self::request::BroadcastRequest;
 use self::shortcut::ShortcutRequest;
 use crate::domain::error::ClientError;
 use crate::domain::event::MessageId;
+use crate::domain::position::Position;
 use crate::domain::time::UnixMillis;
 use crate::http::extract::api_key::{ApiKey, Broadcast};
 use crate::http::extract::body::{self, Body};
@@ -39,6 +40,10 @@ pub(in crate::http) struct ReceiptBody {
     message_id: MessageId,
     #[schema(value_type = String, format = DateTime)]
     timestamp: UnixMillis,
+    /// Where it stands in the stream of its organization; left out for what went to several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, required = false)]
+    offset: Option<Position>,
     /// Connections that it was queued for.
     recipients: usize,
     /// Connections that were behind and did not get it, its priority being low; left out if there were
@@ -243,6 +248,7 @@ async fn publish(
         ),
         message_id: receipt.message_id,
         timestamp: receipt.timestamp,
+        offset: receipt.offset,
         recipients: receipt.recipients,
         dropped: receipt.dropped,
         acks,

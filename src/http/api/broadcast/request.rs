@@ -1,5 +1,7 @@
 //! What a body asks to be published.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -173,7 +175,7 @@ impl BroadcastRequest {
                 .map_err(|error| ClientError::invalid(error.to_string()))?,
             target: Target::Everyone {
                 within: own.cloned(),
-                except: except.into_iter().collect(),
+                except: Arc::new(except.into_iter().collect()),
             },
             channel: None,
             priority: self.priority.unwrap_or_default(),

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::hash::Hash;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -106,7 +107,7 @@ impl TargetRequest {
         ) {
             (true, None, None, None) => Ok(Target::Everyone {
                 within: None,
-                except: HashSet::new(),
+                except: Arc::default(),
             }),
             (true, ..) => Err(ClientError::invalid("`all` stands alone in a target")),
             (_, Some(_), Some(_), _) => Err(ClientError::invalid(

@@ -1,0 +1,179 @@
+//! One stream, and who acts on it: one at a time, in the order in which they came.
+//!
+//! A publisher that comes while another one delivers leaves its event with that one, so that several
+//! become one batch; whoever needs the stream to itself, to subscribe say, waits for its turn.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::history::{History, Kept, Lost};
+use crate::domain::event::Event;
+use crate::domain::identity::OrganizationId;
+use crate::domain::position::Position;
+use crate::hub::audience::Target;
+use crate::hub::deliver::Delivered;
+
+/// An event that waits for its number.
+pub struct Arrival {
+    pub event: Arc<Event>,
+    pub target: Target,
+    /// It is also for subscriptions beneath its target.
+    pub cascade: bool,
+    pub accepted_at: Instant,
+    /// Told what became of it, if anybody still waits for that.
+    pub done: oneshot::Sender<Published>,
+}
+
+/// What became of an event.
+#[derive(Debug)]
+pub struct Published {
+    pub position: Position,
+    pub delivered: Delivered,
+}
+
+enum Waiting {
+    Arrival(Arrival),
+    Turn(oneshot::Sender<Turn>),
+}
+
+/// Those who wait for the stream.
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Waiting>,
+    is_taken: bool,
+}
+
+/// The stream of one organization.
+pub struct Stream {
+    pub organization: OrganizationId,
+    queue: Mutex<Queue>,
+    pub(super) history: Mutex<History>,
+}
+
+impl Stream {
+    pub(super) fn new(organization: OrganizationId) -> Self {
+        Self {
+            organization,
+            queue: Mutex::default(),
+            history: Mutex::new(History::new(rand::random())),
+        }
+    }
+
+    /// The position of the last event.
+    pub fn top(&self) -> Position {
+        self.history.lock().top()
+    }
+
+    /// The kept events behind a position, the oldest first, at most `limit`.
+    pub fn since(&self, position: Position, limit: usize) -> Result<Vec<Arc<Kept>>, Lost> {
+        self.history.lock().since(position, limit)
+    }
+
+    /// Leaves an event for whoever has the turn; it is the caller's if nobody has it.
+    pub(super) fn arrive(self: &Arc<Self>, arrival: Arrival, next: &Arc<dyn Next>) -> Option<Turn> {
+        let mut queue = self.queue.lock();
+        queue.waiting.push_back(Waiting::Arrival(arrival));
+        self.take(&mut queue, next)
+    }
+
+    /// The stream to oneself, once all who came before are done.
+    pub(super) async fn turn(self: &Arc<Self>, next: &Arc<dyn Next>) -> Turn {
+        loop {
+            let turn = {
+                let mut queue = self.queue.lock();
+                if let Some(turn) = self.take(&mut queue, next) {
+                    return turn;
+                }
+                let (sender, turn) = oneshot::channel();
+                queue.waiting.push_back(Waiting::Turn(sender));
+                turn
+            };
+            // It is lost only where the runtime ends; then there is nobody to wait for.
+            if let Ok(turn) = turn.await {
+                return turn;
+            }
+        }
+    }
+
+    fn take(self: &Arc<Self>, queue: &mut Queue, next: &Arc<dyn Next>) -> Option<Turn> {
+        let is_free = !std::mem::replace(&mut queue.is_taken, true);
+        is_free.then(|| Turn {
+            hold: Some((Arc::clone(self), Arc::clone(next))),
+        })
+    }
+}
+
+/// Who goes on where a turn ends and events wait.
+pub(super) trait Next: Send + Sync {
+    fn deliver(self: Arc<Self>, turn: Turn);
+}
+
+/// The stream to oneself, until it is dropped.
+pub struct Turn {
+    /// `None` once it has been passed on.
+    hold: Option<(Arc<Stream>, Arc<dyn Next>)>,
+}
+
+impl Turn {
+    pub(super) fn stream(&self) -> Option<&Arc<Stream>> {
+        self.hold.as_ref().map(|(stream, _)| stream)
+    }
+
+    /// The position behind which everything is heard by who joins now.
+    pub fn position(&self) -> Option<Position> {
+        self.stream().map(|stream| stream.top())
+    }
+
+    /// The events that wait before anybody who wants the stream for itself.
+    pub(super) fn arrivals(&self) -> Vec<Arrival> {
+        let mut arrivals = Vec::new();
+        let Some(stream) = self.stream() else {
+            return arrivals;
+        };
+        let mut queue = stream.queue.lock();
+        while let Some(Waiting::Arrival(_)) = queue.waiting.front() {
+            if let Some(Waiting::Arrival(arrival)) = queue.waiting.pop_front() {
+                arrivals.push(arrival);
+            }
+        }
+        arrivals
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let Some((stream, next)) = self.hold.take() else {
+            return;
+        };
+        loop {
+            let waiter = {
+                let mut queue = stream.queue.lock();
+                match queue.waiting.pop_front() {
+                    None => {
+                        queue.is_taken = false;
+                        queue.waiting = VecDeque::new();
+                        return;
+                    }
+                    Some(Waiting::Turn(waiter)) => waiter,
+                    Some(arrival) => {
+                        queue.waiting.push_front(arrival);
+                        drop(queue);
+                        let hold = Some((stream, Arc::clone(&next)));
+                        Arc::clone(&next).deliver(Self { hold });
+                        return;
+                    }
+                }
+            };
+            let hold = Some((Arc::clone(&stream), Arc::clone(&next)));
+            match waiter.send(Self { hold }) {
+                Ok(()) => return,
+                // Nobody waits any more. Taken apart, so that it does not pass itself on.
+                Err(mut turn) => turn.hold = None,
+            }
+        }
+    }
+}
