@@ -30,7 +30,9 @@ use crate::wire::send_queue::link::Link;
 use crate::wire::send_queue::{DropPolicy, Observer, Overdue, Pushed};
 use crate::wire::websocket::deflate::compress_frame;
 use crate::wire::websocket::read::ProtocolViolation;
+use engine_io::ProtocolVersion;
 use envelope::event_frame;
+use socket_io::{Beside, event_frames};
 
 /// Tells the hub's statistics how long events waited.
 pub struct DeliveryTimes(pub Arc<Hub>);
@@ -56,12 +58,12 @@ fn outgoing<'a>(link: &Link, outbound: &'a Outbound, encoding: Encoding) -> &'a 
 
 fn encode(encoding: Encoding, outbound: &Outbound) -> Bytes {
     let (event, position) = (&outbound.event, outbound.position);
-    use engine_io::ProtocolVersion::{V3, V4};
+    let meta = Beside::Meta(position);
     match encoding {
-        Encoding::SocketIo => socket_io::event_frames(V4, event, Some(position)),
-        Encoding::SocketIoPayload => socket_io::event_frames(V4, event, None),
-        Encoding::SocketIoV3 => socket_io::event_frames(V3, event, Some(position)),
-        Encoding::SocketIoV3Payload => socket_io::event_frames(V3, event, None),
+        Encoding::SocketIo => event_frames(ProtocolVersion::V4, event, meta),
+        Encoding::SocketIoPayload => event_frames(ProtocolVersion::V4, event, Beside::Nothing),
+        Encoding::SocketIoV3 => event_frames(ProtocolVersion::V3, event, meta),
+        Encoding::SocketIoV3Payload => event_frames(ProtocolVersion::V3, event, Beside::Nothing),
         _ => event_frame(encoding, event, position),
     }
 }

@@ -122,10 +122,6 @@ impl Streams {
         streams.map(|stream| stream.key().clone()).collect()
     }
 
-    pub fn len(&self) -> usize {
-        self.by_organization.len()
-    }
-
     /// Bytes that are kept, of all organizations.
     pub fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
@@ -225,7 +221,10 @@ impl Streams {
             history.trim(now, &self.options.history);
             self.account(before, history.bytes());
         }
-        let too_many = self.len().saturating_sub(self.options.max_organizations);
+        let too_many = self
+            .by_organization
+            .len()
+            .saturating_sub(self.options.max_organizations);
         if too_many == 0 && self.bytes() <= self.options.max_bytes {
             return;
         }

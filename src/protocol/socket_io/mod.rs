@@ -24,8 +24,8 @@ pub use fuzz::fuzz_packets;
 
 use client::{Client, answer, error_packet};
 use decoder::{Incoming, IncomingKind, Malformed};
-pub(in crate::protocol) use packet::event as event_frames;
 use packet::read_event;
+pub(in crate::protocol) use packet::{Beside, event as event_frames};
 
 use super::engine_io::{Application, EngineIo, Handshake, Peek, ProtocolVersion, Session};
 use super::session::{Reply, Said};

@@ -48,14 +48,17 @@ impl<'a> Meta<'a> {
     }
 }
 
+/// What an event has beside its payload.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::protocol) enum Beside {
+    Nothing,
+    /// Its meta, with its position in the stream if it has one.
+    Meta(Option<Position>),
+}
+
 /// The frames of an event: `42["name",payload,meta]`, with an acknowledgement's number and attachments
-/// where there are any. `meta` is the event's position in the stream, if it has one, for clients that get
-/// the meta.
-pub(in crate::protocol) fn event(
-    version: ProtocolVersion,
-    event: &Event,
-    meta: Option<Option<Position>>,
-) -> Bytes {
+/// where there are any.
+pub(in crate::protocol) fn event(version: ProtocolVersion, event: &Event, beside: Beside) -> Bytes {
     let mut text = head('2', '5', event.attachments.len());
     if let Some(id) = event.ack_id {
         text.extend_from_slice(id.to_string().as_bytes());
@@ -64,9 +67,9 @@ pub(in crate::protocol) fn event(
     write_json(&mut text, &event.name.as_str());
     text.push(b',');
     text.extend_from_slice(event.payload.get().as_bytes());
-    if let Some(position) = meta {
+    if let Beside::Meta(offset) = beside {
         text.push(b',');
-        write_json(&mut text, &Meta::of(event, position));
+        write_json(&mut text, &Meta::of(event, offset));
     }
     text.push(b']');
     with_attachments(version, &text, &event.attachments)
@@ -296,14 +299,14 @@ mod tests {
         let v4 = ProtocolVersion::V4;
         let mut sent = an_event();
         assert_eq!(
-            text(&event(v4, &sent, Some(None))),
+            text(&event(v4, &sent, Beside::Meta(None))),
             r#"42["kpi:update",{"health_score": 85.0},{"id":"00000000-0000-0000-0000-000000000000","channel":"kpi","timestamp":"2024-01-15T10:30:00.000Z","priority":"high"}]"#
         );
         let alone = r#"42["kpi:update",{"health_score": 85.0}]"#;
-        assert_eq!(text(&event(v4, &sent, None)), alone);
+        assert_eq!(text(&event(v4, &sent, Beside::Nothing)), alone);
         sent.ack_id = Some(17);
         let acked = r#"4217["kpi:update",{"health_score": 85.0}]"#;
-        assert_eq!(text(&event(v4, &sent, None)), acked);
+        assert_eq!(text(&event(v4, &sent, Beside::Nothing)), acked);
     }
 
     #[test]
@@ -316,7 +319,7 @@ mod tests {
             (ProtocolVersion::V4, &b"\x82\x02ab"[..]),
             (ProtocolVersion::V3, b"\x82\x03\x04ab"),
         ] {
-            let item = event(version, &sent, None);
+            let item = event(version, &sent, Beside::Nothing);
             let frame = server_frame(Opcode::Text, header.as_bytes());
             assert_eq!(item, [&frame, attachment].concat(), "{version:?}");
         }
