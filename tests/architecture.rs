@@ -99,16 +99,6 @@ const CIRCLES: &[(&[&str], &str)] = &[
     ),
     (
         &[
-            "config/auth.rs",
-            "config/values.rs",
-            "config/files.rs",
-            "config/keys.rs",
-            "config/rules.rs",
-        ],
-        "the configuration holds its sections, which are checked against all of it",
-    ),
-    (
-        &[
             "protocol/engine_io/mod.rs",
             "protocol/engine_io/polling.rs",
             "protocol/engine_io/session/carriers.rs",

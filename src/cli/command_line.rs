@@ -9,8 +9,9 @@ use super::demo::{self, DemoOptions};
 use super::keygen::{self, Outcome};
 use crate::config::error::ConfigError;
 use crate::config::files::Files;
-use crate::config::keys::{KEYS, default_values, flag_name, value_at};
-use crate::config::load::{Loaded, Sources, load};
+use crate::config::names::flag_name;
+use crate::config::schema::{Config, keys};
+use crate::config::sources::{Loaded, Sources, load};
 use crate::domain::time::Clock;
 use crate::server::clock::SystemClock;
 
@@ -25,6 +26,7 @@ pub enum Command {
     CheckConfig(Loaded),
     /// Print the defaults as a configuration file.
     DefaultConfig,
+    ConfigSchema,
     /// Publish made-up data.
     Demo(DemoOptions),
     /// What `gen-key`, `gen-token` or `check-token` came to.
@@ -78,6 +80,7 @@ fn parse_in(
             Ok(Command::CheckConfig(configuration(matches, Files::Named)?))
         }
         Some(("default-config", _)) => Ok(Command::DefaultConfig),
+        Some(("config-schema", _)) => Ok(Command::ConfigSchema),
         Some(("demo", matches)) => Ok(match DemoOptions::of(matches) {
             Ok(options) => Command::Demo(options),
             Err(problem) => Command::Tool(Err(problem)),
@@ -104,7 +107,7 @@ fn parse_in(
 
 fn flags(matches: &ArgMatches) -> Vec<(String, String)> {
     let given = |key: &str| Some((key.to_owned(), matches.get_one::<String>(key)?.clone()));
-    KEYS.iter().filter_map(|(key, _)| given(key)).collect()
+    keys().filter_map(|key| given(key.name())).collect()
 }
 
 fn command() -> clap::Command {
@@ -126,6 +129,10 @@ fn command() -> clap::Command {
             clap::Command::new("default-config")
                 .about("Print every key with its meaning and default as a configuration file"),
         )
+        .subcommand(
+            clap::Command::new("config-schema")
+                .about("Print a JSON schema of the configuration file, for editors"),
+        )
         .subcommand(demo::command())
         .subcommand(keygen::gen_key_command())
         .subcommand(with_configuration(keygen::gen_token_args(
@@ -138,18 +145,19 @@ fn command() -> clap::Command {
 }
 
 fn with_configuration(command: clap::Command) -> clap::Command {
-    let defaults = default_values();
+    let defaults = Config::default();
     let file = Arg::new(FILE_FLAG)
         .long(FILE_FLAG)
         .value_name("FILE")
         .value_parser(value_parser!(PathBuf))
         .help("Configuration file, which must exist [default: ./orgcast.toml if there is one]");
-    let keys = KEYS
-        .iter()
-        .filter_map(|(key, doc)| Some(key_flag(key, doc, value_at(&defaults, key)?)));
+    let flags = keys().filter_map(|key| {
+        let default = key.value(&defaults)?;
+        Some(key_flag(key.name(), key.doc(), &default))
+    });
     command
         .arg(file)
-        .args(keys)
+        .args(flags)
         .next_line_help(true)
         .after_help(
             "Later sources win: defaults, the configuration file, ORGCAST_* variables, flags.\n\
@@ -179,7 +187,6 @@ fn key_flag(key: &'static str, doc: &str, default: &Value) -> Arg {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
 
     fn run(args: &[&str], env: &[(&str, &str)]) -> Result<Command, CliError> {
         let dir = tempfile::tempdir().unwrap();
@@ -220,7 +227,7 @@ mod tests {
     #[test]
     fn the_definition_of_the_command_line_is_consistent() {
         command().debug_assert();
-        assert!(KEYS.iter().all(|(key, _)| *key != FILE_FLAG));
+        assert!(keys().all(|key| key.name() != FILE_FLAG));
     }
 
     #[test]
@@ -295,6 +302,7 @@ mod tests {
             "serve",
             "check-config",
             "default-config",
+            "config-schema",
             "demo",
             "gen-key",
             "gen-token",
@@ -306,20 +314,20 @@ mod tests {
 
     #[test]
     fn the_help_of_serve_and_check_config_lists_every_flag_with_meaning_and_default() {
-        let defaults = default_values();
+        let defaults = Config::default();
         for subcommand in ["serve", "check-config"] {
             let error = usage(&[subcommand, "--help"]);
             assert_eq!(error.exit_code(), 0);
             // Where lines break depends on the terminal.
             let help = one_line(&error.to_string());
             assert!(help.contains("--config <FILE>"), "{help}");
-            for (key, doc) in KEYS {
-                let flag = format!("--{} ", flag_name(key));
-                let default = value_at(&defaults, key).unwrap();
-                let meaning = one_line(&format!("{doc} [default: {default}]"));
+            for key in keys() {
+                let flag = format!("--{} ", flag_name(key.name()));
+                let default = key.value(&defaults).unwrap();
+                let meaning = one_line(&format!("{} [default: {default}]", key.doc()));
                 assert!(
                     help.contains(&flag) && help.contains(&meaning),
-                    "{key} is not in {help}"
+                    "{flag} is not in {help}"
                 );
             }
         }

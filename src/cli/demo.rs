@@ -12,7 +12,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::demo_feed::Feed;
 use crate::auth::https::{HttpClient, client};
-use crate::config::auth::Secret;
+use crate::config::Secret;
 use crate::domain::identity::OrganizationId;
 
 /// How long a request may take.

@@ -11,9 +11,9 @@ use std::process::ExitCode;
 use command_line::{CliError, Command};
 use demo::DemoOptions;
 
-use crate::config::Config;
-use crate::config::load::Loaded;
 use crate::config::options::Options;
+use crate::config::sources::Loaded;
+use crate::config::{Config, json_schema};
 use crate::domain::time::Clock;
 use crate::server::clock::SystemClock;
 use crate::server::log::Log;
@@ -27,6 +27,7 @@ pub fn main() -> ExitCode {
         Ok(Command::Serve(loaded)) => serve(&loaded),
         Ok(Command::CheckConfig(loaded)) => check(&loaded),
         Ok(Command::DefaultConfig) => say(&Config::default().to_toml()),
+        Ok(Command::ConfigSchema) => say(&format!("{:#}\n", json_schema())),
         Ok(Command::Demo(options)) => demo(&options),
         Ok(Command::Tool(Ok(said))) => {
             note(&said.notes);

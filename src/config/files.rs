@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::auth::{AuthConfig, jwks_file};
 use super::error::Problem;
+use super::schema::Config;
+use super::schema::auth::{AuthConfig, jwks_file};
 use super::tls::{TlsError, TlsPaths};
-use super::values::Config;
 use crate::auth::file;
 use crate::auth::key::{KeyError, VerifyKey, from_jwk_set};
 
@@ -84,7 +84,7 @@ pub(super) fn problems(config: &Config, base: &Path, which: Files) -> Vec<Proble
     }
     // A server starts without its JWK set, and looks for it again and again.
     if which == Files::Named
-        && let Some(file) = jwks_file(&config.auth.jwks, base)
+        && let Some(file) = jwks_file(config.auth.jwks.reveal(), base)
         && let Err(error) = keys(&file)
     {
         // A source is never quoted, since a URL may hold a password.

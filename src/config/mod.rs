@@ -4,11 +4,20 @@
 pub mod auth;
 pub mod error;
 pub mod files;
-pub mod keys;
-pub mod load;
+mod json_schema;
+mod kind;
+pub mod names;
 pub mod options;
-mod rules;
+pub mod schema;
+pub mod sources;
+mod suggest;
+#[cfg(test)]
+mod tests;
 pub mod tls;
-pub mod values;
 
-pub use values::{ApiKeyConfig, Config, Envelope, LogFormat, OrgLimits, Secret, TlsConfig};
+pub use json_schema::json_schema;
+pub use kind::Secret;
+pub use schema::auth::ApiKeyConfig;
+pub use schema::limits::OrgLimits;
+pub use schema::tls::TlsConfig;
+pub use schema::{Config, Envelope, LogFormat};

@@ -7,16 +7,15 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::auth::{AuthConfigError, AuthOptions};
+use super::error::ConfigError;
+use super::kind::values;
+use super::schema::{self, Config};
 use super::tls::TlsPaths;
-use super::values::{self, Config};
 use crate::domain::event::{Catalogue, CatalogueError};
-use crate::domain::identity::{IdError, OrganizationId};
-use crate::domain::room::{Channel, ChannelError};
-use crate::http::client_ip::{Network, NetworkError, Networks};
+use crate::http::client_ip::Networks;
 use crate::http::options::ApiAccess;
 use crate::http::options::HttpOptions;
 use crate::http::options::OwnNames;
-use crate::http::origin_pattern::{HostPattern, OriginPattern};
 use crate::hub::HubOptions;
 use crate::hub::admission::{AdmissionOptions, OrganizationLimits};
 use crate::hub::rates::RateOptions;
@@ -36,16 +35,10 @@ const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Why a configuration can't be served.
 #[derive(Debug, Error)]
 pub enum OptionsError {
+    #[error(transparent)]
+    Invalid(#[from] ConfigError),
     #[error("`events`: {0}")]
     Events(#[from] CatalogueError),
-    #[error("`channels`: `{0}`: {1}")]
-    Channels(String, ChannelError),
-    #[error("`org_limits`: {0}")]
-    Organization(#[from] IdError),
-    #[error("`{0}`: {1}")]
-    Networks(&'static str, NetworkError),
-    #[error("`{0}`: {1}")]
-    Names(&'static str, &'static str),
     #[error(transparent)]
     Auth(#[from] AuthConfigError),
 }
@@ -97,6 +90,7 @@ pub struct Options {
 
 impl Options {
     pub fn of(config: &Config) -> Result<Self, OptionsError> {
+        config.validate()?;
         let millis = Duration::from_millis;
         let compression_threshold = config
             .compression_enabled
@@ -114,7 +108,7 @@ impl Options {
         );
         let auth = AuthOptions::of(&config.auth, &config.api_keys)?;
         let is_reachable = !config.host.to_canonical().is_loopback();
-        let trusted_proxies = networks("trusted_proxies", &config.trusted_proxies)?;
+        let trusted_proxies: Networks = values(&config.trusted_proxies);
         let connections = Arc::new(Connections::new(tcp_connections_per_address(config)));
         Ok(Self {
             address: SocketAddr::new(config.host, config.port),
@@ -125,24 +119,14 @@ impl Options {
                 batch_size: config.drain_batch_size,
                 interval: millis(config.drain_interval_ms),
             },
-            front: FrontOptions {
-                timeouts: HttpTimeouts {
-                    header: millis(config.header_timeout_ms),
-                    keep_alive: millis(config.keep_alive_timeout_ms),
-                    write: millis(config.write_timeout_ms),
-                },
-                max_headers: config.max_headers,
-                connections: Arc::clone(&connections),
-                trusted_proxies: trusted_proxies.clone(),
-                operators: networks("operator_networks", &config.operator_networks)?,
-            },
+            front: front(config, &connections, &trusted_proxies),
             tls: (!config.tls.cert_file.is_empty()).then(|| TlsPaths {
                 certificate: config.tls.cert_file.clone().into(),
                 key: config.tls.key_file.clone().into(),
             }),
             catalogue: catalogue(config)?,
             hub: HubOptions {
-                admission: admission(config)?,
+                admission: admission(config),
                 max_subscriptions_per_connection: config.max_subscriptions_per_connection,
                 room_max_size: config.room_max_size,
                 auth_required: config.auth_required,
@@ -165,16 +149,16 @@ impl Options {
                 connect_timeout: millis(config.connect_timeout_ms),
                 max_message_size: config.max_message_size_bytes,
                 arguments: match config.socket_io_arguments {
-                    values::Arguments::Auto => Arguments::Auto,
-                    values::Arguments::All => Arguments::All,
-                    values::Arguments::Payload => Arguments::Payload,
+                    schema::Arguments::Auto => Arguments::Auto,
+                    schema::Arguments::All => Arguments::All,
+                    schema::Arguments::Payload => Arguments::Payload,
                 },
             },
             plain: PlainOptions {
                 default_envelope: match config.default_envelope {
-                    values::Envelope::Event => Envelope::Event,
-                    values::Envelope::TypeData => Envelope::TypeData,
-                    values::Envelope::TypePayload => Envelope::TypePayload,
+                    schema::Envelope::Event => Envelope::Event,
+                    schema::Envelope::TypeData => Envelope::TypeData,
+                    schema::Envelope::TypePayload => Envelope::TypePayload,
                 },
                 ping_interval,
                 ping_timeout,
@@ -182,7 +166,7 @@ impl Options {
             },
             http: HttpOptions {
                 path: config.path.clone(),
-                cors_origins: names("cors_origins", &config.cors_origins, OriginPattern::parse)?,
+                cors_origins: values(&config.cors_origins),
                 require_origin: config.require_origin,
                 access: auth.access.clone(),
                 max_message_size: config.max_message_size_bytes,
@@ -191,7 +175,7 @@ impl Options {
                 compression_threshold,
                 is_tls: !config.tls.cert_file.is_empty(),
                 own_names: own_names(&auth, is_reachable),
-                allowed_hosts: names("allowed_hosts", &config.allowed_hosts, HostPattern::parse)?,
+                allowed_hosts: values(&config.allowed_hosts),
                 dashboard: config.dashboard,
                 connections,
             },
@@ -200,20 +184,23 @@ impl Options {
     }
 }
 
-fn networks(key: &'static str, texts: &[String]) -> Result<Networks, OptionsError> {
-    let networks = texts.iter().map(|text| text.parse::<Network>());
-    let networks: Result<_, _> = networks.collect();
-    networks.map_err(|error| OptionsError::Networks(key, error))
-}
-
-fn names<T>(
-    key: &'static str,
-    texts: &[String],
-    parse: impl Fn(&str) -> Result<T, &'static str>,
-) -> Result<Vec<T>, OptionsError> {
-    let names = texts.iter().map(|text| parse(text));
-    let names: Result<_, _> = names.collect();
-    names.map_err(|rule| OptionsError::Names(key, rule))
+fn front(
+    config: &Config,
+    connections: &Arc<Connections>,
+    trusted_proxies: &Networks,
+) -> FrontOptions {
+    let millis = Duration::from_millis;
+    FrontOptions {
+        timeouts: HttpTimeouts {
+            header: millis(config.header_timeout_ms),
+            keep_alive: millis(config.keep_alive_timeout_ms),
+            write: millis(config.write_timeout_ms),
+        },
+        max_headers: config.max_headers,
+        connections: Arc::clone(connections),
+        trusted_proxies: trusted_proxies.clone(),
+        operators: values(&config.operator_networks),
+    }
 }
 
 /// A browser has as many to one server; a client needs no more of them than a browser.
@@ -230,15 +217,11 @@ fn tcp_connections_per_address(config: &Config) -> usize {
 
 /// The built-in events and channels, and those that are configured.
 pub fn catalogue(config: &Config) -> Result<Catalogue, OptionsError> {
-    let channels = config
-        .channels
-        .iter()
-        .map(|name| Channel::new(name).map_err(|error| OptionsError::Channels(name.clone(), error)))
-        .collect::<Result<Vec<_>, _>>()?;
     let events = config
         .events
         .iter()
         .map(|(event, channel)| (event.as_str(), channel.as_str()));
+    let channels: Vec<_> = values(&config.channels);
     Ok(Catalogue::new(events, channels)?)
 }
 
@@ -267,21 +250,21 @@ fn own_names(auth: &AuthOptions, is_reachable: bool) -> OwnNames {
     }
 }
 
-fn admission(config: &Config) -> Result<AdmissionOptions, OptionsError> {
+fn admission(config: &Config) -> AdmissionOptions {
     let organizations = config
         .org_limits
         .iter()
-        .map(|(id, limits)| {
+        .filter_map(|(id, limits)| {
             let limits = OrganizationLimits {
                 max_connections: limits.max_connections,
                 messages_per_second: limits.messages_per_second,
                 messages_per_minute: limits.messages_per_minute,
                 requests_per_second: limits.requests_per_second,
             };
-            Ok((OrganizationId::new(id)?, limits))
+            Some((id.value()?.clone(), limits))
         })
-        .collect::<Result<_, IdError>>()?;
-    Ok(AdmissionOptions {
+        .collect();
+    AdmissionOptions {
         max_connections_total: config.max_connections_total,
         max_connections_per_org: config.max_connections_per_org,
         max_connections_per_address: config.max_connections_per_address,
@@ -295,5 +278,5 @@ fn admission(config: &Config) -> Result<AdmissionOptions, OptionsError> {
             close_after: Duration::from_millis(config.rate_limit_close_after_ms),
         },
         organizations,
-    })
+    }
 }

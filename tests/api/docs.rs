@@ -1,8 +1,10 @@
 //! The README's tables say what the code says.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
-use orgcast::config::keys::{KEYS, default_values, value_at};
+use orgcast::config::Config;
+use orgcast::config::schema::keys;
 use orgcast::domain::error::{CloseReason, Code};
 use orgcast::domain::event::Catalogue;
 use orgcast::metrics::rejections::Rejection;
@@ -11,24 +13,78 @@ const README: &str = include_str!("../../README.md");
 const PROTOCOL: &str = include_str!("../../docs/protocol.md");
 const OPERATIONS: &str = include_str!("../../docs/operations.md");
 
+/// The README's table of keys, as the schema has it.
+fn table_of_keys() -> String {
+    let defaults = Config::default();
+    let mut table = "| key | default | meaning |\n|---|---|---|\n".to_owned();
+    for key in keys() {
+        let default = key.value(&defaults).unwrap().to_string();
+        let default = match default.trim_matches('"') {
+            "" => String::new(),
+            default => format!("`{default}`"),
+        };
+        // A bar would end the cell.
+        let meaning = key.doc().replace('|', "\\|");
+        writeln!(table, "| `{}` | {default} | {meaning} |", key.name()).unwrap();
+    }
+    table
+}
+
+/// `WRITE_TABLES=1 cargo test --test api docs` writes it.
 #[test]
-fn the_readme_has_every_configuration_key_with_its_default() {
-    let defaults = default_values();
-    // A channel may have the name of a key.
-    let (_, configuration) = README.split_once("\n## Configuration\n").unwrap();
-    for (key, _) in KEYS {
-        let value = value_at(&defaults, key)
-            .unwrap()
-            .to_string()
-            .replace('"', "");
-        let row = configuration
-            .lines()
-            .find(|line| line.starts_with(&format!("| `{key}` |")));
-        let row = row.unwrap_or_else(|| panic!("`{key}` is not in the README"));
-        let shown = row.split('|').nth(2).unwrap().replace(['`', '"'], "");
-        assert_eq!(shown.trim(), value, "{key}");
-        let meaning = row.split('|').nth(3).unwrap().trim();
-        assert!(!meaning.is_empty(), "`{key}` has no meaning");
+fn the_readme_has_the_table_of_keys_that_the_schema_makes() {
+    let table = table_of_keys();
+    if std::env::var_os("WRITE_TABLES").is_some() {
+        let (before, rest) = README.split_once("| key | default | meaning |\n").unwrap();
+        let after = rest.trim_start_matches(|c| c != '\n');
+        let lines = after.split_inclusive('\n').skip(1);
+        let after: String = lines.skip_while(|line| line.starts_with('|')).collect();
+        let readme = format!("{}/README.md", env!("CARGO_MANIFEST_DIR"));
+        std::fs::write(readme, [before, &table, &after].concat()).unwrap();
+        return;
+    }
+    assert!(
+        README.contains(&table),
+        "the table is not as `WRITE_TABLES=1 cargo test --test api docs` writes it:\n{table}"
+    );
+}
+
+/// The schema of a file, and what an editor says of one.
+#[test]
+fn the_json_schema_takes_what_the_server_takes() {
+    let schema = orgcast::config::json_schema();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let read = |text: &str| serde_json::to_value(text.parse::<toml::Table>().unwrap()).unwrap();
+    let defaults = read(&Config::default().to_toml());
+    assert_eq!(
+        validator
+            .validate(&defaults)
+            .map_err(|error| error.to_string()),
+        Ok(())
+    );
+    for right in [
+        "port = 0",
+        "[org_limits.a]\nmax_connections = 5",
+        "[api_keys.crm]\nhash = \"sha256:0\"\nscopes = [\"read\"]\norganization = \"a\"",
+        "default_envelope = \"type_data\"",
+        "[auth]\nalgorithms = [\"ES256\"]",
+        "",
+    ] {
+        assert!(validator.is_valid(&read(right)), "{right}");
+    }
+    for wrong in [
+        "prot = 1",
+        "port = 65536",
+        "port = \"1\"",
+        "max_headers = 9",
+        "ping_interval_ms = 0",
+        "default_envelope = \"xml\"",
+        "channels = [1]",
+        "[auth]\nalow_insecure = true",
+        "[org_limits.a]\nmax = 5",
+        "[tls]\ncert_file = 1",
+    ] {
+        assert!(!validator.is_valid(&read(wrong)), "{wrong}");
     }
 }
 

@@ -40,6 +40,19 @@ async fn the_default_configuration_is_printed_and_accepted() {
 }
 
 #[tokio::test]
+async fn editors_get_a_schema_of_the_file() {
+    let (code, printed, _) = run(&["config-schema"]).await;
+    assert_eq!(code, Some(0));
+    let schema: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!(schema, orgcast::config::json_schema());
+    let port = &schema["properties"]["port"];
+    assert_eq!(
+        (&port["default"], &port["maximum"]),
+        (&5000.into(), &65535.into())
+    );
+}
+
+#[tokio::test]
 async fn what_was_read_and_what_it_lacks_is_said_by_serve_and_check_config() {
     let folder = tempfile::tempdir().unwrap();
     let shut = "no API key is configured: the HTTP API refuses every call";

@@ -6,41 +6,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::{Deserialize, de::DeserializeOwned};
 use toml::{Table, Value};
 
 use super::error::{ConfigError, Origin, Problem};
 use super::files::{self, Files};
-use super::keys::{
-    DEFAULT_FILE, FILE_VARIABLE, KEYS, VARIABLE_PREFIX, default_values, flag_name, is_group,
-    known_key, set_at, value_at, variable_name,
-};
-use super::values::{ApiKeyConfig, Config, OrgLimits};
-
-/// Keys whose values are never quoted, not even where they are wrong.
-const HIDDEN_KEYS: [&str; 5] = [
-    "api_keys",
-    "auth.jwt_secret",
-    "auth.jwt_previous_secrets",
-    "auth.jwt_public_keys",
-    "auth.jwks",
-];
-
-/// Rules that look at several keys. They say nothing of use while one of these may be missing for
-/// another problem's sake.
-const RULES_OF_SEVERAL_KEYS: [&str; 5] = [
-    "host",
-    "drain_delay_ms",
-    "tls.cert_file",
-    "tls.key_file",
-    "auth.token_cookie",
-];
-
-/// How alike two names are at least, out of 1, for one to be taken for a slip of the other.
-const LEAST_LIKENESS: f64 = 0.5;
-
-const API_KEYS_EXPECTED: &str = "a table of keys, such as { \"crm\" = { hash = \"sha256:...\", \
-    scopes = [\"broadcast\"], organization = \"org_123\" } }";
+use super::kind::one_of;
+use super::names::{DEFAULT_FILE, FILE_VARIABLE, VARIABLE_PREFIX, flag_name, variable_name};
+use super::schema::{AnyKey, Config, find, keys};
+use super::suggest::{misplaced, nearest};
 
 /// Where a configuration comes from, without having been looked at.
 #[derive(Clone, Debug, Default)]
@@ -85,7 +58,7 @@ impl Loaded {
 /// [`ConfigError::Invalid`] with every unknown name and wrong type of all sources, every broken
 /// rule of [`Config::validate`] and every file that is of no use.
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
-    let mut layers = Layers::new();
+    let mut layers = Layers::default();
     let mut file = None;
     if let Some((path, table)) = read_file(sources)? {
         layers.file(&path, table);
@@ -95,24 +68,6 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
     layers.flags(&sources.flags);
     let config = layers.finish(sources)?;
     Ok(Loaded { config, file })
-}
-
-/// The known name that looks most like this one, if any looks like it at all.
-fn nearest(name: &str, known: impl Iterator<Item = String>) -> Option<String> {
-    // The case and the kind of dash are what people get wrong first; they are no distance. What
-    // every variable starts with is no likeness.
-    let plain = |name: &str| {
-        let name = name.strip_prefix(VARIABLE_PREFIX).unwrap_or(name);
-        name.to_lowercase().replace('-', "_")
-    };
-    let mut best = (LEAST_LIKENESS, None);
-    for candidate in known {
-        let likeness = strsim::normalized_damerau_levenshtein(&plain(name), &plain(&candidate));
-        if likeness > best.0 {
-            best = (likeness, Some(candidate));
-        }
-    }
-    best.1
 }
 
 fn read_file(sources: &Sources) -> Result<Option<(PathBuf, Table)>, ConfigError> {
@@ -145,24 +100,14 @@ fn read_file(sources: &Sources) -> Result<Option<(PathBuf, Table)>, ConfigError>
     }
 }
 
+#[derive(Default)]
 struct Layers {
-    defaults: Table,
-    values: Table,
+    config: Config,
     origins: BTreeMap<&'static str, Origin>,
     problems: Vec<Problem>,
 }
 
 impl Layers {
-    fn new() -> Self {
-        let defaults = default_values();
-        Self {
-            values: defaults.clone(),
-            defaults,
-            origins: BTreeMap::new(),
-            problems: Vec::new(),
-        }
-    }
-
     fn file(&mut self, path: &Path, table: Table) {
         self.file_table(path, "", table);
     }
@@ -178,8 +123,8 @@ impl Layers {
                 key: name.clone(),
                 path: path.to_owned(),
             };
-            match (known_key(&name), value) {
-                (Some(key), value) => self.set(key, origin, value),
+            match (find(&name), value) {
+                (Some(key), value) => self.set(key, origin, &value),
                 (None, Value::Table(inner)) if is_group(&name) || !inner.is_empty() => {
                     self.file_table(path, &name, inner);
                 }
@@ -189,7 +134,7 @@ impl Layers {
                     expected: "a table of keys".to_owned(),
                 }),
                 (None, _) => {
-                    let known = KEYS.iter().map(|(key, _)| (*key).to_owned());
+                    let known = keys().map(|key| key.name().to_owned());
                     let problem = misplaced(&origin).unwrap_or_else(|| Problem::Unknown {
                         origin,
                         nearest: nearest(&name, known).map(|nearest| format!("`{nearest}`")),
@@ -206,12 +151,11 @@ impl Layers {
                 continue;
             }
             let origin = Origin::Variable(name.clone());
-            if let Some((key, _)) = KEYS.iter().find(|(key, _)| variable_name(key) == *name) {
-                self.set_text(key, origin, text);
+            if let Some(key) = keys().find(|key| variable_name(key.name()) == *name) {
+                self.set(key, origin, &key.from_text(text));
             } else {
-                let known = KEYS
-                    .iter()
-                    .map(|(key, _)| variable_name(key))
+                let known = keys()
+                    .map(|key| variable_name(key.name()))
                     .chain([FILE_VARIABLE.to_owned()]);
                 self.problems.push(Problem::Unknown {
                     origin,
@@ -224,10 +168,10 @@ impl Layers {
     fn flags(&mut self, flags: &[(String, String)]) {
         for (name, text) in flags {
             let origin = Origin::Flag(format!("--{}", flag_name(name)));
-            if let Some(key) = known_key(name) {
-                self.set_text(key, origin, text);
+            if let Some(key) = find(name) {
+                self.set(key, origin, &key.from_text(text));
             } else {
-                let nearest = nearest(&flag_name(name), KEYS.iter().map(|(key, _)| flag_name(key)));
+                let nearest = nearest(&flag_name(name), keys().map(|key| flag_name(key.name())));
                 self.problems.push(Problem::Unknown {
                     origin,
                     nearest: nearest.map(|nearest| format!("--{nearest}")),
@@ -236,52 +180,37 @@ impl Layers {
         }
     }
 
-    fn set_text(&mut self, key: &'static str, origin: Origin, text: &str) {
-        let value = read_text(value_at(&self.defaults, key), text);
-        self.set(key, origin, value);
-    }
-
-    fn set(&mut self, key: &'static str, origin: Origin, value: Value) {
-        // Trying the value alone among defaults ties an error to the source that caused it.
-        let mut alone = self.defaults.clone();
-        set_at(&mut alone, key, value.clone());
-        match Config::deserialize(alone) {
-            Ok(_) => {
-                set_at(&mut self.values, key, value);
-                self.origins.insert(key, origin);
-            }
-            Err(_) if self.has_strays(key, &origin, &value) => {}
-            Err(error) => {
-                let expected = expectation(key, value_at(&self.defaults, key), error.message());
-                let value = if HIDDEN_KEYS.contains(&key) {
-                    "not shown here".to_owned()
-                } else {
-                    shown(&value)
-                };
-                self.problems.push(Problem::WrongType {
-                    origin,
-                    value,
-                    expected,
-                });
-            }
+    fn set(&mut self, key: AnyKey, origin: Origin, value: &Value) {
+        if key.set(&mut self.config, value) {
+            self.origins.insert(key.name(), origin);
+        } else if !self.has_strays(key, &origin, value) {
+            let value = if key.is_secret() {
+                "not shown here".to_owned()
+            } else {
+                shown(value)
+            };
+            self.problems.push(Problem::WrongType {
+                origin,
+                value,
+                expected: key.expected(),
+            });
         }
     }
 
     /// Reports what doesn't belong into the tables of a key whose tables an operator names, which
     /// the types alone say nothing helpful about, and looks at what is left.
-    fn has_strays(&mut self, key: &'static str, origin: &Origin, value: &Value) -> bool {
-        let is_member = match key {
-            "api_keys" => is_member::<ApiKeyConfig>,
-            "org_limits" => is_member::<OrgLimits>,
-            _ => return false,
-        };
+    fn has_strays(&mut self, key: AnyKey, origin: &Origin, value: &Value) -> bool {
+        let known = key.members();
         let Value::Table(entries) = value else {
             return false;
         };
+        if known.is_empty() {
+            return false;
+        }
         let before = self.problems.len();
         let mut rest = entries.clone();
         for (entry, members) in entries {
-            let path = format!("{key}.{entry}");
+            let path = format!("{}.{entry}", key.name());
             let Value::Table(members) = members else {
                 if let Some(problem) = misplaced(&origin.beneath(&path)) {
                     self.problems.push(problem);
@@ -289,13 +218,15 @@ impl Layers {
                 }
                 continue;
             };
-            for (member, value) in members {
-                let Err(expected) = is_member(member, value) else {
-                    continue;
-                };
+            for member in members
+                .keys()
+                .filter(|name| !known.contains(&name.as_str()))
+            {
                 let origin = origin.beneath(&format!("{path}.{member}"));
-                let problem =
-                    misplaced(&origin).unwrap_or(Problem::UnknownMember { origin, expected });
+                let problem = misplaced(&origin).unwrap_or_else(|| Problem::UnknownMember {
+                    origin,
+                    expected: one_of(&known),
+                });
                 self.problems.push(problem);
                 if let Some(Value::Table(members)) = rest.get_mut(entry) {
                     members.remove(member);
@@ -304,24 +235,23 @@ impl Layers {
         }
         let has_some = self.problems.len() > before;
         if has_some {
-            self.set(key, origin.clone(), Value::Table(rest));
+            self.set(key, origin.clone(), &Value::Table(rest));
         }
         has_some
     }
 
     fn finish(self, sources: &Sources) -> Result<Config, ConfigError> {
-        #[expect(
-            clippy::expect_used,
-            reason = "each value was accepted among the defaults, and only the type of its own \
-                      field accepts or refuses it"
-        )]
-        let config = Config::deserialize(self.values).expect("every value was accepted alone");
-        let mut problems = self.problems;
-        let mut broken = match config.validate() {
-            Ok(()) => Vec::new(),
-            Err(ConfigError::Invalid(broken)) => broken,
-            Err(other) => return Err(other),
-        };
+        let Self {
+            config,
+            origins,
+            mut problems,
+        } = self;
+        let mut broken = Vec::new();
+        // They say nothing of use while one of the keys may be missing for another problem's sake.
+        if problems.is_empty() {
+            broken.extend(config.broken_together());
+        }
+        broken.extend(config.broken_alone());
         broken.extend(files::problems(
             &config,
             &sources.working_dir,
@@ -329,13 +259,8 @@ impl Layers {
         ));
         for problem in &mut broken {
             if let Problem::Rule { key, origin, .. } | Problem::File { key, origin, .. } = problem {
-                *origin = self.origins.get(key).cloned();
+                *origin = origins.get(key).cloned();
             }
-        }
-        if !problems.is_empty() {
-            broken.retain(|problem| {
-                !matches!(problem, Problem::Rule { key, .. } if RULES_OF_SEVERAL_KEYS.contains(key))
-            });
         }
         problems.append(&mut broken);
         if problems.is_empty() {
@@ -346,89 +271,12 @@ impl Layers {
     }
 }
 
-/// The problem of a key of the file that exists, but not in the table that it stands in.
-fn misplaced(origin: &Origin) -> Option<Problem> {
-    let Origin::File { key, .. } = origin else {
-        return None;
-    };
-    let (table, name) = key.rsplit_once('.')?;
-    (known_key(name).is_some()).then(|| Problem::Misplaced {
-        origin: origin.clone(),
-        name: name.to_owned(),
-        table: table.to_owned(),
+/// Whether keys stand in a group of this name.
+fn is_group(name: &str) -> bool {
+    keys().any(|key| {
+        let rest = key.name().strip_prefix(name);
+        rest.is_some_and(|rest| rest.starts_with('.'))
     })
-}
-
-/// Whether a table of this kind has such a member, whatever is in it; else what it may have.
-fn is_member<T: DeserializeOwned>(name: &str, value: &Value) -> Result<(), String> {
-    let alone = Table::from_iter([(name.to_owned(), value.clone())]);
-    match T::deserialize(alone) {
-        Err(error) if error.message().starts_with("unknown field") => {
-            let expected = error.message().rsplit_once("expected ");
-            Err(expected.map_or_else(String::new, |(_, expected)| expected.to_owned()))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Reads the text of a variable or flag as the type of the default. Text that cannot be read
-/// so stays text, which the key then refuses with its own expectation.
-fn read_text(default: Option<&Value>, text: &str) -> Value {
-    let as_text = || Value::String(text.to_owned());
-    let as_toml = || text.trim().parse::<Value>().unwrap_or_else(|_| as_text());
-    match default {
-        Some(Value::Integer(_)) => text
-            .trim()
-            .parse()
-            .map_or_else(|_| as_text(), Value::Integer),
-        Some(Value::Float(_)) => text.trim().parse().map_or_else(|_| as_text(), Value::Float),
-        Some(Value::Boolean(_)) => text
-            .trim()
-            .parse()
-            .map_or_else(|_| as_text(), Value::Boolean),
-        Some(Value::Array(_)) if text.trim_start().starts_with('[') => as_toml(),
-        Some(Value::Array(_)) => {
-            let items = text
-                .split(',')
-                .map(str::trim)
-                .filter(|item| !item.is_empty());
-            Value::Array(items.map(|item| Value::String(item.to_owned())).collect())
-        }
-        Some(Value::Table(_)) => as_toml(),
-        _ => as_text(),
-    }
-}
-
-/// What a key takes, in an operator's words, from its default and what its type said.
-fn expectation(key: &str, default: Option<&Value>, refusal: &str) -> String {
-    match default {
-        Some(Value::Table(_)) if key == "org_limits" => {
-            return "a table of limits, such as { \"id\" = { max_connections = 500, \
-                    messages_per_second = 200, messages_per_minute = 0, \
-                    requests_per_second = 50 } }"
-                .to_owned();
-        }
-        Some(Value::Table(_)) if key == "api_keys" => return API_KEYS_EXPECTED.to_owned(),
-        Some(Value::Array(_)) => return "a list of strings, such as [\"a\", \"b\"]".to_owned(),
-        Some(Value::Table(_)) => {
-            return "a table of strings, such as { \"name\" = \"value\" }".to_owned();
-        }
-        _ => {}
-    }
-    if refusal.contains("IP address") {
-        return "an IP address, such as 127.0.0.1 or ::1".to_owned();
-    }
-    match refusal
-        .rsplit_once("expected ")
-        .map(|(_, expected)| expected)
-    {
-        Some("u16") => format!("a whole number from 0 to {}", u16::MAX),
-        Some("u32") => format!("a whole number from 0 to {}", u32::MAX),
-        Some("u64" | "usize") => "a whole number, 0 or more".to_owned(),
-        Some("a boolean") => "true or false".to_owned(),
-        Some(expected) => expected.to_owned(),
-        None => format!("something else: {refusal}"),
-    }
 }
 
 fn shown(value: &Value) -> String {
@@ -447,7 +295,7 @@ fn shown(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::values::{Envelope, LogFormat};
+    use crate::config::schema::{Envelope, LogFormat, default_values};
 
     struct Case {
         dir: tempfile::TempDir,
@@ -502,7 +350,7 @@ mod tests {
                 format!("{prefix}.{name}")
             };
             match value {
-                Value::Table(inner) if known_key(&path).is_none() => leaves(&path, inner, found),
+                Value::Table(inner) if find(&path).is_none() => leaves(&path, inner, found),
                 _ => found.push(path),
             }
         }
@@ -512,20 +360,21 @@ mod tests {
     fn the_table_of_keys_is_exactly_the_configuration_in_its_order() {
         let mut found = Vec::new();
         leaves("", &default_values(), &mut found);
-        assert_eq!(found, KEYS.iter().map(|(key, _)| *key).collect::<Vec<_>>());
+        assert_eq!(found, keys().map(AnyKey::name).collect::<Vec<_>>());
         assert!(
-            KEYS.iter()
-                .all(|(_, doc)| doc.ends_with('.') && !doc.contains('\n'))
+            keys()
+                .map(AnyKey::doc)
+                .all(|doc| doc.ends_with('.') && !doc.contains('\n'))
         );
     }
 
     #[test]
     fn every_key_has_a_variable_and_a_flag_of_its_own() {
-        let mut variables: Vec<_> = KEYS.iter().map(|(key, _)| variable_name(key)).collect();
+        let mut variables: Vec<_> = keys().map(|key| variable_name(key.name())).collect();
         variables.push(FILE_VARIABLE.to_owned());
         variables.sort();
         variables.dedup();
-        assert_eq!(variables.len(), KEYS.len() + 1);
+        assert_eq!(variables.len(), keys().count() + 1);
         assert_eq!(
             variable_name("max_connections_per_org"),
             "ORGCAST_MAX_CONNECTIONS_PER_ORG"
