@@ -11,7 +11,7 @@ use crate::domain::identity::{ConnectionId, OrganizationId, UserId};
 use crate::domain::room::{self, Channel, Place, Room};
 
 /// Whom a broadcast is for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Target {
     /// The subscribers at a place; without a channel and with only an organization, everybody in it.
     Place(Place),

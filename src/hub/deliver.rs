@@ -66,17 +66,22 @@ impl Drop for Turn<'_> {
 }
 
 impl Hub {
-    /// Hands an event to connections of this process: each has it queued or written when this returns.
-    /// It is encoded once for all that read it alike. Neither blocks nor waits; whoever has thousands of
-    /// recipients passes some at a time and lets others run in between.
+    /// Hands events to connections of this process, to each connection all of them in their order: it
+    /// has them queued or written when this returns. They are encoded once for all that read them
+    /// alike. Neither blocks nor waits; whoever has thousands of recipients passes some at a time and
+    /// lets others run in between. What becomes of each event is added to its `delivered`.
     pub fn deliver_local(
         &self,
-        outbound: &Arc<Outbound>,
+        events: &[Arc<Outbound>],
         recipients: &[Arc<Connection>],
-    ) -> Delivered {
-        let mut tally = Delivered::default();
+        delivered: &mut [Delivered],
+    ) {
         let turn = self.deliveries.begin();
-        outbound.is_alone.store(turn.is_alone, Ordering::Relaxed);
+        let is_alone = turn.is_alone && events.len() == 1;
+        for event in events {
+            event.is_alone.store(is_alone, Ordering::Relaxed);
+        }
+        let (mut accepted, mut dropped, mut times) = (0, 0, Samples::default());
         for (at, connection) in recipients.iter().enumerate() {
             if at % WARMED_AT_ONCE == 0 {
                 let end = recipients.len().min(at + WARMED_AT_ONCE);
@@ -84,55 +89,53 @@ impl Hub {
                     next.deliver.warm();
                 }
             }
-            // Before it is delivered: the acknowledgement may be quicker than this thread.
-            if let Some(id) = outbound.event.ack_id {
-                connection.expect_ack(id, outbound.event.id);
-            }
-            let delivery = connection.deliver.deliver(outbound);
-            if let Some(id) = outbound.event.ack_id.filter(|_| !delivery.is_accepted()) {
-                connection.take_ack(id);
-            }
-            match delivery {
-                Delivery::Written => {
-                    let time = outbound.accepted_at.elapsed();
-                    tally.accepted += 1;
-                    tally.times.add(time);
+            for (event, delivered) in events.iter().zip(delivered.iter_mut()) {
+                match deliver_one(event, connection) {
+                    Delivery::Written => {
+                        delivered.accepted += 1;
+                        accepted += 1;
+                        times.add(event.accepted_at.elapsed());
+                    }
+                    Delivery::Queued => {
+                        delivered.accepted += 1;
+                        accepted += 1;
+                    }
+                    Delivery::Dropped => {
+                        delivered.dropped += 1;
+                        dropped += 1;
+                    }
+                    Delivery::Overflow => {
+                        self.record_close(connection, CloseReason::TooSlow);
+                        self.remove(connection);
+                    }
+                    Delivery::Gone => {}
                 }
-                Delivery::Queued => tally.accepted += 1,
-                Delivery::Dropped => tally.dropped += 1,
-                Delivery::Overflow => {
-                    self.record_close(connection, CloseReason::TooSlow);
-                    self.remove(connection);
-                }
-                Delivery::Gone => {}
             }
         }
-        self.metrics
-            .delivered
-            .fetch_add(tally.accepted as u64, Ordering::Relaxed);
-        self.metrics
-            .dropped
-            .fetch_add(tally.dropped as u64, Ordering::Relaxed);
-        self.metrics.publish_to_socket.record_all(&tally.times);
-        tally
+        let metrics = &self.metrics;
+        metrics.delivered.fetch_add(accepted, Ordering::Relaxed);
+        metrics.dropped.fetch_add(dropped, Ordering::Relaxed);
+        metrics.publish_to_socket.record_all(&times);
     }
 }
 
-/// What became of an event for some connections.
-#[derive(Debug, Default)]
+fn deliver_one(event: &Arc<Outbound>, connection: &Arc<Connection>) -> Delivery {
+    // Before it is delivered: the acknowledgement may be quicker than this thread.
+    if let Some(id) = event.event.ack_id {
+        connection.expect_ack(id, event.event.id);
+    }
+    let delivery = connection.deliver.deliver(event);
+    if let Some(id) = event.event.ack_id.filter(|_| !delivery.is_accepted()) {
+        connection.take_ack(id);
+    }
+    delivery
+}
+
+/// What became of an event for the connections that hear it.
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Delivered {
     /// Connections it was queued for or written to.
     pub accepted: usize,
     /// Connections that were behind and did not get it, its priority being low.
     pub dropped: usize,
-    /// From its acceptance to its last byte, for those it was written to.
-    times: Samples,
-}
-
-impl Delivered {
-    /// The others count as well.
-    pub fn add(&mut self, other: &Self) {
-        self.accepted += other.accepted;
-        self.dropped += other.dropped;
-    }
 }

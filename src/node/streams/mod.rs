@@ -28,6 +28,9 @@ const DELIVERIES_AT_ONCE: usize = 1024;
 /// The same for large events.
 const BYTES_AT_ONCE: usize = 16 * 1024 * 1024;
 
+/// Events that a connection gets at once, at the most.
+const EVENTS_AT_ONCE: usize = 64;
+
 /// What the streams of a node may keep.
 #[derive(Debug, Clone, Copy)]
 pub struct StreamOptions {
@@ -56,15 +59,17 @@ struct Pause {
 }
 
 impl Pause {
-    /// How many events of this size may be delivered before the next pause; at least one.
-    fn allowed(&self, bytes: usize) -> usize {
+    /// To how many connections so many events of so many bytes may be delivered before the next pause; at
+    /// least to one.
+    fn allowed(&self, events: usize, bytes: usize) -> usize {
         let by_bytes = BYTES_AT_ONCE.saturating_sub(self.bytes) / bytes.max(1);
-        by_bytes.min(DELIVERIES_AT_ONCE - self.deliveries).max(1)
+        let by_count = DELIVERIES_AT_ONCE.saturating_sub(self.deliveries) / events.max(1);
+        by_bytes.min(by_count).max(1)
     }
 
     async fn after(&mut self, deliveries: usize, bytes: usize) {
         self.deliveries += deliveries;
-        self.bytes += deliveries * bytes;
+        self.bytes += bytes;
         if self.deliveries >= DELIVERIES_AT_ONCE || self.bytes >= BYTES_AT_ONCE {
             *self = Self::default();
             tokio::task::yield_now().await;
@@ -150,49 +155,67 @@ impl Streams {
     async fn deliver_all(self: Arc<Self>, turn: Turn) {
         let mut pause = Pause::default();
         loop {
-            let arrivals = turn.arrivals();
-            if arrivals.is_empty() {
+            let mut arrivals = turn.arrivals().into_iter().peekable();
+            if arrivals.peek().is_none() {
                 return;
             }
-            for arrival in arrivals {
-                self.deliver_one(&turn, arrival, &mut pause).await;
+            while let Some(first) = arrivals.next() {
+                let mut alike = vec![first];
+                while alike.len() < EVENTS_AT_ONCE
+                    && let Some(next) = arrivals.next_if(|next| next.is_heard_like(&alike[0]))
+                {
+                    alike.push(next);
+                }
+                self.deliver_alike(&turn, alike, &mut pause).await;
             }
         }
     }
 
-    async fn deliver_one(&self, turn: &Turn, arrival: Arrival, pause: &mut Pause) {
-        let Arrival {
-            event,
-            target,
-            cascade,
-            accepted_at,
-            done,
-        } = arrival;
-        let channel = event.channel.as_ref();
-        let recipients = self.hub.audience(&target, channel, cascade).await;
-        let Some(stream) = turn.stream() else { return };
-        let kept = self.append(stream, |position| Kept {
-            position,
-            event,
-            target,
-            cascade,
-        });
-        let (event, position) = (Arc::clone(&kept.event), kept.position);
-        let bytes = event.payload.get().len();
-        let outbound = Arc::new(Outbound::new(event, Some(position), accepted_at));
-        let mut delivered = Delivered::default();
+    /// Numbers and delivers events that the same connections hear, to each connection all at once.
+    async fn deliver_alike(&self, turn: &Turn, arrivals: Vec<Arrival>, pause: &mut Pause) {
+        let (Some(stream), Some(first)) = (turn.stream(), arrivals.first()) else {
+            return;
+        };
+        let channel = first.event.channel.as_ref();
+        let recipients = self
+            .hub
+            .audience(&first.target, channel, first.cascade)
+            .await;
+        let mut events = Vec::with_capacity(arrivals.len());
+        let mut done = Vec::with_capacity(arrivals.len());
+        let mut bytes = 0;
+        for arrival in arrivals {
+            let kept = self.append(stream, |position| Kept {
+                position,
+                event: arrival.event,
+                target: arrival.target,
+                cascade: arrival.cascade,
+            });
+            bytes += kept.event.payload.get().len();
+            let (event, position) = (Arc::clone(&kept.event), Some(kept.position));
+            events.push(Arc::new(Outbound::new(
+                event,
+                position,
+                arrival.accepted_at,
+            )));
+            done.push((kept.position, arrival.done));
+        }
+        let mut delivered = vec![Delivered::default(); events.len()];
         let mut rest = &recipients[..];
         while !rest.is_empty() {
-            let (now, later) = rest.split_at(pause.allowed(bytes).min(rest.len()));
-            delivered.add(&self.hub.deliver_local(&outbound, now));
+            let count = pause.allowed(events.len(), bytes).min(rest.len());
+            let (now, later) = rest.split_at(count);
+            self.hub.deliver_local(&events, now, &mut delivered);
             rest = later;
-            pause.after(now.len(), bytes).await;
+            pause.after(count * events.len(), count * bytes).await;
         }
-        // The caller may have hung up.
-        let _ = done.send(Published {
-            position,
-            delivered,
-        });
+        for ((position, done), delivered) in done.into_iter().zip(delivered) {
+            // The caller may have hung up.
+            let _ = done.send(Published {
+                position,
+                delivered,
+            });
+        }
     }
 
     /// Keeps an event under the next number.

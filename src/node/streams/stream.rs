@@ -28,6 +28,14 @@ pub struct Arrival {
     pub done: oneshot::Sender<Published>,
 }
 
+impl Arrival {
+    /// Whether the same connections hear both.
+    pub(super) fn is_heard_like(&self, other: &Self) -> bool {
+        let is_alike = self.cascade == other.cascade && self.event.channel == other.event.channel;
+        is_alike && matches!(self.target, Target::Place(_)) && self.target == other.target
+    }
+}
+
 /// What became of an event.
 #[derive(Debug)]
 pub struct Published {
