@@ -30,7 +30,7 @@ use orgcast::wire::send_queue::{DropPolicy, LinkOptions, Observer};
 use orgcast::wire::transport::Transport;
 use orgcast::wire::websocket::frame::{Opcode, server_frame};
 use orgcast::wire::websocket::handshake::{accept, into_transport, is_upgrade};
-use orgcast::wire::websocket::read::ProtocolViolation;
+use orgcast::wire::websocket::violation::ProtocolViolation;
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 

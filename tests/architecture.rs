@@ -109,24 +109,8 @@ const CIRCLES: &[(&[&str], &str)] = &[
         "what sessions share owns them, and a session's heartbeat and carriers are parts of it",
     ),
     (
-        &[
-            "protocol/plain/connection.rs",
-            "protocol/plain/mod.rs",
-            "protocol/plain/sender.rs",
-        ],
-        "the options of the protocol are beside its entrance",
-    ),
-    (
-        &["protocol/socket_io/client.rs", "protocol/socket_io/mod.rs"],
-        "a client uses the options of the application that opens it",
-    ),
-    (
         &["wire/send_queue/flusher.rs", "wire/send_queue/link.rs"],
         "a link is put into the flusher's queue, which flushes links",
-    ),
-    (
-        &["wire/websocket/deflate.rs", "wire/websocket/read.rs"],
-        "the reader inflates, and inflating fails as reading does",
     ),
 ];
 

@@ -29,7 +29,7 @@ use crate::wire::buffers::Owner;
 use crate::wire::send_queue::link::Link;
 use crate::wire::send_queue::{DropPolicy, Observer, Overdue, Pushed};
 use crate::wire::websocket::deflate::compress_frame;
-use crate::wire::websocket::read::ProtocolViolation;
+use crate::wire::websocket::violation::ProtocolViolation;
 use engine_io::ProtocolVersion;
 use envelope::event_frame;
 use socket_io::{Beside, event_frames};

@@ -17,7 +17,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::descriptors::{self, Reserve};
 use super::tls::TlsFiles;
@@ -60,10 +61,10 @@ pub(super) struct ServeContext {
     pub hub: Arc<Hub>,
     pub front: FrontOptions,
     pub tls: Option<Arc<TlsFiles>>,
-    /// Turns true when nobody is let in any more.
-    pub stopping: watch::Receiver<bool>,
-    /// Held by every connection that is served: when all are gone, its receiver ends.
-    pub alive: mpsc::Sender<()>,
+    /// Cancelled when nobody is let in any more.
+    pub stopping: CancellationToken,
+    /// The connections that are served.
+    pub served: TaskTracker,
 }
 
 pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -78,20 +79,21 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Accepts until it is told to stop; then the address is free again.
-pub(super) async fn accept(listener: TcpListener, mut context: ServeContext) {
+pub(super) async fn accept(listener: TcpListener, context: ServeContext) {
     let mut reserve = Reserve::of_this_process();
     let mut pause = SHORTEST_PAUSE;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = context.stopping.changed() => return,
+            () = context.stopping.cancelled() => return,
         };
         match accepted {
             Ok((tcp, remote)) => {
                 pause = SHORTEST_PAUSE;
                 let is_reserved = !context.make_room(&mut reserve).await;
                 if let Some(slot) = context.admit(&tcp, remote, is_reserved) {
-                    tokio::spawn(serve(tcp, remote, slot, is_reserved, context.clone()));
+                    let serving = serve(tcp, remote, slot, is_reserved, context.clone());
+                    context.served.spawn(serving);
                 }
             }
             // The peer changed its mind.
@@ -106,7 +108,7 @@ pub(super) async fn accept(listener: TcpListener, mut context: ServeContext) {
                     .count(Rejection::AcceptError, error);
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}
-                    _ = context.stopping.changed() => return,
+                    () = context.stopping.cancelled() => return,
                 }
                 pause = LONGEST_PAUSE.min(pause * 2);
             }
@@ -199,8 +201,8 @@ async fn serve(
         hub,
         front,
         tls,
-        mut stopping,
-        alive: _alive,
+        stopping,
+        served: _,
     } = context;
     let transport = match transport(tcp, tls.as_deref()) {
         Ok(transport) => transport,
@@ -240,11 +242,10 @@ async fn serve(
     let outcome = {
         // Asked once, as it is the same task that waits for it all the time, and asking takes a lock
         // that all connections share.
-        let has_stopped = stopping.clone();
-        let mut stop = pin!(stopping.changed());
+        let mut stop = pin!(stopping.cancelled());
         let (mut is_asked, mut is_over) = (false, false);
         poll_fn(|cx| {
-            let is_due = !is_asked || !matches!(has_stopped.has_changed(), Ok(false));
+            let is_due = !is_asked || stopping.is_cancelled();
             if is_due && !is_over {
                 is_asked = true;
                 is_over = stop.as_mut().poll(cx).is_ready();

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::accept::{ServeContext, accept, listen};
 use super::banner::Greeting;
@@ -44,9 +45,10 @@ pub struct Running {
     pub address: SocketAddr,
     pub hub: Arc<Hub>,
     drain: DrainOptions,
-    stop_accepting: watch::Sender<bool>,
-    /// Ends when no connection is served by HTTP any more.
-    alive: mpsc::Receiver<()>,
+    /// Cancelled when nobody is to be let in any more.
+    stopping: CancellationToken,
+    /// The connections that are served by HTTP.
+    served: TaskTracker,
     /// Ends when it is told to.
     accepting: JoinHandle<()>,
     tasks: Vec<JoinHandle<()>>,
@@ -70,23 +72,22 @@ pub async fn start(options: Options) -> Result<Running, ServerError> {
         let files = Arc::clone(files);
         tasks.push(supervise("TLS files", move || Arc::clone(&files).watch()));
     }
-    let (stop_accepting, stopping) = watch::channel(false);
-    let (holds, alive) = mpsc::channel(1);
+    let (stopping, served) = (CancellationToken::new(), TaskTracker::new());
     let context = ServeContext {
         service: site,
         hub: Arc::clone(&hub),
         front: options.front,
         tls,
-        stopping,
-        alive: holds,
+        stopping: stopping.clone(),
+        served: served.clone(),
     };
     let accepting = tokio::spawn(accept(listener, context));
     Ok(Running {
         address,
         hub,
         drain: options.drain,
-        stop_accepting,
-        alive,
+        stopping,
+        served,
         accepting,
         tasks,
     })
@@ -95,7 +96,7 @@ pub async fn start(options: Options) -> Result<Running, ServerError> {
 impl Running {
     /// Sends the clients away and ends, within the time for a shutdown.
     pub async fn stop(self) {
-        drain(&self.hub, self.drain, self.stop_accepting, self.alive).await;
+        drain(&self.hub, self.drain, &self.stopping, &self.served).await;
         for task in self.tasks {
             task.abort();
         }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use rand::Rng;
 use rand::seq::SliceRandom;
-use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::config::options::DrainOptions;
 use crate::domain::error::CloseReason;
@@ -28,8 +29,8 @@ const LAST_REQUESTS: Duration = Duration::from_secs(5);
 pub(super) async fn drain(
     hub: &Hub,
     options: DrainOptions,
-    stop_accepting: watch::Sender<bool>,
-    mut alive: mpsc::Receiver<()>,
+    stopping: &CancellationToken,
+    served: &TaskTracker,
 ) {
     let begin = Instant::now();
     let end = begin + options.timeout;
@@ -47,13 +48,10 @@ pub(super) async fn drain(
             "letting nobody in any more, and sending the clients away"
         );
         hub.admission.close();
-        tokio::join!(
-            send_away(hub, options, end),
-            stop_listening(hub, &stop_accepting)
-        );
-        let requests = async { while alive.recv().await.is_some() {} };
+        tokio::join!(send_away(hub, options, end), stop_listening(hub, stopping));
+        served.close();
         // Whoever is still in the middle of a request then is not worth waiting for.
-        let _ = tokio::time::timeout(LAST_REQUESTS, requests).await;
+        let _ = tokio::time::timeout(LAST_REQUESTS, served.wait()).await;
     };
     let outcome = tokio::select! {
         outcome = tokio::time::timeout_at(end, everybody) => outcome,
@@ -82,7 +80,7 @@ fn millis(duration: Duration) -> u64 {
 
 /// Lets nobody in any more. Clients that poll are waited for: what is queued for them goes with their
 /// next request, which may come on a connection of its own.
-async fn stop_listening(hub: &Hub, stop_accepting: &watch::Sender<bool>) {
+async fn stop_listening(hub: &Hub, stopping: &CancellationToken) {
     let is_anybody_polling = || hub.connections().iter().any(|client| client.is_polling());
     if is_anybody_polling() {
         while is_anybody_polling() {
@@ -91,8 +89,7 @@ async fn stop_listening(hub: &Hub, stop_accepting: &watch::Sender<bool>) {
         // The last answer ends a session, and the request behind it is to be told so.
         tokio::time::sleep(LAST_POLLS).await;
     }
-    // Nobody listens any more only if the accept loop has ended, which is what is wanted.
-    let _ = stop_accepting.send(true);
+    stopping.cancel();
 }
 
 /// Closes all connections, those that poll first, the batches within half of the time that is left, and waits until they

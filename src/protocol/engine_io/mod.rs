@@ -31,7 +31,7 @@ pub use websocket::Upgrade;
 
 use crate::domain::error::CloseReason;
 use crate::wire::send_queue::flusher::SendQueues;
-use crate::wire::websocket::read::ProtocolViolation;
+use crate::wire::websocket::violation::ProtocolViolation;
 use wheel::Wheel;
 
 /// How sessions are kept.

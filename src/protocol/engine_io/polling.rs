@@ -19,7 +19,7 @@ use super::{Application, Handshake, Peek, Refusal, Session, Shared, handle};
 use crate::domain::error::CloseReason;
 use crate::protocol::turn::Turn;
 use crate::wire::send_queue::DropPolicy;
-use crate::wire::websocket::read::ProtocolViolation;
+use crate::wire::websocket::violation::ProtocolViolation;
 
 const BINARY: &str = "application/octet-stream";
 

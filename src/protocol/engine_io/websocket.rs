@@ -15,8 +15,9 @@ use crate::wire::send_queue::DropPolicy;
 use crate::wire::send_queue::counting::Inbound;
 use crate::wire::transport::Transport;
 use crate::wire::websocket::frame::{Opcode, server_frame};
-use crate::wire::websocket::read::{Kind, Message, MessageReader, ProtocolViolation, ReadError};
+use crate::wire::websocket::read::{Kind, Message, MessageReader, ReadError};
 use crate::wire::websocket::stream::{linger, next_message, write_all};
+use crate::wire::websocket::violation::ProtocolViolation;
 
 /// The longest message of a probe.
 const MAX_PROBE: usize = 64;

@@ -15,8 +15,9 @@ use crate::protocol::turn::Turn;
 use crate::protocol::violation_of;
 use crate::wire::send_queue::counting::Inbound;
 use crate::wire::websocket::frame::{Opcode, server_frame};
-use crate::wire::websocket::read::{Kind, Message, MessageReader, ProtocolViolation, ReadError};
+use crate::wire::websocket::read::{Kind, Message, MessageReader, ReadError};
 use crate::wire::websocket::stream::{linger, next_message};
+use crate::wire::websocket::violation::ProtocolViolation;
 
 /// A client that was let in.
 pub(super) struct PlainConnection {

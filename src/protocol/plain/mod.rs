@@ -1,17 +1,18 @@
 //! The plain JSON protocol over WebSocket (protocol, section 4).
 
 mod connection;
+mod options;
 mod sender;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::Value;
 
 use connection::PlainConnection;
+pub use options::PlainOptions;
 use sender::PlainSender;
 
 use super::dialect::Dialect;
@@ -31,15 +32,6 @@ use crate::wire::send_queue::link::Link;
 use crate::wire::transport::Transport;
 use crate::wire::websocket::read::MessageReader;
 use crate::wire::websocket::stream::linger;
-
-/// What the plain side is configured with.
-#[derive(Debug, Clone, Copy)]
-pub struct PlainOptions {
-    pub default_envelope: Envelope,
-    pub ping_interval: Duration,
-    pub ping_timeout: Duration,
-    pub max_message_size: usize,
-}
 
 /// The door for plain WebSockets.
 pub struct PlainGateway {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use super::PlainOptions;
+use super::options::PlainOptions;
 use crate::domain::error::CloseReason;
 use crate::domain::fields::Tenant;
 use crate::hub::Hub;

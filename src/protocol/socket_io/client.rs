@@ -7,21 +7,17 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::SocketIo;
 use super::arguments::ArgumentForm;
 use super::decoder::{Decoder, Incoming, MAX_ATTACHMENTS, Malformed};
 use super::packet;
 use crate::auth::credentials::Credentials;
-use crate::domain::error::{ClientError, CloseReason};
+use crate::domain::error::ClientError;
 use crate::hub::connection::Connection;
 use crate::hub::limits::ConnectionPermit;
-use crate::hub::outbound::Outbound;
-use crate::hub::ports::{Deliver, Delivery};
 use crate::hub::rates::Rate;
-use crate::protocol::engine_io::Session;
+use crate::protocol::engine_io::{Application, Session};
 use crate::protocol::session::{self, Reply, failure};
-use crate::protocol::{close_reason_of, delivery, outgoing, push_event};
-use crate::wire::send_queue::{DropPolicy, Overdue};
+use crate::wire::send_queue::DropPolicy;
 
 /// One client, from its handshake to its end.
 pub struct Client {
@@ -167,7 +163,7 @@ impl Client {
 }
 
 /// Answers a message: with the acknowledgement that it asked for, or else with an event.
-pub(super) fn answer(session: &Session<SocketIo>, ack: Option<u64>, reply: &Reply) {
+pub(super) fn answer<A: Application>(session: &Session<A>, ack: Option<u64>, reply: &Reply) {
     let object = reply.object();
     if let Some(id) = ack {
         send(session, packet::ack(id, &object));
@@ -182,58 +178,7 @@ pub(super) fn error_packet(error: &ClientError) -> Bytes {
     packet::reply("error", &failure(error))
 }
 
-fn send(session: &Session<SocketIo>, frame: Bytes) {
+pub(super) fn send<A: Application>(session: &Session<A>, frame: Bytes) {
     let frame = session.link().fitted(frame);
     session.push(&frame, DropPolicy::Reply);
-}
-
-/// The hub's hold on a Socket.IO client.
-impl Deliver for Session<SocketIo> {
-    fn warm(&self) {
-        self.link().warm();
-    }
-
-    fn deliver(&self, outbound: &Arc<Outbound>) -> Delivery {
-        let encoding = self.connection.form.encoding(&outbound.event);
-        let frame = outgoing(self.link(), outbound, encoding);
-        let delivery = delivery(push_event(self.link(), frame, outbound));
-        if delivery == Delivery::Overflow {
-            self.abandon(CloseReason::TooSlow);
-        }
-        delivery
-    }
-
-    fn close(&self, reason: CloseReason) {
-        if let Some(error) = reason.last_words() {
-            send(self, error_packet(&error));
-        }
-        if !reason.should_reconnect() {
-            send(self, packet::disconnect());
-        }
-        Session::close(self, reason);
-    }
-
-    fn tick(&self, now: Instant) -> Option<CloseReason> {
-        let overdue = self.link().kill_if_overdue(now)?;
-        if overdue == Overdue::GivenUp {
-            self.kill(CloseReason::Overloaded);
-        }
-        close_reason_of(overdue)
-    }
-
-    fn know(&self) {
-        self.link().know();
-    }
-
-    fn waiting(&self) -> usize {
-        self.link().waiting().0
-    }
-
-    fn transport(&self) -> &'static str {
-        if self.is_polling() {
-            "polling"
-        } else {
-            "websocket"
-        }
-    }
 }

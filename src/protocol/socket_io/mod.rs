@@ -4,6 +4,7 @@ mod arguments;
 mod client;
 mod connect;
 pub mod decoder;
+mod deliver;
 #[cfg(feature = "fuzzing")]
 mod fuzz;
 mod packet;
@@ -35,7 +36,7 @@ use crate::domain::error::{ClientError, CloseReason, Code};
 use crate::domain::fields;
 use crate::node::Node;
 use crate::wire::send_queue::counting::Inbound;
-use crate::wire::websocket::read::ProtocolViolation;
+use crate::wire::websocket::violation::ProtocolViolation;
 
 /// What the Socket.IO side is configured with.
 #[derive(Debug, Clone, Copy)]

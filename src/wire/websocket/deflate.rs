@@ -9,7 +9,7 @@ use bytes::Bytes;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
 use super::frame::{FIN, RSV1, header_length, next_frame, write_frame};
-use super::read::ProtocolViolation;
+use super::violation::ProtocolViolation;
 
 /// What a sender takes off the end of a message (section 7.2.1).
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];

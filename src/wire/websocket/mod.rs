@@ -6,3 +6,4 @@ pub mod handshake;
 pub mod negotiation;
 pub mod read;
 pub mod stream;
+pub mod violation;

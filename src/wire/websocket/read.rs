@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use super::deflate::inflate;
 use super::frame::{FIN, RSV1};
+use super::violation::ProtocolViolation;
 use crate::wire::transport::Transport;
 
 const MASKED: u8 = 0x80;
@@ -26,19 +27,6 @@ const MAX_CONTROL: u64 = 125;
 const MAX_HEADER: usize = 14;
 /// How much is read from the socket at once; the space is on the stack.
 const READ_BYTES: usize = 4096;
-
-/// How a client broke the rules; nothing more is read from it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProtocolViolation {
-    /// A message is longer than allowed.
-    TooLarge,
-    /// A frame is not as RFC 6455 wants it.
-    Framing,
-    /// A text or the reason of a close is not UTF-8.
-    Utf8,
-    /// A compressed message is broken or cut off.
-    Deflate,
-}
 
 /// Why nothing more can be read.
 #[derive(Debug)]
