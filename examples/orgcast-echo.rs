@@ -20,7 +20,7 @@ use hyper_util::rt::TokioIo;
 use orgcast::domain::error::CloseReason;
 use orgcast::protocol::engine_io::packet::binary_frame;
 use orgcast::protocol::engine_io::{
-    Application, EngineIo, EngineOptions, Handshake, Peek, ProtocolVersion, Query, Session,
+    Application, EngineIo, EngineOptions, HandshakeRequest, Peek, ProtocolVersion, Query, Session,
 };
 use orgcast::protocol::socket_io::decoder::{Decoder, Incoming, IncomingKind, Malformed};
 use orgcast::wire::connections::{Connections, TcpSlot};
@@ -55,7 +55,7 @@ struct Echoing<E>(std::marker::PhantomData<E>);
 impl<E: Echo> Application for Echoing<E> {
     type Connection = E::Connection;
 
-    fn admit(&self, _: &Handshake<'_>) -> Result<E::Connection, Box<Response<Body>>> {
+    fn admit(&self, _: &HandshakeRequest<'_>) -> Result<E::Connection, Box<Response<Body>>> {
         Ok(E::Connection::default())
     }
 

@@ -201,7 +201,7 @@ impl Text for Secret {}
 impl<T: Parse> Text for Parsed<T> {}
 
 /// A table of the operator's own, by names of the operator's own.
-impl<K: Name, V: Kind + Entry> Kind for BTreeMap<K, V> {
+impl<K: Name, V: Kind + TableEntry> Kind for BTreeMap<K, V> {
     const IS_SECRET: bool = V::IS_SECRET;
 
     fn expected() -> String {
@@ -251,12 +251,12 @@ impl<T: Parse> Name for Parsed<T> {
 }
 
 /// What stands under a name of the operator's own.
-pub trait Entry {
+pub trait TableEntry {
     /// What a table of such entries looks like.
     const TABLE_EXPECTED: &'static str;
 }
 
-impl Entry for String {
+impl TableEntry for String {
     const TABLE_EXPECTED: &'static str = "a table of strings, such as { \"name\" = \"value\" }";
 }
 
@@ -405,15 +405,9 @@ impl Kind for Secret {
     }
 }
 
-/// A type of some words.
+/// The words for the variants of a type.
 macro_rules! choice {
-    ($(#[$meta:meta])* pub enum $Choice:ident { $($(#[$of:meta])* $Variant:ident = $word:literal,)* }) => {
-        $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum $Choice {
-            $($(#[$of])* $Variant,)*
-        }
-
+    ($Choice:ty { $($Variant:ident = $word:literal,)* }) => {
         impl $crate::config::kind::Kind for $Choice {
             fn expected() -> String {
                 $crate::config::kind::one_of(&[$($word),*])

@@ -20,4 +20,4 @@ pub use kind::Secret;
 pub use schema::auth::ApiKeyConfig;
 pub use schema::limits::OrgLimits;
 pub use schema::tls::TlsConfig;
-pub use schema::{Config, Envelope, LogFormat};
+pub use schema::{Config, LogFormat};

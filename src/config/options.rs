@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::auth::{AuthConfigError, AuthOptions};
 use super::error::ConfigError;
 use super::kind::values;
-use super::schema::{self, Config};
+use super::schema::Config;
 use super::tls::TlsPaths;
 use crate::domain::event::{Catalogue, CatalogueError};
 use crate::http::client_ip::Networks;
@@ -22,9 +22,8 @@ use crate::hub::rates::RateOptions;
 use crate::node::NodeOptions;
 use crate::node::streams::StreamOptions;
 use crate::protocol::engine_io::EngineOptions;
-use crate::protocol::envelope::Envelope;
 use crate::protocol::plain::PlainOptions;
-use crate::protocol::socket_io::{Arguments, SocketIoOptions};
+use crate::protocol::socket_io::SocketIoOptions;
 use crate::wire::connections::Connections;
 use crate::wire::http_stream::HttpTimeouts;
 use crate::wire::send_queue::LinkOptions;
@@ -148,18 +147,10 @@ impl Options {
             socket_io: SocketIoOptions {
                 connect_timeout: millis(config.connect_timeout_ms),
                 max_message_size: config.max_message_size_bytes,
-                arguments: match config.socket_io_arguments {
-                    schema::Arguments::Auto => Arguments::Auto,
-                    schema::Arguments::All => Arguments::All,
-                    schema::Arguments::Payload => Arguments::Payload,
-                },
+                arguments: config.socket_io_arguments,
             },
             plain: PlainOptions {
-                default_envelope: match config.default_envelope {
-                    schema::Envelope::Event => Envelope::Event,
-                    schema::Envelope::TypeData => Envelope::TypeData,
-                    schema::Envelope::TypePayload => Envelope::TypePayload,
-                },
+                default_envelope: config.default_envelope,
                 ping_interval,
                 ping_timeout,
                 max_message_size: config.max_message_size_bytes,

@@ -295,7 +295,8 @@ fn shown(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::schema::{Envelope, LogFormat, default_values};
+    use crate::config::schema::{LogFormat, default_values};
+    use crate::protocol::envelope::Envelope;
 
     struct Case {
         dir: tempfile::TempDir,

@@ -8,7 +8,8 @@ use toml::{Table, Value};
 use super::error::ConfigError;
 use super::schema::limits::OrgLimits;
 use super::schema::tls::TlsConfig;
-use super::schema::{Config, Envelope, LogFormat, find, keys};
+use super::schema::{Config, LogFormat, find, keys};
+use crate::protocol::envelope::Envelope;
 
 /// A configuration that is written, whatever rules it breaks.
 fn read(text: &str) -> Config {

@@ -122,7 +122,7 @@ impl Event {
 
 /// An entry of the catalogue.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct CatalogueEntry {
     pub name: EventName,
     /// Without a channel an event goes to the organization's own room.
     pub channel: Option<Channel>,
@@ -133,7 +133,7 @@ pub struct Entry {
 /// Every event that may be broadcast, and every channel that may be subscribed to.
 #[derive(Debug, Clone)]
 pub struct Catalogue {
-    entries: HashMap<Arc<str>, Entry>,
+    entries: HashMap<Arc<str>, CatalogueEntry>,
     channels: BTreeSet<Channel>,
 }
 
@@ -218,7 +218,7 @@ impl Catalogue {
             .map_or(self.entries.len(), |entry| entry.index);
         self.entries.insert(
             name.clone(),
-            Entry {
+            CatalogueEntry {
                 name: EventName(name),
                 channel,
                 index,
@@ -228,7 +228,7 @@ impl Catalogue {
     }
 
     /// The entry of an event that may be broadcast.
-    pub fn event(&self, name: &str) -> Option<&Entry> {
+    pub fn event(&self, name: &str) -> Option<&CatalogueEntry> {
         self.entries.get(name)
     }
 
@@ -245,7 +245,7 @@ impl Catalogue {
     }
 
     /// All entries, in no order; their indices are 0 to the count less one.
-    pub fn events(&self) -> impl ExactSizeIterator<Item = &Entry> {
+    pub fn events(&self) -> impl ExactSizeIterator<Item = &CatalogueEntry> {
         self.entries.values()
     }
 

@@ -226,6 +226,7 @@ pub fn not_json(what: &str, error: &serde_json::Error) -> ClientError {
         format!("{what} is empty; JSON is expected")
     } else if error.is_eof() {
         format!("{what} is not JSON: it ends too early, at line {line}, column {column}")
+    // The library has no type for this one.
     } else if error.to_string().starts_with("recursion limit") {
         format!("{what} is nested too deeply")
     } else {

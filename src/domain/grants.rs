@@ -1,6 +1,6 @@
 //! What an accepted identity may do, and the rooms it may enter (protocol, sections 2 and 3).
 //!
-//! An [`Admission`] is the only thing with which a room can be joined, and only a [`Principal`] makes
+//! A [`RoomPermit`] is the only thing with which a room can be joined, and only a [`Principal`] makes
 //! one: a subscription that nobody granted, or one in another organization, can't be expressed.
 
 use std::collections::BTreeSet;
@@ -89,9 +89,9 @@ pub struct Principal {
 
 /// The right to join one room, made by a [`Principal`] alone.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Admission(Room);
+pub struct RoomPermit(Room);
 
-impl Admission {
+impl RoomPermit {
     pub fn room(&self) -> &Room {
         &self.0
     }
@@ -115,11 +115,11 @@ impl Principal {
     }
 
     /// The organization's room and the user's, which everybody is in.
-    pub fn own_rooms(&self) -> [Admission; 2] {
+    pub fn own_rooms(&self) -> [RoomPermit; 2] {
         let Identity { organization, user } = &self.identity;
         [
-            Admission(Room::Organization(organization.clone())),
-            Admission(Room::User(organization.clone(), user.clone())),
+            RoomPermit(Room::Organization(organization.clone())),
+            RoomPermit(Room::User(organization.clone(), user.clone())),
         ]
     }
 
@@ -129,18 +129,18 @@ impl Principal {
         &self,
         channels: &[Channel],
         place: &Place,
-    ) -> Result<Vec<Admission>, ClientError> {
+    ) -> Result<Vec<RoomPermit>, ClientError> {
         self.check_organization(&place.organization)?;
         self.grants.check_place(place)?;
-        let mut admissions = Vec::with_capacity(channels.len());
+        let mut permits = Vec::with_capacity(channels.len());
         for channel in channels {
             self.grants.check_channel(channel)?;
-            let admission = Admission(Room::Subscription(channel.clone(), place.clone()));
-            if !admissions.contains(&admission) {
-                admissions.push(admission);
+            let permit = RoomPermit(Room::Subscription(channel.clone(), place.clone()));
+            if !permits.contains(&permit) {
+                permits.push(permit);
             }
         }
-        Ok(admissions)
+        Ok(permits)
     }
 
     /// Whether a connection that is in the room may stay there under this principal.

@@ -5,6 +5,7 @@
 //! name or id can.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -84,7 +85,8 @@ impl<'a> Members<'a> {
     pub fn of(what: impl Into<Cow<'a, str>>, object: &'a RawValue) -> Result<Self, ClientError> {
         let what = what.into();
         let mut deserializer = serde_json::Deserializer::from_str(object.get());
-        let reader = ObjectReader::<AnyName>::new(usize::MAX);
+        let has_too_many = Cell::new(false);
+        let reader = ObjectReader::<AnyName>::new(usize::MAX, &has_too_many);
         let Ok(members) = deserializer.deserialize_map(reader) else {
             let kind = kind_of(object);
             return Err(ClientError::invalid(format!(
@@ -98,17 +100,16 @@ impl<'a> Members<'a> {
     pub fn read(noun: &str, text: &'a str, max: usize) -> Result<Self, ClientError> {
         let what = format!("the {noun}");
         let mut deserializer = serde_json::Deserializer::from_str(text);
+        let has_too_many = Cell::new(false);
+        let reader = ObjectReader::<TextName<'_>>::new(max, &has_too_many);
         let read = deserializer
-            .deserialize_map(ObjectReader::<TextName<'_>>::new(max))
+            .deserialize_map(reader)
             .and_then(|members| deserializer.end().map(|()| members));
-        let error = match read {
-            Ok(members) => {
-                let what = what.into();
-                return Ok(Self { what, members });
-            }
-            Err(error) => error,
-        };
-        if error.to_string().starts_with(TOO_MANY) {
+        if let Ok(members) = read {
+            let what = what.into();
+            return Ok(Self { what, members });
+        }
+        if has_too_many.get() {
             let most = format!("{what} has more than {max} members");
             return Err(ClientError::invalid(most));
         }
@@ -282,25 +283,25 @@ impl Visitor<'_> for NameReader {
     }
 }
 
-/// What errors of [`ObjectReader`] begin with that are about the number of members.
-const TOO_MANY: &str = "too many members";
-
 /// Reads members whose names are such.
-struct ObjectReader<N> {
+struct ObjectReader<'a, N> {
     max: usize,
+    /// Turns true where there are more.
+    has_too_many: &'a Cell<bool>,
     names: PhantomData<N>,
 }
 
-impl<N> ObjectReader<N> {
-    fn new(max: usize) -> Self {
+impl<'a, N> ObjectReader<'a, N> {
+    fn new(max: usize, has_too_many: &'a Cell<bool>) -> Self {
         Self {
             max,
+            has_too_many,
             names: PhantomData,
         }
     }
 }
 
-impl<'de, N: Deserialize<'de> + Into<Name<'de>>> Visitor<'de> for ObjectReader<N> {
+impl<'de, N: Deserialize<'de> + Into<Name<'de>>> Visitor<'de> for ObjectReader<'_, N> {
     type Value = Vec<(Name<'de>, &'de RawValue)>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -311,7 +312,8 @@ impl<'de, N: Deserialize<'de> + Into<Name<'de>>> Visitor<'de> for ObjectReader<N
         let mut members = Vec::new();
         while let Some(name) = map.next_key::<N>()? {
             if members.len() == self.max {
-                return Err(A::Error::custom(TOO_MANY));
+                self.has_too_many.set(true);
+                return Err(A::Error::custom("too many members"));
             }
             members.push((name.into(), map.next_value()?));
         }

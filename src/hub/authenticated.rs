@@ -60,9 +60,9 @@ impl ConnectionGuard {
                 return Err((self, gone()));
             }
             welcome();
-            for admission in principal.own_rooms() {
+            for permit in principal.own_rooms() {
                 // Bounded by the organization's connections, so not by `room_max_size`.
-                if let Ok(entry) = organization.join(admission, &self.connection, 0) {
+                if let Ok(entry) = organization.join(permit, &self.connection, 0) {
                     membership.rooms.push(entry);
                 }
             }
@@ -163,7 +163,7 @@ impl AuthenticatedConnection {
         channels: &[Channel],
         place: &Place,
     ) -> Result<Vec<RoomName>, ClientError> {
-        let admissions = self.principal.subscriptions(channels, place)?;
+        let permits = self.principal.subscriptions(channels, place)?;
         let options = &self.guard.hub.options;
         let organization = self.organization()?;
         let mut membership = self.connection().membership.lock();
@@ -171,9 +171,9 @@ impl AuthenticatedConnection {
             return Err(gone());
         }
         let before = membership.rooms.len();
-        let mut names = Vec::with_capacity(admissions.len());
-        for admission in admissions {
-            let name = admission.room().name();
+        let mut names = Vec::with_capacity(permits.len());
+        for permit in permits {
+            let name = permit.room().name();
             names.push(name.clone());
             if membership.rooms.iter().any(|entry| entry.name == name) {
                 continue;
@@ -187,7 +187,7 @@ impl AuthenticatedConnection {
                 ))
             } else {
                 organization
-                    .join(admission, self.connection(), options.room_max_size)
+                    .join(permit, self.connection(), options.room_max_size)
                     .map_err(|_| {
                         let size = options.room_max_size;
                         ClientError::new(

@@ -17,7 +17,7 @@ use parking_lot::{Mutex, RwLock};
 use super::connection::{Connection, Protocol};
 use super::limits::{SlotGuard, Slots};
 use super::ordered::Ordered;
-use crate::domain::grants::Admission;
+use crate::domain::grants::RoomPermit;
 use crate::domain::identity::{ConnectionId, OrganizationId};
 use crate::domain::room::{Level, Room, RoomName};
 
@@ -111,11 +111,11 @@ impl Organization {
     /// Adds a connection that is not in the room. `limit` 0 is no limit.
     pub fn join(
         &self,
-        admission: Admission,
+        permit: RoomPermit,
         connection: &Arc<Connection>,
         limit: usize,
     ) -> Result<Arc<RoomEntry>, Full> {
-        let room = admission.into_room();
+        let room = permit.into_room();
         let name = room.name();
         let mut rooms = self.rooms_by_name.write();
         let entry = rooms.entry(name).or_insert_with_key(|name| {

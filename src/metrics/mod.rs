@@ -13,7 +13,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use crate::domain::error::CloseReason;
-use crate::domain::event::Entry;
+use crate::domain::event::CatalogueEntry;
 use latency::Latency;
 use rate_window::RateWindow;
 use rejections::Rejections;
@@ -94,7 +94,7 @@ impl Metrics {
         }
     }
 
-    pub fn count_published(&self, event: &Entry, now: Instant) {
+    pub fn count_published(&self, event: &CatalogueEntry, now: Instant) {
         self.published[event.index].fetch_add(1, Ordering::Relaxed);
         self.window.lock().add(self.second(now));
     }
@@ -112,7 +112,7 @@ impl Metrics {
         self.closes[reason as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    pub fn published(&self, event: &Entry) -> u64 {
+    pub fn published(&self, event: &CatalogueEntry) -> u64 {
         self.published[event.index].load(Ordering::Relaxed)
     }
 

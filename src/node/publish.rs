@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::Node;
 use super::streams::Arrival;
 use crate::domain::error::{ClientError, Code};
-use crate::domain::event::{Entry, Event, MessageId, Priority};
+use crate::domain::event::{CatalogueEntry, Event, MessageId, Priority};
 use crate::domain::identity::OrganizationId;
 use crate::domain::position::Position;
 use crate::domain::room::Channel;
@@ -78,7 +78,7 @@ impl Node {
     async fn publish_to(
         &self,
         publication: Publication,
-        entry: Entry,
+        entry: CatalogueEntry,
         channel: Option<Channel>,
     ) -> Result<Receipt, ClientError> {
         let Publication {
@@ -160,7 +160,7 @@ impl Node {
             .await
     }
 
-    fn entry(&self, event: &str) -> Result<&Entry, ClientError> {
+    fn entry(&self, event: &str) -> Result<&CatalogueEntry, ClientError> {
         let catalogue = self.hub.catalogue();
         catalogue.event(event).ok_or_else(|| {
             let hint = catalogue
@@ -173,7 +173,7 @@ impl Node {
 
     fn channel(
         &self,
-        entry: &Entry,
+        entry: &CatalogueEntry,
         publication: &Publication,
     ) -> Result<Option<Channel>, ClientError> {
         let Some(name) = &publication.channel else {

@@ -1,6 +1,6 @@
 //! How a plain client speaks, which its first messages show (protocol, section 4).
 
-use super::envelope::{Envelope, Inbound, encoding};
+use super::envelope::{ClientMessage, Envelope, encoding};
 use crate::domain::fields::Tenant;
 use crate::hub::outbound::Encoding;
 
@@ -25,14 +25,14 @@ impl Dialect {
     }
 
     /// The first message that shows an envelope decides.
-    pub fn learn(&mut self, inbound: &Inbound) {
+    pub fn learn(&mut self, message: &ClientMessage) {
         if self.tenant == Tenant::Other {
-            self.tenant = inbound.tenant;
+            self.tenant = message.tenant;
         }
         if self.is_decided {
             return;
         }
-        match inbound.envelope {
+        match message.envelope {
             Some(envelope) => {
                 self.envelope = envelope;
                 self.is_decided = true;

@@ -225,7 +225,7 @@ pub fn reply_frame(
 
 /// A message from a plain client.
 #[derive(Debug)]
-pub struct Inbound {
+pub struct ClientMessage {
     pub event: String,
     pub data: Option<Box<RawValue>>,
     pub id: Option<Value>,
@@ -237,7 +237,7 @@ pub struct Inbound {
 }
 
 /// Reads one message. The id, if it could be read, comes with an error too.
-pub fn read(text: &str) -> Result<Inbound, (ClientError, Option<Value>)> {
+pub fn read(text: &str) -> Result<ClientMessage, (ClientError, Option<Value>)> {
     let mut members = Members::read("message", text, MAX_MEMBERS).map_err(|error| (error, None))?;
     let id = read_id(members.take("id")).map_err(|error| (error, None))?;
     read_members(members, id.as_ref()).map_err(|error| (error, id.clone()))
@@ -265,7 +265,10 @@ fn read_id(id: Option<&RawValue>) -> Result<Option<Value>, ClientError> {
     }
 }
 
-fn read_members(mut members: Members<'_>, id: Option<&Value>) -> Result<Inbound, ClientError> {
+fn read_members(
+    mut members: Members<'_>,
+    id: Option<&Value>,
+) -> Result<ClientMessage, ClientError> {
     let (name, member) = match (members.take("event"), members.take("type")) {
         (Some(name), None) => (name, "event"),
         (None, Some(name)) => (name, "type"),
@@ -309,7 +312,7 @@ fn read_members(mut members: Members<'_>, id: Option<&Value>) -> Result<Inbound,
         .filter(|data| data.get().starts_with('{'))
         .and_then(|data| Members::read("data", data.get(), MAX_MEMBERS).ok())
         .map_or(Tenant::Other, |data| Tenant::of_names(data.names()));
-    Ok(Inbound {
+    Ok(ClientMessage {
         event,
         data,
         id: id.cloned(),

@@ -130,16 +130,20 @@ fn violation_of(
     }
 }
 
-/// A client's permit; or, if there is none for it, why, with a place to tell it in the client's own
-/// protocol. If even of those there is none, the error is for its handshake.
-fn enter(
-    hub: &Hub,
-    address: IpAddr,
-) -> Result<Result<Arc<ConnectionPermit>, (ClientError, SlotGuard)>, ClientError> {
+/// Whether a client is let in.
+enum Admitted {
+    Yes(Arc<ConnectionPermit>),
+    /// Why not, with a place to tell it in the client's own protocol.
+    ToBeTold(ClientError, SlotGuard),
+}
+
+/// Lets a client in, or has it told why not. If there is not even a place for that, the error is for its
+/// handshake.
+fn admit(hub: &Hub, address: IpAddr) -> Result<Admitted, ClientError> {
     match hub.admission.admit(address) {
-        Ok(permit) => Ok(Ok(permit)),
+        Ok(permit) => Ok(Admitted::Yes(permit)),
         Err(error) => match hub.admission.slot_to_refuse() {
-            Some(slot) => Ok(Err((error, slot))),
+            Some(slot) => Ok(Admitted::ToBeTold(error, slot)),
             None => Err(error),
         },
     }

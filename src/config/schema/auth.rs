@@ -12,7 +12,7 @@ use crate::auth::api_key::{Caller, KeyHash, Reach, Scope};
 use crate::auth::jwks::Location;
 use crate::auth::jwt::TokenRules;
 use crate::auth::key::{Algorithm, VerifyKey, secret_bytes};
-use crate::config::kind::{Entry, Kind, Parse, Parsed, Secret};
+use crate::config::kind::{Kind, Parse, Parsed, Secret, TableEntry};
 use crate::domain::identity::OrganizationId;
 
 section! {
@@ -101,7 +101,7 @@ impl Kind for ApiKeyConfig {
     }
 }
 
-impl Entry for ApiKeyConfig {
+impl TableEntry for ApiKeyConfig {
     const TABLE_EXPECTED: &'static str = "a table of keys, such as { \"crm\" = { hash = \"sha256:...\", \
         scopes = [\"broadcast\"], organization = \"org_123\" } }";
 }

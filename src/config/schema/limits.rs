@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use toml::Value;
 
 use super::key::{Found, Section, read_table, schema_of_table, section, write_table};
-use crate::config::kind::{Entry, Kind, Parsed};
+use crate::config::kind::{Kind, Parsed, TableEntry};
 use crate::domain::identity::OrganizationId;
 
 section! {
@@ -47,7 +47,7 @@ impl Kind for OrgLimits {
     }
 }
 
-impl Entry for OrgLimits {
+impl TableEntry for OrgLimits {
     const TABLE_EXPECTED: &'static str = "a table of limits, such as { \"id\" = { max_connections = 500, \
         messages_per_second = 200, messages_per_minute = 0, requests_per_second = 50 } }";
 }

@@ -19,6 +19,8 @@ use super::kind::{Parsed, choice};
 use crate::domain::room::Channel;
 use crate::http::client_ip::Network;
 use crate::http::origin_pattern::{HostPattern, OriginPattern};
+use crate::protocol::envelope::Envelope;
+use crate::protocol::socket_io::Arguments;
 use auth::{ApiKeyConfig, AuthConfig};
 use key::{Found, Key, Rule, Section, described, section};
 use names::{MAX_MESSAGES, MIB, day, each, path};
@@ -137,37 +139,24 @@ section! {
 }
 
 choice! {
-    /// The shape of a plain WebSocket message.
-    pub enum Envelope {
-        /// `{"event", "data"}`
-        Event = "event",
-        /// `{"type", "data"}`
-        TypeData = "type_data",
-        /// `{"type", "payload"}`
-        TypePayload = "type_payload",
-    }
+    Envelope { Event = "event", TypeData = "type_data", TypePayload = "type_payload", }
 }
 
 choice! {
-    /// What a Socket.IO handler gets beside an event's payload.
-    pub enum Arguments {
-        /// The meta for clients that look like JavaScript.
-        Auto = "auto",
-        /// The meta for all.
-        All = "all",
-        /// Nothing.
-        Payload = "payload",
-    }
+    Arguments { Auto = "auto", All = "all", Payload = "payload", }
+}
+
+/// The shape of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
 }
 
 choice! {
-    /// The shape of a log line.
-    pub enum LogFormat {
-        /// Lines for people.
-        Text = "text",
-        /// One JSON object a line.
-        Json = "json",
-    }
+    LogFormat { Text = "text", Json = "json", }
 }
 
 fn filter(log: &str, found: &mut Found<'_>) {

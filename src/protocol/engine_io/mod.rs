@@ -49,7 +49,7 @@ pub struct EngineOptions {
 
 /// What a client says of itself before it has a session.
 #[derive(Debug, Clone, Copy)]
-pub struct Handshake<'a> {
+pub struct HandshakeRequest<'a> {
     pub version: ProtocolVersion,
     pub query: &'a str,
     pub headers: &'a HeaderMap,
@@ -72,7 +72,10 @@ pub trait Application: Send + Sync + Sized + 'static {
     type Connection: Send + Sync + 'static;
 
     /// A client asks for a session; the error is what its request is answered.
-    fn admit(&self, handshake: &Handshake<'_>) -> Result<Self::Connection, Box<Response<Body>>>;
+    fn admit(
+        &self,
+        handshake: &HandshakeRequest<'_>,
+    ) -> Result<Self::Connection, Box<Response<Body>>>;
 
     /// The session is open, and the client knows.
     fn opened(&self, session: &Arc<Session<Self>>);
@@ -178,7 +181,7 @@ impl<A: Application> EngineIo<A> {
             return Err(refused(Refusal::BadRequest));
         }
         let Some(sid) = query.sid() else {
-            let handshake = Handshake {
+            let handshake = HandshakeRequest {
                 version,
                 query: raw_query,
                 headers,

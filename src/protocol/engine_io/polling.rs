@@ -15,7 +15,7 @@ use http_body_util::{BodyExt, Collected, Full, Limited};
 use super::packet::{Payload, frame, parse, payload, split};
 use super::query::{Query, Transport};
 use super::session::{Farewell, Polled};
-use super::{Application, Handshake, Peek, Refusal, Session, Shared, handle};
+use super::{Application, HandshakeRequest, Peek, Refusal, Session, Shared, handle};
 use crate::domain::error::CloseReason;
 use crate::protocol::turn::Turn;
 use crate::wire::send_queue::DropPolicy;
@@ -59,7 +59,7 @@ fn open<A: Application>(
     request: &Request<Body>,
     remote_address: IpAddr,
 ) -> Response<Body> {
-    let handshake = Handshake {
+    let handshake = HandshakeRequest {
         version,
         query: request.uri().query().unwrap_or_default(),
         headers: request.headers(),

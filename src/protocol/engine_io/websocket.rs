@@ -12,7 +12,7 @@ use super::{Application, Peek, Session, Shared, handle};
 use crate::domain::error::CloseReason;
 use crate::protocol::turn::Turn;
 use crate::wire::send_queue::DropPolicy;
-use crate::wire::send_queue::counting::Inbound;
+use crate::wire::send_queue::counting::HeldInput;
 use crate::wire::transport::Transport;
 use crate::wire::websocket::frame::{Opcode, server_frame};
 use crate::wire::websocket::read::{Kind, Message, MessageReader, ReadError};
@@ -154,7 +154,7 @@ async fn serve<A: Application>(session: Arc<Session<A>>, mut reader: Box<Message
         turn.end().await;
     }
     drop(reader);
-    session.link().hold(Inbound::Unread, 0);
+    session.link().hold(HeldInput::Unread, 0);
     if session.is_over() || session.is_closing() {
         // It may have been told why.
         Box::pin(linger(session.link())).await;

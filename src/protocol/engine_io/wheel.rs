@@ -26,10 +26,10 @@ pub(super) struct Wheel<T> {
     start: Instant,
     /// The tick up to which everything was looked at.
     reached: AtomicU32,
-    slots: Box<[Mutex<Vec<Entry<T>>>]>,
+    slots: Box<[Mutex<Vec<Appointment<T>>>]>,
 }
 
-struct Entry<T> {
+struct Appointment<T> {
     tick: u32,
     of: Weak<T>,
 }
@@ -55,7 +55,7 @@ impl<T: Scheduled> Wheel<T> {
             });
         if earlier.is_ok() {
             let mut slot = self.slots[(tick % SLOTS) as usize].lock();
-            slot.push(Entry {
+            slot.push(Appointment {
                 tick,
                 of: Arc::downgrade(item),
             });
@@ -85,7 +85,7 @@ impl<T: Scheduled> Wheel<T> {
         self.reached.fetch_max(last, Ordering::AcqRel);
     }
 
-    fn look(&self, due: Vec<Entry<T>>, now: Instant) {
+    fn look(&self, due: Vec<Appointment<T>>, now: Instant) {
         for entry in due {
             let Some(item) = entry.of.upgrade() else {
                 continue;

@@ -13,7 +13,7 @@ use crate::protocol::session::{Reply, Said, Session};
 use crate::protocol::socket_io::MAX_ANONYMOUS_MESSAGE;
 use crate::protocol::turn::Turn;
 use crate::protocol::violation_of;
-use crate::wire::send_queue::counting::Inbound;
+use crate::wire::send_queue::counting::HeldInput;
 use crate::wire::websocket::frame::{Opcode, server_frame};
 use crate::wire::websocket::read::{Kind, Message, MessageReader, ReadError};
 use crate::wire::websocket::stream::{linger, next_message};
@@ -76,7 +76,7 @@ impl PlainConnection {
         } = *self;
         // It has left, even if its socket takes a while to close.
         drop((session, reader));
-        sender.link.hold(Inbound::Unread, 0);
+        sender.link.hold(HeldInput::Unread, 0);
         if let End::Closed(reason) = end {
             sender.finish(reason);
         }

@@ -16,9 +16,9 @@ pub use options::PlainOptions;
 use sender::PlainSender;
 
 use super::dialect::Dialect;
-use super::enter;
 use super::envelope::Envelope;
 use super::session::{Reply, Session};
+use super::{Admitted, admit};
 use crate::auth::credentials::{Credentials, query_object};
 use crate::domain::error::{ClientError, CloseReason, Code};
 use crate::domain::fields::{ORGANIZATION, Tenant};
@@ -44,11 +44,11 @@ pub struct PlainGateway {
 type Opened = (Session, Arc<Rate>, Option<Reply>);
 
 /// A WebSocket handshake that awaits its stream.
-pub struct Handshake {
+pub struct PendingUpgrade {
     credentials: Result<Option<Credentials>, ClientError>,
     dialect: Dialect,
     remote_address: IpAddr,
-    entry: Result<Arc<ConnectionPermit>, (ClientError, SlotGuard)>,
+    admitted: Admitted,
 }
 
 impl PlainGateway {
@@ -67,7 +67,7 @@ impl PlainGateway {
         query: &str,
         headers: &HeaderMap,
         remote_address: IpAddr,
-    ) -> Result<Handshake, ClientError> {
+    ) -> Result<PendingUpgrade, ClientError> {
         let asked = query_object(query, |name| {
             name == "envelope" || ORGANIZATION.0.contains(&name)
         });
@@ -86,28 +86,28 @@ impl PlainGateway {
             tenant: Tenant::of_names(asked.keys().map(String::as_str)),
         };
         self.node.hub.admission.handshake(remote_address)?;
-        Ok(Handshake {
+        Ok(PendingUpgrade {
             credentials,
             dialect,
             remote_address,
-            entry: enter(&self.node.hub, remote_address)?,
+            admitted: admit(&self.node.hub, remote_address)?,
         })
     }
 
     /// Serves one connection; `deflates` if permessage-deflate was agreed on.
     pub async fn serve(
         &self,
-        handshake: Handshake,
+        upgrade: PendingUpgrade,
         transport: Transport,
         read_ahead: Bytes,
         deflates: bool,
     ) {
-        let Handshake {
+        let PendingUpgrade {
             credentials,
             dialect,
             remote_address,
-            entry,
-        } = handshake;
+            admitted,
+        } = upgrade;
         if let Ok(Some(credentials)) = &credentials {
             self.node.prepare(credentials).await;
         }
@@ -119,12 +119,14 @@ impl PlainGateway {
             dialect,
             &self.options,
         ));
-        let opened = match entry {
-            Ok(permit) => {
+        let opened = match admitted {
+            Admitted::Yes(permit) => {
                 self.open(&sender, remote_address, permit, credentials)
                     .await
             }
-            Err((error, slot)) => Err((error, CloseReason::ConnectionLimit, Some(slot))),
+            Admitted::ToBeTold(error, slot) => {
+                Err((error, CloseReason::ConnectionLimit, Some(slot)))
+            }
         };
         match opened {
             Ok((session, rate, reply)) => {

@@ -15,7 +15,7 @@ use crate::hub::Hub;
 use crate::hub::outbound::{Encoding, Outbound};
 use crate::hub::ports::{Deliver, Delivery};
 use crate::protocol::dialect::Dialect;
-use crate::protocol::envelope::{Inbound, reply_frame};
+use crate::protocol::envelope::{ClientMessage, reply_frame};
 use crate::protocol::session::Reply;
 use crate::protocol::{close_reason_of, delivery, outgoing, push_event};
 use crate::wire::send_queue::DropPolicy;
@@ -75,9 +75,9 @@ impl PlainSender {
     }
 
     /// Learns from a message how the client speaks.
-    pub fn learn(&self, inbound: &Inbound) {
+    pub fn learn(&self, message: &ClientMessage) {
         let mut state = self.state.lock();
-        state.dialect.learn(inbound);
+        state.dialect.learn(message);
         state.encoding = state.dialect.encoding();
     }
 

@@ -28,14 +28,14 @@ use decoder::{Incoming, IncomingKind, Malformed};
 use packet::read_event;
 pub(in crate::protocol) use packet::{Beside, event as event_frames};
 
-use super::engine_io::{Application, EngineIo, Handshake, Peek, ProtocolVersion, Session};
+use super::engine_io::{Application, EngineIo, HandshakeRequest, Peek, ProtocolVersion, Session};
 use super::session::{Reply, Said};
 use super::{error_response, violation_of};
 use crate::auth::credentials::{Credentials, query_object};
 use crate::domain::error::{ClientError, CloseReason, Code};
 use crate::domain::fields;
 use crate::node::Node;
-use crate::wire::send_queue::counting::Inbound;
+use crate::wire::send_queue::counting::HeldInput;
 use crate::wire::websocket::violation::ProtocolViolation;
 
 /// What the Socket.IO side is configured with.
@@ -68,8 +68,8 @@ impl SocketIo {
         Self { node, options }
     }
 
-    fn admit_or_refuse(&self, handshake: &Handshake<'_>) -> Result<Client, ClientError> {
-        let Handshake {
+    fn admit_or_refuse(&self, handshake: &HandshakeRequest<'_>) -> Result<Client, ClientError> {
+        let HandshakeRequest {
             version,
             query,
             headers,
@@ -155,7 +155,7 @@ impl SocketIo {
                     let state = session.connection.state.lock();
                     (state.decoder.held(), state.decoder.deadline())
                 };
-                session.link().hold(Inbound::Partial, held);
+                session.link().hold(HeldInput::Partial, held);
                 if let Some(deadline) = deadline {
                     session.look_again(deadline);
                 }
@@ -195,7 +195,7 @@ async fn handle_event(
 impl Application for SocketIo {
     type Connection = Client;
 
-    fn admit(&self, handshake: &Handshake<'_>) -> Result<Client, Box<Response<Body>>> {
+    fn admit(&self, handshake: &HandshakeRequest<'_>) -> Result<Client, Box<Response<Body>>> {
         self.admit_or_refuse(handshake)
             .map_err(|error| Box::new(error_response(&error)))
     }
@@ -236,7 +236,7 @@ impl Application for SocketIo {
         self.charge(session, data.len()).await;
         let decoded = session.connection.decode(|decoder| decoder.binary(data));
         if decoded.as_ref().is_ok_and(Option::is_some) {
-            session.link().hold(Inbound::Partial, 0);
+            session.link().hold(HeldInput::Partial, 0);
         }
         self.decoded(session, decoded).await;
     }

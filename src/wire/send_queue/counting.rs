@@ -8,7 +8,7 @@ use crate::wire::buffers::{Buffers, Charge, Holder, Holding, rounded};
 
 /// What a client has sent of something that is not handled yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Inbound {
+pub enum HeldInput {
     /// Messages, whole or not.
     Unread,
     /// Parts of a packet that goes over several messages.
@@ -28,11 +28,11 @@ impl Link {
     }
 
     /// So many bytes came from the client and wait.
-    pub fn hold(&self, what: Inbound, bytes: usize) {
+    pub fn hold(&self, what: HeldInput, bytes: usize) {
         let mut out = self.outgoing.lock();
         match what {
-            Inbound::Unread => out.unread = bytes,
-            Inbound::Partial => out.partial = bytes,
+            HeldInput::Unread => out.unread = bytes,
+            HeldInput::Partial => out.partial = bytes,
         }
         self.count(&mut out);
         drop(out);

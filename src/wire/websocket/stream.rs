@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::read::{Message, MessageReader, ReadError};
 use crate::wire::buffers::rounded;
-use crate::wire::send_queue::counting::Inbound;
+use crate::wire::send_queue::counting::HeldInput;
 use crate::wire::send_queue::link::Link;
 use crate::wire::transport::Transport;
 
@@ -39,7 +39,7 @@ pub async fn next_message(
         let held = rounded(reader.held() + message);
         if held != reader.counted {
             reader.counted = held;
-            link.hold(Inbound::Unread, held);
+            link.hold(HeldInput::Unread, held);
             if link.is_given_up() {
                 return Poll::Ready(Err(ReadError::GivenUp));
             }

@@ -4,7 +4,7 @@ mod request;
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
@@ -234,13 +234,14 @@ pub(in crate::http) async fn take_back(
     key: ApiKey<Admin>,
     State(app): State<App>,
     Query(query): Query<SubjectQuery>,
-) -> Result<Result<Json<TakenBackBody>, Response>, ErrorResponse> {
+) -> Result<Response, ErrorResponse> {
     let (reach, subject) = subject(&key, query.organization_id, query.user_id, query.jti)?;
     if !app.node.take_back(&reach, &subject) {
-        return Ok(Err(not_found("this user or token is not revoked here")));
+        return Ok(not_found("this user or token is not revoked here"));
     }
-    Ok(Ok(Json(TakenBackBody {
+    let body = TakenBackBody {
         success: true,
         timestamp: app.hub.now(),
-    })))
+    };
+    Ok(Json(body).into_response())
 }
