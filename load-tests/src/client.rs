@@ -16,7 +16,7 @@ use crate::stream::Stream;
 /// How long one step of joining may take.
 pub const STEP: Duration = Duration::from_secs(30);
 
-/// Clients of a crowd come from so many loopback addresses, so that ports don't run out.
+/// Clients of a pool come from so many loopback addresses, so that ports don't run out.
 const SOURCES: usize = 16;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

@@ -9,9 +9,9 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::clock;
-use crate::ear::{Ear, Verdict};
 use crate::error::LoadError;
-use crate::mark::Mark;
+use crate::sequence_checker::{SequenceChecker, Verdict};
+use crate::stamp::Stamp;
 
 /// How many broadcasts of one stream may be under way.
 const RING: usize = 256;
@@ -47,7 +47,7 @@ pub struct DeliveryTracker {
     closed: AtomicU64,
     miscounted: AtomicU64,
     first_fault: Mutex<Option<String>>,
-    /// One for each thread of the crowd, so that nobody waits for it.
+    /// One for each thread of the pool, so that nobody waits for it.
     latencies: Vec<Mutex<Histogram<u64>>>,
     /// Only what was sent in this span (on [`clock`]) is recorded.
     from: AtomicU64,
@@ -94,39 +94,43 @@ impl DeliveryTracker {
     }
 
     /// Counts who hears which stream.
-    pub fn for_ears<'a>(ears: impl Iterator<Item = &'a Ear>, streams: u16, threads: usize) -> Self {
+    pub fn for_ears<'a>(
+        checkers: impl Iterator<Item = &'a SequenceChecker>,
+        streams: u16,
+        threads: usize,
+    ) -> Self {
         let mut audiences = vec![0; usize::from(streams)];
-        for ear in ears.filter(|ear| !ear.is_late()) {
-            for stream in ear.streams() {
+        for checker in checkers.filter(|checker| !checker.is_late()) {
+            for stream in checker.streams() {
                 audiences[usize::from(stream)] += 1;
             }
         }
         Self::new(&audiences, threads)
     }
 
-    /// Judges a message that a receiver got; one without a mark is none of ours.
-    pub fn hear(&self, ear: &mut Ear, message: &[u8], thread: usize) {
-        let Some(mark) = Mark::find(message) else {
+    /// Judges a message that a receiver got; one without a stamp is none of ours.
+    pub fn hear(&self, checker: &mut SequenceChecker, message: &[u8], thread: usize) {
+        let Some(stamp) = Stamp::find(message) else {
             return;
         };
-        let verdict = ear.hear(mark);
+        let verdict = checker.hear(stamp);
         match verdict {
             Verdict::InOrder => {
                 self.deliveries.fetch_add(1, Ordering::Relaxed);
-                if !ear.is_late() {
-                    self.tick_off(mark);
+                if !checker.is_late() {
+                    self.tick_off(stamp);
                 }
-                self.record(mark.sent_at, thread);
+                self.record(stamp.sent_at, thread);
             }
-            Verdict::Missed(count) => self.fault(&self.missed, count.into(), mark, verdict),
-            Verdict::Repeated => self.fault(&self.repeated, 1, mark, verdict),
-            Verdict::Foreign => self.fault(&self.foreign, 1, mark, verdict),
+            Verdict::Missed(count) => self.fault(&self.missed, count.into(), stamp, verdict),
+            Verdict::Repeated => self.fault(&self.repeated, 1, stamp, verdict),
+            Verdict::Foreign => self.fault(&self.foreign, 1, stamp, verdict),
         }
     }
 
-    fn tick_off(&self, mark: Mark) {
-        let audience = &self.audiences[usize::from(mark.stream)];
-        let heard = &audience.heard[(mark.sequence % RING_U32) as usize];
+    fn tick_off(&self, stamp: Stamp) {
+        let audience = &self.audiences[usize::from(stamp.stream)];
+        let heard = &audience.heard[(stamp.sequence % RING_U32) as usize];
         if heard.fetch_add(1, Ordering::AcqRel) + 1 == audience.members {
             heard.store(0, Ordering::Release);
             self.completed.fetch_add(1, Ordering::AcqRel);
@@ -143,11 +147,11 @@ impl DeliveryTracker {
         }
     }
 
-    fn fault(&self, counter: &AtomicU64, count: u64, mark: Mark, verdict: Verdict) {
+    fn fault(&self, counter: &AtomicU64, count: u64, stamp: Stamp, verdict: Verdict) {
         counter.fetch_add(count, Ordering::Relaxed);
-        let Mark {
+        let Stamp {
             stream, sequence, ..
-        } = mark;
+        } = stamp;
         self.note(|| format!("stream {stream}, message {sequence}: {verdict:?}"));
         self.progress.notify_waiters();
     }
@@ -164,13 +168,13 @@ impl DeliveryTracker {
     }
 
     /// Claims the next message of a stream.
-    pub fn post(&self, stream: u16, sent_at: u64) -> Mark {
+    pub fn post(&self, stream: u16, sent_at: u64) -> Stamp {
         let audience = &self.audiences[usize::from(stream)];
         self.posted.fetch_add(1, Ordering::AcqRel);
         if audience.members == 0 {
             self.completed.fetch_add(1, Ordering::AcqRel);
         }
-        Mark {
+        Stamp {
             stream,
             sequence: audience.next.fetch_add(1, Ordering::AcqRel),
             sent_at,
@@ -289,17 +293,17 @@ impl DeliveryTracker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mark::Payload;
+    use crate::stamp::Payload;
 
     #[tokio::test]
     async fn a_broadcast_is_complete_when_everybody_has_heard_it() {
         let tracker = DeliveryTracker::new(&[2], 1);
-        let mut ears = [Ear::new([0]), Ear::new([0])];
+        let mut checkers = [SequenceChecker::new([0]), SequenceChecker::new([0])];
         let mut payload = Payload::new("", 150);
         let first = payload.stamped(tracker.post(0, clock::now())).to_vec();
-        tracker.hear(&mut ears[0], &first, 0);
+        tracker.hear(&mut checkers[0], &first, 0);
         assert_eq!(tracker.completed(), 0);
-        tracker.hear(&mut ears[1], &first, 0);
+        tracker.hear(&mut checkers[1], &first, 0);
         tracker.settled().await.unwrap();
         assert_eq!((tracker.completed(), tracker.deliveries()), (1, 2));
         assert_eq!(tracker.latencies().len(), 2);
@@ -309,12 +313,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_run_with_loss_or_repetition_says_so() {
         let tracker = DeliveryTracker::new(&[1], 1);
-        let mut ear = Ear::new([0]);
+        let mut checker = SequenceChecker::new([0]);
         let mut payload = Payload::new("", 150);
         let _lost = tracker.post(0, 0);
         let second = payload.stamped(tracker.post(0, 0)).to_vec();
-        tracker.hear(&mut ear, &second, 0);
-        tracker.hear(&mut ear, &second, 0);
+        tracker.hear(&mut checker, &second, 0);
+        tracker.hear(&mut checker, &second, 0);
         let error = tracker.settled().await.unwrap_err().to_string();
         assert!(
             error.starts_with("2 broadcasts did not reach everybody"),

@@ -1,4 +1,4 @@
-//! File descriptors: a crowd takes one for each connection, and so does the server that it loads.
+//! File descriptors: a pool takes one for each connection, and so does the server that it loads.
 
 use rlimit::Resource;
 

@@ -90,18 +90,18 @@ pub fn broadcast(payload: &[u8]) -> Result<(String, Vec<u8>), ClientError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crowd::Filter;
-    use crate::mark::{Mark, Payload};
+    use crate::client_pool::Filter;
+    use crate::stamp::{Payload, Stamp};
 
     #[test]
     fn a_broadcast_goes_to_the_room_of_its_queue() {
         let mut payload = Payload::new(&Filter::queue("room-7").fields(), 200);
-        let mark = Mark {
+        let stamp = Stamp {
             stream: 3,
             sequence: 4,
             sent_at: 5,
         };
-        let (path, body) = broadcast(payload.stamped(mark)).unwrap();
+        let (path, body) = broadcast(payload.stamped(stamp)).unwrap();
         assert_eq!(path, "/pub/room-7");
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(body["data"]["queue_name"], "room-7");

@@ -7,7 +7,7 @@ use clap::Args;
 use crate::client::{Dial, Protocol};
 use crate::error::LoadError;
 use crate::process::Server;
-use crate::subject::{Kind, Subject};
+use crate::server_under_test::{Kind, ServerUnderTest};
 
 #[derive(Debug, Clone, Args)]
 pub struct Common {
@@ -56,8 +56,8 @@ pub struct Common {
 }
 
 impl Common {
-    pub fn subject(&self, kind: Kind) -> Subject {
-        Subject {
+    pub fn subject(&self, kind: Kind) -> ServerUnderTest {
+        ServerUnderTest {
             kind,
             orgcast: self.server.clone(),
             earlier: self.earlier.clone(),
@@ -83,7 +83,7 @@ impl Common {
 /// Against what a scenario runs, and how its clients connect.
 #[derive(Debug, Clone)]
 pub struct Run {
-    pub subject: Subject,
+    pub subject: ServerUnderTest,
     pub url: Option<String>,
     pub dial: Dial,
     pub threads: usize,

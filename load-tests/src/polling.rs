@@ -23,7 +23,7 @@ struct Lane {
 #[derive(Debug)]
 pub struct Polling {
     target: Target,
-    /// Of the client in its crowd.
+    /// Of the client in its pool.
     index: usize,
     receiving: Lane,
     /// `None` until there is something to send.

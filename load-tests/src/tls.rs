@@ -43,7 +43,7 @@ impl Certificate {
             .map_err(|error| failed(&error))?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        // Clients of a crowd are different people: none has been here before.
+        // Clients of a pool are different people: none has been here before.
         trust.resumption = Resumption::disabled();
         let made = Self {
             files,

@@ -9,7 +9,7 @@ use orgcast_load::report::Report;
 use orgcast_load::scenario::{
     acks, churn, fanout, hierarchy, hostile, idle, ping, rooms, stalled, storm,
 };
-use orgcast_load::subject::{Kind, Subject};
+use orgcast_load::server_under_test::{Kind, ServerUnderTest};
 use orgcast_load::tls::Certificate;
 use tokio::sync::Mutex;
 
@@ -24,7 +24,7 @@ fn against_the_server(protocol: Protocol) -> Run {
         panic!("ORGCAST_BIN must name the orgcast binary; `make test` builds it and sets it");
     };
     Run {
-        subject: Subject {
+        subject: ServerUnderTest {
             kind: Kind::Orgcast,
             orgcast,
             earlier: None,
@@ -352,7 +352,7 @@ async fn a_soak_tells_the_slope_of_the_memory() {
 #[tokio::test]
 async fn nchan_where_it_is_installed_is_loaded_and_checked_like_the_others() {
     let _turn = TURN.lock().await;
-    let subject = Subject {
+    let subject = ServerUnderTest {
         kind: Kind::Nchan,
         orgcast: PathBuf::new(),
         earlier: None,

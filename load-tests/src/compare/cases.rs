@@ -3,7 +3,7 @@
 use super::Better;
 use crate::client::Protocol;
 use crate::scenario::{fanout, idle, rooms, storm};
-use crate::subject::Kind;
+use crate::server_under_test::Kind;
 
 pub(super) const DELIVERIES: &str = "deliveries_per_second";
 pub(super) const CPU: &str = "server_cpu_us_per_delivery";

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::targets::{Reached, Target};
 use super::{Better, Comparison, Entry};
 use crate::report::number;
-use crate::subject::Kind;
+use crate::server_under_test::Kind;
 
 const WIDTH: f64 = 760.0;
 const MARGIN: f64 = 12.0;

@@ -1,7 +1,7 @@
 //! What the comparison is to show.
 
 use super::cases::{CONNECTIONS, CPU, CPU_OF_CONNECTION, DELIVERIES, IDLE, P50};
-use crate::subject::Kind;
+use crate::server_under_test::Kind;
 
 /// Beside what a figure of orgcast's is put.
 #[derive(Debug, Clone, Copy)]

@@ -6,7 +6,7 @@ use super::cases::{CONNECTIONS, CPU, CPU_OF_CONNECTION, DELIVERIES, IDLE, P50, P
 use super::targets::{Reached, Target};
 use super::{Comparison, Outcome};
 use crate::report::number;
-use crate::subject::Kind;
+use crate::server_under_test::Kind;
 
 /// The names of all tables.
 pub(super) const BLOCKS: [&str; 5] = ["headline", "cpu", "speed", "latency", "targets"];

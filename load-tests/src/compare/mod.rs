@@ -23,7 +23,7 @@ use crate::error::{ClientError, LoadError};
 use crate::options::{Common, Run};
 use crate::report::{Report, number};
 use crate::scenario::{fanout, idle, rooms, storm};
-use crate::subject::Kind;
+use crate::server_under_test::Kind;
 use cases::{Case, Plan, What};
 use targets::Target;
 

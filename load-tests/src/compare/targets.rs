@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::goals::{Beside, GOALS, Goal};
 use super::{Better, Comparison, Entry};
 use crate::report::number;
-use crate::subject::Kind;
+use crate::server_under_test::Kind;
 
 /// How far a target is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use tokio::sync::{Barrier, Semaphore, mpsc};
 
 use super::real;
 use crate::client::{Dial, Heard, Protocol, Target};
-use crate::crowd::{Crowd, JOINING, Persona};
+use crate::client_pool::{ClientPool, JOINING, Persona};
 use crate::delivery_tracker::DeliveryTracker;
 use crate::error::{ClientError, LoadError};
 use crate::limit;
@@ -36,7 +36,7 @@ pub async fn run(run: &Run, options: &Options) -> Result<Report, LoadError> {
     }
     limit::connections(options.connections)?;
     let server = run.start()?;
-    let crowd = Crowd::new(run.threads)?;
+    let pool = ClientPool::new(run.threads)?;
     let tracker = Arc::new(DeliveryTracker::new(&[], run.threads));
     let acknowledged = Arc::new(AtomicUsize::new(0));
     let places = Arc::new(Semaphore::new(JOINING));
@@ -56,7 +56,7 @@ pub async fn run(run: &Run, options: &Options) -> Result<Report, LoadError> {
         };
         let (done, acknowledged) = (done.clone(), Arc::clone(&acknowledged));
         let tracker = Arc::clone(&tracker);
-        crowd.spawn(index, async move {
+        pool.spawn(index, async move {
             let outcome = client.emit().await;
             let joined = match outcome {
                 Ok(socket) => {

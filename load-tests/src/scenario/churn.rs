@@ -12,15 +12,15 @@ use super::fanout::measure;
 use super::flow::{Backend, Route, beside, pace};
 use super::real;
 use crate::client::{Dial, Heard, Target};
-use crate::crowd::{Client, Crowd, Filter, Persona};
+use crate::client_pool::{Client, ClientPool, Filter, Persona};
 use crate::delivery_tracker::DeliveryTracker;
-use crate::ear::Ear;
 use crate::error::LoadError;
-use crate::mark::Payload;
 use crate::options::Run;
 use crate::process::Server;
 use crate::progress;
 use crate::report::{Report, number};
+use crate::sequence_checker::SequenceChecker;
+use crate::stamp::Payload;
 
 #[derive(Debug, Clone, Args)]
 pub struct Options {
@@ -130,14 +130,14 @@ async fn churn(
     let members: Vec<_> = (0..options.members)
         .map(|user| {
             let filters = vec![filter.clone()];
-            (Persona { user, filters }, Ear::new([0]))
+            (Persona { user, filters }, SequenceChecker::new([0]))
         })
         .collect();
-    let tracker = DeliveryTracker::for_ears(members.iter().map(|(_, ear)| ear), 1, run.threads);
+    let tracker =
+        DeliveryTracker::for_ears(members.iter().map(|(_, checker)| checker), 1, run.threads);
     let tracker = Arc::new(tracker);
-    let crowd = Crowd::new(run.threads)?;
-    crowd
-        .gather(&server.target, run.dial, 0, members, &tracker)
+    let pool = ClientPool::new(run.threads)?;
+    pool.gather(&server.target, run.dial, 0, members, &tracker)
         .await?;
 
     let payload = Payload::new(&filter.fields(), options.size);
@@ -154,7 +154,7 @@ async fn churn(
     };
     let stayed = Arc::clone(&passers.stayed);
     let time = Duration::from_secs_f64(options.seconds);
-    let come_and_go = passers.come(&crowd, options.members, options.churn);
+    let come_and_go = passers.come(&pool, options.members, options.churn);
     let publish = pace(
         &tracker,
         &mut backend,
@@ -214,23 +214,23 @@ struct Passers {
 
 impl Passers {
     /// Never ends by itself.
-    async fn come(&self, crowd: &Crowd, first: usize, rate: f64) {
+    async fn come(&self, pool: &ClientPool, first: usize, rate: f64) {
         let mut ticks = interval(Duration::from_secs_f64(1.0 / rate.max(0.001)));
         for index in first.. {
             ticks.tick().await;
             let (target, dial, stay) = (self.target.clone(), self.dial, self.stay);
             let (tracker, stayed) = (Arc::clone(&self.tracker), Arc::clone(&self.stayed));
-            let (filters, thread) = (vec![self.filter.clone()], crowd.thread(index));
-            crowd.spawn(index, async move {
+            let (filters, thread) = (vec![self.filter.clone()], pool.thread(index));
+            pool.spawn(index, async move {
                 let persona = Persona {
                     user: index,
                     filters,
                 };
-                let mut ear = Ear::late([0]);
+                let mut checker = SequenceChecker::late([0]);
                 let outcome = match Client::join(&target, index, dial, &persona).await {
                     Ok(mut client) => {
                         let listening = client.listen(|text| {
-                            tracker.hear(&mut ear, text, thread);
+                            tracker.hear(&mut checker, text, thread);
                             Heard::More
                         });
                         timeout(stay, listening).await.unwrap_or(Ok(()))

@@ -8,15 +8,15 @@ use tokio::time::sleep;
 
 use super::flow::{Backend, Route, beside, flood, pace};
 use super::{Cost, Meter, real, streams};
-use crate::crowd::{Crowd, Filter, Persona};
+use crate::client_pool::{ClientPool, Filter, Persona};
 use crate::delivery_tracker::DeliveryTracker;
-use crate::ear::Ear;
 use crate::error::LoadError;
-use crate::mark::Payload;
 use crate::options::Run;
 use crate::process::Server;
 use crate::progress;
 use crate::report::{Report, number};
+use crate::sequence_checker::SequenceChecker;
+use crate::stamp::Payload;
 
 #[derive(Debug, Clone, Args)]
 pub struct Options {
@@ -68,14 +68,17 @@ pub async fn run(run: &Run, options: &Options) -> Result<Report, LoadError> {
     let members: Vec<_> = (0..options.members)
         .map(|user| {
             let filters = vec![filter.clone()];
-            (Persona { user, filters }, Ear::new(0..count))
+            (Persona { user, filters }, SequenceChecker::new(0..count))
         })
         .collect();
-    let tracker = DeliveryTracker::for_ears(members.iter().map(|(_, ear)| ear), count, run.threads);
+    let tracker = DeliveryTracker::for_ears(
+        members.iter().map(|(_, checker)| checker),
+        count,
+        run.threads,
+    );
     let tracker = Arc::new(tracker);
-    let crowd = Crowd::new(run.threads)?;
-    crowd
-        .gather(&server.target, run.dial, 0, members, &tracker)
+    let pool = ClientPool::new(run.threads)?;
+    pool.gather(&server.target, run.dial, 0, members, &tracker)
         .await?;
 
     let payload = Payload::new(&filter.fields(), options.size);

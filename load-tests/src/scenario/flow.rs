@@ -10,8 +10,8 @@ use crate::client::Target;
 use crate::clock;
 use crate::delivery_tracker::{DeliveryTracker, MOST};
 use crate::error::LoadError;
-use crate::mark::Payload;
 use crate::publisher::Publisher;
+use crate::stamp::Payload;
 
 /// Where a publisher's messages go.
 #[derive(Debug, Clone)]
@@ -60,8 +60,8 @@ impl Backend {
     ) -> Result<Option<u64>, LoadError> {
         self.at = (self.at + STRIDE) % self.routes.len();
         let route = &mut self.routes[self.at];
-        let mark = tracker.post(route.stream, sent_at);
-        let recipients = self.publisher.kpi(route.payload.stamped(mark)).await?;
+        let stamp = tracker.post(route.stream, sent_at);
+        let recipients = self.publisher.kpi(route.payload.stamped(stamp)).await?;
         tracker.check_receipt(route.stream, recipients, self.extra);
         Ok(recipients)
     }

@@ -9,14 +9,14 @@ use clap::Args;
 use super::fanout::measure;
 use super::flow::{Backend, Route, beside, flood};
 use super::{real, streams};
-use crate::crowd::{Crowd, Filter, Persona};
+use crate::client_pool::{ClientPool, Filter, Persona};
 use crate::delivery_tracker::DeliveryTracker;
-use crate::ear::Ear;
 use crate::error::LoadError;
-use crate::mark::Payload;
 use crate::options::Run;
 use crate::progress;
 use crate::report::{Report, number};
+use crate::sequence_checker::SequenceChecker;
+use crate::stamp::Payload;
 
 #[derive(Debug, Clone, Args)]
 pub struct Options {
@@ -53,15 +53,18 @@ pub async fn run(run: &Run, options: &Options) -> Result<Report, LoadError> {
                 let target = &targets[usize::from(*stream)];
                 filters.iter().any(|filter| hears(filter, target))
             });
-            let ear = Ear::new(heard);
-            (Persona { user, filters }, ear)
+            let checker = SequenceChecker::new(heard);
+            (Persona { user, filters }, checker)
         })
         .collect();
-    let tracker = DeliveryTracker::for_ears(people.iter().map(|(_, ear)| ear), count, run.threads);
+    let tracker = DeliveryTracker::for_ears(
+        people.iter().map(|(_, checker)| checker),
+        count,
+        run.threads,
+    );
     let tracker = Arc::new(tracker);
-    let crowd = Crowd::new(run.threads)?;
-    crowd
-        .gather(&server.target, run.dial, 0, people, &tracker)
+    let pool = ClientPool::new(run.threads)?;
+    pool.gather(&server.target, run.dial, 0, people, &tracker)
         .await?;
 
     let mut shares: Vec<Vec<Route>> = vec![Vec::new(); options.publishers.clamp(1, targets.len())];

@@ -7,15 +7,15 @@ use clap::Args;
 use tokio::time::sleep;
 
 use super::real;
-use crate::crowd::{Crowd, Filter, Persona};
+use crate::client_pool::{ClientPool, Filter, Persona};
 use crate::delivery_tracker::DeliveryTracker;
-use crate::ear::Ear;
 use crate::error::LoadError;
 use crate::limit;
 use crate::options::Run;
 use crate::process::Memory;
 use crate::progress;
 use crate::report::Report;
+use crate::sequence_checker::SequenceChecker;
 
 #[derive(Debug, Clone, Args)]
 pub struct Options {
@@ -37,7 +37,7 @@ pub async fn run(run: &Run, options: &Options) -> Result<Report, LoadError> {
     limit::connections(options.connections.last().copied().unwrap_or(0))?;
     let server = run.start()?;
     let tracker = Arc::new(DeliveryTracker::new(&[], run.threads));
-    let crowd = Crowd::new(run.threads)?;
+    let pool = ClientPool::new(run.threads)?;
     let mut report = Report::new("idle", run.subject_name(), &run.protocol_name());
     let mut points: Vec<(usize, Memory)> = Vec::new();
     let empty = server.memory()?;
@@ -48,11 +48,10 @@ pub async fn run(run: &Run, options: &Options) -> Result<Report, LoadError> {
             .map(|user| {
                 let queue = Filter::queue(format!("queue-{}", user / options.room.max(1)));
                 let filters = vec![queue];
-                (Persona { user, filters }, Ear::new([]))
+                (Persona { user, filters }, SequenceChecker::new([]))
             })
             .collect();
-        crowd
-            .gather(&server.target, run.dial, connected, members, &tracker)
+        pool.gather(&server.target, run.dial, connected, members, &tracker)
             .await?;
         connected = connections;
         let settle = sleep(Duration::from_secs_f64(options.settle));

@@ -9,8 +9,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
 use super::{Meter, real};
+use crate::client_pool::{Client, ClientPool, Persona, all_joined};
 use crate::clock;
-use crate::crowd::{Client, Crowd, Persona, all_joined};
 use crate::delivery_tracker::DeliveryTracker;
 use crate::error::LoadError;
 use crate::options::Run;
@@ -28,16 +28,16 @@ pub struct Options {
 
 pub async fn run(run: &Run, options: &Options) -> Result<Report, LoadError> {
     let server = run.start()?;
-    let crowd = Crowd::new(run.threads)?;
+    let pool = ClientPool::new(run.threads)?;
     let tracker = Arc::new(DeliveryTracker::new(&[], run.threads));
     let answered = Arc::new(AtomicU64::new(0));
     let (starter, begun) = watch::channel(false);
     let (done, outcomes) = mpsc::unbounded_channel();
     for index in 0..options.connections {
-        let (target, dial, thread) = (server.target.clone(), run.dial, crowd.thread(index));
+        let (target, dial, thread) = (server.target.clone(), run.dial, pool.thread(index));
         let (tracker, answered) = (Arc::clone(&tracker), Arc::clone(&answered));
         let (mut signal, done) = (begun.clone(), done.clone());
-        crowd.spawn(index, async move {
+        pool.spawn(index, async move {
             let persona = Persona {
                 user: index,
                 filters: Vec::new(),

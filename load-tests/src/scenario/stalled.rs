@@ -10,14 +10,14 @@ use hdrhistogram::Histogram;
 use super::flow::{Backend, Route, pace};
 use super::real;
 use crate::client::{Dial, Protocol};
-use crate::crowd::{Client, Crowd, Filter, Persona};
+use crate::client_pool::{Client, ClientPool, Filter, Persona};
 use crate::delivery_tracker::DeliveryTracker;
-use crate::ear::Ear;
 use crate::error::LoadError;
-use crate::mark::Payload;
 use crate::options::Run;
 use crate::progress;
 use crate::report::{Report, number};
+use crate::sequence_checker::SequenceChecker;
+use crate::stamp::Payload;
 
 #[derive(Debug, Clone, Args)]
 pub struct Options {
@@ -50,14 +50,14 @@ pub async fn run(run: &Run, options: &Options) -> Result<Report, LoadError> {
     let members: Vec<_> = (0..options.members)
         .map(|user| {
             let filters = vec![filter.clone()];
-            (Persona { user, filters }, Ear::new([0]))
+            (Persona { user, filters }, SequenceChecker::new([0]))
         })
         .collect();
-    let tracker = DeliveryTracker::for_ears(members.iter().map(|(_, ear)| ear), 1, run.threads);
+    let tracker =
+        DeliveryTracker::for_ears(members.iter().map(|(_, checker)| checker), 1, run.threads);
     let tracker = Arc::new(tracker);
-    let crowd = Crowd::new(run.threads)?;
-    crowd
-        .gather(&server.target, run.dial, 0, members, &tracker)
+    let pool = ClientPool::new(run.threads)?;
+    pool.gather(&server.target, run.dial, 0, members, &tracker)
         .await?;
 
     let payload = Payload::new(&filter.fields(), options.size);

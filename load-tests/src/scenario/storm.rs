@@ -5,13 +5,13 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::{Meter, real};
-use crate::crowd::{Crowd, Filter, Persona};
+use crate::client_pool::{ClientPool, Filter, Persona};
 use crate::delivery_tracker::DeliveryTracker;
-use crate::ear::Ear;
 use crate::error::LoadError;
 use crate::limit;
 use crate::options::Run;
 use crate::report::Report;
+use crate::sequence_checker::SequenceChecker;
 
 #[derive(Debug, Clone, Args)]
 pub struct Options {
@@ -26,16 +26,16 @@ pub async fn run(run: &Run, options: &Options) -> Result<Report, LoadError> {
     limit::connections(options.connections)?;
     let server = run.start()?;
     let tracker = Arc::new(DeliveryTracker::new(&[], run.threads));
-    let crowd = Crowd::new(run.threads)?;
+    let pool = ClientPool::new(run.threads)?;
     let members = (0..options.connections)
         .map(|user| {
             let queue = Filter::queue(format!("queue-{}", user / options.room.max(1)));
             let filters = vec![queue];
-            (Persona { user, filters }, Ear::new([]))
+            (Persona { user, filters }, SequenceChecker::new([]))
         })
         .collect();
     let meter = Meter::start(&server)?;
-    let time = crowd
+    let time = pool
         .gather(&server.target, run.dial, 0, members, &tracker)
         .await?;
     let cost = meter.read()?;

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::client::Target;
-use crate::crowd::ORGANIZATION;
+use crate::client_pool::ORGANIZATION;
 
 /// Clients that authenticate and subscribe, and then read nothing.
 pub const STALLED: usize = 50;

@@ -11,11 +11,11 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::client::{Dial, Heard, Protocol, Rooms, Target};
 use crate::delivery_tracker::DeliveryTracker;
-use crate::ear::Ear;
 use crate::error::{ClientError, LoadError};
 use crate::nchan;
 use crate::polling::Polling;
 use crate::progress;
+use crate::sequence_checker::SequenceChecker;
 use crate::socket::Socket;
 
 /// How many clients join at the same time: fewer than the backlog of any server's socket.
@@ -145,9 +145,14 @@ impl Client {
     }
 
     /// Listens until the connection ends, which is noted.
-    pub async fn attend(mut self, tracker: &DeliveryTracker, mut ear: Ear, thread: usize) {
+    pub async fn attend(
+        mut self,
+        tracker: &DeliveryTracker,
+        mut checker: SequenceChecker,
+        thread: usize,
+    ) {
         let outcome = self.listen(|text| {
-            tracker.hear(&mut ear, text, thread);
+            tracker.hear(&mut checker, text, thread);
             Heard::More
         });
         if let Err(error) = outcome.await {
@@ -165,11 +170,11 @@ struct Thread {
 
 /// Threads with clients on them. Dropping it closes all their connections.
 #[derive(Debug)]
-pub struct Crowd {
+pub struct ClientPool {
     threads: Vec<Thread>,
 }
 
-impl Crowd {
+impl ClientPool {
     pub fn new(threads: usize) -> Result<Self, LoadError> {
         let threads = (0..threads)
             .map(|_| Thread::start())
@@ -194,14 +199,14 @@ impl Crowd {
         target: &Target,
         dial: Dial,
         first: usize,
-        members: Vec<(Persona, Ear)>,
+        members: Vec<(Persona, SequenceChecker)>,
         tracker: &Arc<DeliveryTracker>,
     ) -> Result<Duration, LoadError> {
         let start = Instant::now();
         let asked = members.len();
         let (done, outcomes) = mpsc::unbounded_channel();
         let places = Arc::new(Semaphore::new(JOINING));
-        for (index, (persona, ear)) in members.into_iter().enumerate() {
+        for (index, (persona, checker)) in members.into_iter().enumerate() {
             let index = first + index;
             let (target, tracker, done) = (target.clone(), Arc::clone(tracker), done.clone());
             let (places, thread) = (Arc::clone(&places), self.thread(index));
@@ -214,7 +219,7 @@ impl Crowd {
                         // Whoever does not listen any more has given up.
                         let _ = done.send(Ok(()));
                         drop(done);
-                        client.attend(&tracker, ear, thread).await;
+                        client.attend(&tracker, checker, thread).await;
                     }
                     Err(error) => {
                         let _ = done.send(Err(error));
@@ -272,9 +277,9 @@ impl Thread {
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel();
         let joined = std::thread::Builder::new()
-            .name("crowd".to_owned())
+            .name("pool".to_owned())
             .spawn(move || {
-                // An error says that the crowd is gone, which ends it as well.
+                // An error says that the pool is gone, which ends it as well.
                 let _ = runtime.block_on(stopped);
             })
             .map_err(LoadError::Thread)?;

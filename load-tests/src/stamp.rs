@@ -7,16 +7,16 @@ use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
-/// What stands in front of a mark in the payload.
-const KEY: &[u8] = b"\"mark\":\"";
+/// What stands in front of a stamp in the payload.
+const KEY: &[u8] = b"\"stamp\":\"";
 
-/// Bytes of a written mark: `stream.sequence.sent_at`, each in hexadecimal.
+/// Bytes of a written stamp: `stream.sequence.sent_at`, each in hexadecimal.
 pub const LENGTH: usize = 4 + 1 + 8 + 1 + 16;
 
 static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(KEY));
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mark {
+pub struct Stamp {
     /// Which publisher, or which of its targets.
     pub stream: u16,
     /// Counts up from 0 within the stream.
@@ -25,7 +25,7 @@ pub struct Mark {
     pub sent_at: u64,
 }
 
-impl Mark {
+impl Stamp {
     pub fn write(self, into: &mut [u8; LENGTH]) {
         hex(self.stream.into(), &mut into[..4]);
         into[4] = b'.';
@@ -34,7 +34,7 @@ impl Mark {
         hex(self.sent_at, &mut into[14..]);
     }
 
-    /// The mark in a message, if it has one.
+    /// The stamp in a message, if it has one.
     pub fn find(message: &[u8]) -> Option<Self> {
         let start = FINDER.find(message)? + KEY.len();
         let text = message.get(start..start + LENGTH)?;
@@ -64,7 +64,7 @@ fn unhex(text: &[u8]) -> Option<u64> {
     })
 }
 
-/// A payload with room for a mark.
+/// A payload with room for a stamp.
 #[derive(Debug, Clone)]
 pub struct Payload {
     bytes: Vec<u8>,
@@ -73,7 +73,7 @@ pub struct Payload {
 
 impl Payload {
     /// A JSON object of `size` bytes, or of the least size that holds its fields: the target's
-    /// `fields` (`"name":"value",...` as they are to stand there), the mark, and padding.
+    /// `fields` (`"name":"value",...` as they are to stand there), the stamp, and padding.
     pub fn new(fields: &str, size: usize) -> Self {
         let mut bytes = format!("{{{fields}").into_bytes();
         if !fields.is_empty() {
@@ -96,16 +96,16 @@ impl Payload {
         Self { bytes, mark_at }
     }
 
-    /// The payload with this mark.
-    pub fn stamped(&mut self, mark: Mark) -> &[u8] {
+    /// The payload with this stamp.
+    pub fn stamped(&mut self, stamp: Stamp) -> &[u8] {
         let place = &mut self.bytes[self.mark_at..];
         if let Some(place) = place.first_chunk_mut() {
-            mark.write(place);
+            stamp.write(place);
         }
         &self.bytes
     }
 
-    /// In bytes; the same whatever the mark.
+    /// In bytes; the same whatever the stamp.
     pub fn size(&self) -> usize {
         self.bytes.len()
     }
@@ -117,15 +117,15 @@ mod tests {
 
     #[test]
     fn a_mark_is_found_where_it_was_written() {
-        let mark = Mark {
+        let stamp = Stamp {
             stream: 0xbeef,
             sequence: 0x0012_3456,
             sent_at: 0x0123_4567_89ab_cdef,
         };
         for size in [0, 150, 200, 201, 207, 2048, 4096] {
             let mut payload = Payload::new(r#""organization_id":"load""#, size);
-            let bytes = payload.stamped(mark);
-            assert_eq!(Mark::find(bytes), Some(mark));
+            let bytes = payload.stamped(stamp);
+            assert_eq!(Stamp::find(bytes), Some(stamp));
             let value: serde_json::Value = serde_json::from_slice(bytes).unwrap();
             assert_eq!(value["organization_id"], "load");
             assert_eq!(bytes.len(), size.max(88));
@@ -137,10 +137,10 @@ mod tests {
         for other in [
             "",
             "{}",
-            r#""mark":"0001."#,
-            r#""mark":"zzzz.00000000.0000000000000000""#,
+            r#""stamp":"0001."#,
+            r#""stamp":"zzzz.00000000.0000000000000000""#,
         ] {
-            assert_eq!(Mark::find(other.as_bytes()), None, "{other}");
+            assert_eq!(Stamp::find(other.as_bytes()), None, "{other}");
         }
     }
 }

@@ -60,7 +60,7 @@ impl Kind {
 
 /// A server that can be started.
 #[derive(Debug, Clone)]
-pub struct Subject {
+pub struct ServerUnderTest {
     pub kind: Kind,
     pub orgcast: PathBuf,
     /// Another build of orgcast, if there is one.
@@ -93,7 +93,7 @@ fn is_of(argument: &str, flag: &str) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
 }
 
-impl Subject {
+impl ServerUnderTest {
     /// Why it can't be started on this machine, if it is one that is not always there.
     pub fn missing(&self) -> Option<&'static str> {
         let (is_there, why) = match self.kind {

@@ -1,6 +1,6 @@
 //! What one receiver must hear: every message of its streams, once, in order.
 
-use crate::mark::Mark;
+use crate::stamp::Stamp;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -21,13 +21,13 @@ struct Expected {
 }
 
 #[derive(Debug, Clone, Default)]
-pub struct Ear {
+pub struct SequenceChecker {
     /// Sorted by stream.
     streams: Vec<Expected>,
     is_late: bool,
 }
 
-impl Ear {
+impl SequenceChecker {
     /// Hears these streams from their first message on.
     pub fn new(streams: impl IntoIterator<Item = u16>) -> Self {
         let mut streams: Vec<Expected> = streams
@@ -47,12 +47,12 @@ impl Ear {
 
     /// Joins while they run: whatever it hears first of a stream, everything after it must follow.
     pub fn late(streams: impl IntoIterator<Item = u16>) -> Self {
-        let mut ear = Self::new(streams);
-        ear.is_late = true;
-        for expected in &mut ear.streams {
+        let mut checker = Self::new(streams);
+        checker.is_late = true;
+        for expected in &mut checker.streams {
             expected.next = None;
         }
-        ear
+        checker
     }
 
     /// Those who come late are not waited for.
@@ -64,23 +64,23 @@ impl Ear {
         self.streams.iter().map(|expected| expected.stream)
     }
 
-    pub fn hear(&mut self, mark: Mark) -> Verdict {
+    pub fn hear(&mut self, stamp: Stamp) -> Verdict {
         let found = match &mut self.streams[..] {
-            [only] if only.stream == mark.stream => Some(only),
+            [only] if only.stream == stamp.stream => Some(only),
             streams => streams
-                .binary_search_by_key(&mark.stream, |expected| expected.stream)
+                .binary_search_by_key(&stamp.stream, |expected| expected.stream)
                 .ok()
                 .map(|at| &mut streams[at]),
         };
         let Some(Expected { next, .. }) = found else {
             return Verdict::Foreign;
         };
-        let due = next.unwrap_or(mark.sequence);
-        if mark.sequence < due {
+        let due = next.unwrap_or(stamp.sequence);
+        if stamp.sequence < due {
             return Verdict::Repeated;
         }
-        *next = Some(mark.sequence + 1);
-        match mark.sequence - due {
+        *next = Some(stamp.sequence + 1);
+        match stamp.sequence - due {
             0 => Verdict::InOrder,
             missed => Verdict::Missed(missed),
         }
@@ -91,8 +91,8 @@ impl Ear {
 mod tests {
     use super::*;
 
-    fn mark(stream: u16, sequence: u32) -> Mark {
-        Mark {
+    fn stamp(stream: u16, sequence: u32) -> Stamp {
+        Stamp {
             stream,
             sequence,
             sent_at: 0,
@@ -101,27 +101,27 @@ mod tests {
 
     #[test]
     fn loss_repetition_and_strangers_are_told_apart() {
-        let mut ear = Ear::new([7, 3]);
+        let mut checker = SequenceChecker::new([7, 3]);
         for (heard, verdict) in [
-            (mark(3, 0), Verdict::InOrder),
-            (mark(7, 0), Verdict::InOrder),
-            (mark(3, 1), Verdict::InOrder),
-            (mark(3, 1), Verdict::Repeated),
-            (mark(3, 4), Verdict::Missed(2)),
-            (mark(3, 3), Verdict::Repeated),
-            (mark(3, 5), Verdict::InOrder),
-            (mark(7, 2), Verdict::Missed(1)),
-            (mark(4, 0), Verdict::Foreign),
+            (stamp(3, 0), Verdict::InOrder),
+            (stamp(7, 0), Verdict::InOrder),
+            (stamp(3, 1), Verdict::InOrder),
+            (stamp(3, 1), Verdict::Repeated),
+            (stamp(3, 4), Verdict::Missed(2)),
+            (stamp(3, 3), Verdict::Repeated),
+            (stamp(3, 5), Verdict::InOrder),
+            (stamp(7, 2), Verdict::Missed(1)),
+            (stamp(4, 0), Verdict::Foreign),
         ] {
-            assert_eq!(ear.hear(heard), verdict, "{heard:?}");
+            assert_eq!(checker.hear(heard), verdict, "{heard:?}");
         }
     }
 
     #[test]
     fn who_comes_late_misses_only_what_follows_the_first() {
-        let mut ear = Ear::late([1]);
-        assert_eq!(ear.hear(mark(1, 40)), Verdict::InOrder);
-        assert_eq!(ear.hear(mark(1, 41)), Verdict::InOrder);
-        assert_eq!(ear.hear(mark(1, 43)), Verdict::Missed(1));
+        let mut checker = SequenceChecker::late([1]);
+        assert_eq!(checker.hear(stamp(1, 40)), Verdict::InOrder);
+        assert_eq!(checker.hear(stamp(1, 41)), Verdict::InOrder);
+        assert_eq!(checker.hear(stamp(1, 43)), Verdict::Missed(1));
     }
 }
