@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::frame::FrameError;
+use testkit::frame::FrameError;
 
 /// Why a client could not go on.
 #[derive(Debug, Error)]

@@ -7,7 +7,7 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`clock`], [`stamp`], [`frame`], [`inflate`], [`packet`], [`answer`] | bytes: time, numbered payloads, WebSocket frames, Socket.IO, HTTP |
+//! | [`clock`], [`stamp`], [`testkit::frame`], [`inflate`], [`packet`], [`answer`] | bytes: time, numbered payloads, WebSocket frames, Socket.IO, HTTP |
 //! | [`stream`], [`client`], [`socket`], [`polling`], [`publisher`] | who talks to the server |
 //! | [`sequence_checker`], [`delivery_tracker`] | what must arrive, and what did |
 //! | [`server_under_test`], [`nchan`], [`tls`], [`process`], [`limit`] | the server under load: how to start it, what it costs |
@@ -23,7 +23,6 @@ pub mod clock;
 pub mod compare;
 pub mod delivery_tracker;
 pub mod error;
-pub mod frame;
 pub mod inflate;
 pub mod limit;
 pub mod nchan;

@@ -11,10 +11,10 @@ use tokio::time::timeout;
 use crate::answer::{number_after, parse_answer};
 use crate::client::{Dial, Heard, Protocol, STEP, Target, dial};
 use crate::error::ClientError;
-use crate::frame::{self, Frame};
 use crate::inflate;
 use crate::packet::{self, Packet};
 use crate::stream::Stream;
+use testkit::frame::{self, Frame};
 
 const UPGRADE: &str = "upgrade to WebSocket";
 

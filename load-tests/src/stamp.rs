@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mark_is_found_where_it_was_written() {
+    fn a_stamp_is_found_where_it_was_written() {
         let stamp = Stamp {
             stream: 0xbeef,
             sequence: 0x0012_3456,
@@ -128,12 +128,12 @@ mod tests {
             assert_eq!(Stamp::find(bytes), Some(stamp));
             let value: serde_json::Value = serde_json::from_slice(bytes).unwrap();
             assert_eq!(value["organization_id"], "load");
-            assert_eq!(bytes.len(), size.max(88));
+            assert_eq!(bytes.len(), size.max(89));
         }
     }
 
     #[test]
-    fn other_messages_have_no_mark() {
+    fn other_messages_have_no_stamp() {
         for other in [
             "",
             "{}",

@@ -8,11 +8,9 @@ use std::time::Duration;
 use miniz_oxide::deflate::compress_to_vec;
 use miniz_oxide::inflate::decompress_to_vec;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
-
 use testkit::process::Server;
 use testkit::wait::soon;
+use testkit::websocket::Ws;
 
 const FIN: u8 = 0x80;
 const RSV1: u8 = 0x40;
@@ -22,42 +20,26 @@ const PING: u8 = 9;
 const PONG: u8 = 10;
 
 /// A client that sees frames as they are.
-struct Raw {
-    tcp: BufReader<TcpStream>,
-    head: String,
-}
+struct Raw(Ws);
 
 impl Raw {
     async fn connect(server: &Server, query: &str, extensions: Option<&str>) -> Self {
-        let tcp = TcpStream::connect(&server.address).await.unwrap();
-        let mut tcp = BufReader::new(tcp);
         let extensions = extensions
             .map(|offer| format!("sec-websocket-extensions: {offer}\r\n"))
             .unwrap_or_default();
-        let request = format!(
-            "GET /ws/?{query} HTTP/1.1\r\nhost: test\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
-             sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-             {extensions}\r\n"
-        );
-        tcp.write_all(request.as_bytes()).await.unwrap();
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            head.push(soon("the handshake", tcp.read_u8()).await.unwrap());
-        }
-        let head = String::from_utf8(head).unwrap();
-        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-        Self { tcp, head }
+        let path = format!("/ws/?{query}");
+        let upgraded = Ws::upgrade(server.address, &path, &extensions).await;
+        Self(upgraded.unwrap_or_else(|answer| panic!("{answer:?}")))
     }
 
     fn extensions(&self) -> Option<&str> {
-        self.head
-            .lines()
-            .find_map(|line| line.strip_prefix("sec-websocket-extensions: "))
+        let mut lines = self.0.head.lines();
+        lines.find_map(|line| line.strip_prefix("sec-websocket-extensions: "))
     }
 
     /// The first byte and the payload of the next frame.
     async fn frame(&mut self) -> (u8, Vec<u8>) {
-        soon("a frame", read_frame(&mut self.tcp)).await.unwrap()
+        soon("a frame", self.0.frame()).await.unwrap()
     }
 
     /// The next text, and whether it was compressed.
@@ -74,30 +56,8 @@ impl Raw {
     }
 
     async fn send(&mut self, first: u8, payload: &[u8]) {
-        let mut frame = vec![first];
-        match payload.len() {
-            short @ 0..126 => frame.push(0x80 | u8::try_from(short).unwrap()),
-            long => {
-                frame.push(0x80 | 127);
-                frame.extend_from_slice(&(long as u64).to_be_bytes());
-            }
-        }
-        frame.extend_from_slice(&[0; 4]);
-        frame.extend_from_slice(payload);
-        self.tcp.write_all(&frame).await.unwrap();
+        self.0.try_send(first, payload).await.unwrap();
     }
-}
-
-async fn read_frame(tcp: &mut (impl AsyncReadExt + Unpin)) -> std::io::Result<(u8, Vec<u8>)> {
-    let first = tcp.read_u8().await?;
-    let length = match tcp.read_u8().await? {
-        126 => usize::from(tcp.read_u16().await?),
-        127 => usize::try_from(tcp.read_u64().await?).unwrap(),
-        short => usize::from(short),
-    };
-    let mut payload = vec![0; length];
-    tcp.read_exact(&mut payload).await?;
-    Ok((first, payload))
 }
 
 /// By another library than the server's.
@@ -358,7 +318,7 @@ impl Crowd {
             client.text().await;
             let (frames, bytes) = (Arc::clone(&frames), Arc::clone(&bytes));
             tokio::spawn(async move {
-                while let Ok((first, payload)) = read_frame(&mut client.tcp).await {
+                while let Some((first, payload)) = client.0.frame().await {
                     assert_eq!(first, FIN | TEXT | if offer.is_some() { RSV1 } else { 0 });
                     bytes.fetch_add(payload.len(), Ordering::Relaxed);
                     frames.fetch_add(1, Ordering::Release);

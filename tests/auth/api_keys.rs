@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::client::Client;
-use super::http::Http;
 use super::server::{Server, keys};
 use super::tokens::token;
+use testkit::client::Client;
+use testkit::http::Http;
 
 /// Every route of the API with the scope that it needs.
 fn routes() -> Vec<(&'static str, &'static str, Value)> {
@@ -32,7 +32,7 @@ fn routes() -> Vec<(&'static str, &'static str, Value)> {
 #[tokio::test]
 async fn the_metrics_of_all_organizations_are_for_operators() {
     let server = Server::start("", "").await;
-    let http = Http::new(&server);
+    let http = Http(server.address);
     let keys = &server.keys;
     for (key, expected) in [
         (keys.operator.as_str(), 200),
@@ -44,14 +44,14 @@ async fn the_metrics_of_all_organizations_are_for_operators() {
         let headers = [("x-api-key", key)];
         let headers = if key.is_empty() { &[][..] } else { &headers };
         let answer = http.send("GET", "/metrics", headers, "").await;
-        assert_eq!(answer.status, expected, "{}", answer.text);
+        assert_eq!(answer.status, expected, "{}", answer.body);
     }
 }
 
 #[tokio::test]
 async fn each_route_asks_for_its_scope() {
     let server = Server::start("", "").await;
-    let http = Http::new(&server);
+    let http = Http(server.address);
     let keys = &server.keys;
     for (route, scope, body) in routes() {
         let (method, path) = route.split_once(' ').unwrap();
@@ -68,7 +68,7 @@ async fn each_route_asks_for_its_scope() {
             assert_eq!(
                 answer.status, expected,
                 "{route} with {scopes}: {}",
-                answer.text
+                answer.body
             );
         }
         let answer = http.send(method, path, &[], &body).await;
@@ -77,7 +77,7 @@ async fn each_route_asks_for_its_scope() {
             (401, "AUTH_FAILED"),
             "{route}"
         );
-        assert!(answer.headers.contains_key("www-authenticate"));
+        assert!(answer.header("www-authenticate").is_some());
         let differ = [
             ("x-api-key", keys.operator.as_str()),
             ("authorization", &format!("Bearer {}", keys.evil)),
@@ -93,9 +93,9 @@ async fn each_route_asks_for_its_scope() {
 #[tokio::test]
 async fn an_organizations_key_is_shown_its_own_and_nothing_else() {
     let server = Server::start("", "").await;
-    let http = Http::new(&server);
-    let mut mine = Client::with_token(&server, &token("mallory", "evil"), true).await;
-    let mut other = Client::with_token(&server, &token("alice", "victim"), false).await;
+    let http = Http(server.address);
+    let mut mine = Client::with_token(server.address, &token("mallory", "evil"), true).await;
+    let mut other = Client::with_token(server.address, &token("alice", "victim"), false).await;
     let kpi = json!({"channels": ["kpi"]});
     mine.call("subscribe", &kpi, "client:subscribe").await;
     other.call("subscribe", &kpi, "client:subscribe").await;
@@ -128,7 +128,7 @@ async fn an_organizations_key_is_shown_its_own_and_nothing_else() {
     let answer = http
         .post("/api/ws/broadcast/kpi", key, &json!({"score": 7}))
         .await;
-    assert_eq!(answer.json()["recipients"], 1, "{}", answer.text);
+    assert_eq!(answer.json()["recipients"], 1, "{}", answer.body);
     let target = json!({"socket_ids": [id]});
     let body = json!({"event": "kpi:alert", "target": target});
     assert_eq!(http.broadcast(key, &body).await, 1);
@@ -146,9 +146,9 @@ async fn an_organizations_key_is_shown_its_own_and_nothing_else() {
 #[tokio::test]
 async fn without_any_key_the_api_is_open_and_with_a_token_key_it_is_not() {
     let open = Server::start_with("", keys()).await;
-    let http = Http::new(&open);
+    let http = Http(open.address);
     assert_eq!(http.send("GET", "/api/ws/stats", &[], "").await.status, 200);
-    let mut client = Client::plain(&open, "?userId=u&companyId=o", &[])
+    let mut client = Client::plain(open.address, "?userId=u&companyId=o", &[])
         .await
         .unwrap();
     client.until("authenticated").await;
@@ -157,9 +157,9 @@ async fn without_any_key_the_api_is_open_and_with_a_token_key_it_is_not() {
         keys(),
     )
     .await;
-    let http = Http::new(&closed);
+    let http = Http(closed.address);
     assert_eq!(http.send("GET", "/api/ws/stats", &[], "").await.status, 401);
-    let mut client = Client::plain(&closed, "?userId=u&companyId=o", &[])
+    let mut client = Client::plain(closed.address, "?userId=u&companyId=o", &[])
         .await
         .unwrap();
     assert_eq!(client.hear().await.reason(), "token_required");
@@ -170,13 +170,18 @@ async fn asserted_identities_beside_tokens_and_a_required_origin_are_options() {
     let server = Server::start("require_origin = true\n", "allow_asserted = true\n").await;
     let origin = [("origin", "http://localhost:3000")];
     let query = "?userId=u&companyId=o";
-    assert_eq!(Client::plain(&server, query, &[]).await.err(), Some(403));
-    let mut client = Client::plain(&server, query, &origin).await.unwrap();
+    assert_eq!(
+        Client::plain(server.address, query, &[]).await.err(),
+        Some(403)
+    );
+    let mut client = Client::plain(server.address, query, &origin).await.unwrap();
     client.until("authenticated").await;
     let query = format!("?token={}", token("u", "o"));
-    let mut client = Client::plain(&server, &query, &origin).await.unwrap();
+    let mut client = Client::plain(server.address, &query, &origin)
+        .await
+        .unwrap();
     client.until("authenticated").await;
-    let http = Http::new(&server);
+    let http = Http(server.address);
     assert_eq!(
         http.get("/api/ws/stats", &server.keys.operator)
             .await

@@ -4,10 +4,10 @@
 use serde_json::json;
 
 use super::attempts::{ORIGINS, TREASURE, bad_calls, bad_messages, bad_tokens, good};
-use super::client::{Client, Heard};
-use super::http::Http;
 use super::server::Server;
 use super::tokens::{sign, token_with};
+use testkit::client::{Client, Heard};
+use testkit::http::Http;
 
 const CONFIG: &str = r#"
 issuers = ["https://id.example"]
@@ -52,7 +52,8 @@ impl Table {
 
     async fn tokens(&mut self) {
         for (what, token, reason) in bad_tokens() {
-            let mut client = Client::socket_io(&self.server, "", &json!({"token": token})).await;
+            let mut client =
+                Client::socket_io(self.server.address, "", &json!({"token": token})).await;
             let heard = client.hear().await;
             let message = heard.data()["message"]
                 .as_str()
@@ -66,7 +67,7 @@ impl Table {
                 .each_ref()
                 .map(|(name, value)| (*name, value.as_str()));
             // A header is too short for the longest one.
-            let Ok(mut client) = Client::plain(&self.server, "", &headers).await else {
+            let Ok(mut client) = Client::plain(self.server.address, "", &headers).await else {
                 continue;
             };
             if token.is_empty() {
@@ -83,7 +84,8 @@ impl Table {
         for is_socket_io in [true, false] {
             for (what, event, data, code) in bad_messages() {
                 let token = sign(&good(json!({})));
-                let mut client = Client::with_token(&self.server, &token, is_socket_io).await;
+                let mut client =
+                    Client::with_token(self.server.address, &token, is_socket_io).await;
                 let heard = client.call(event, &data, "success").await;
                 self.expect(what, code, heard.error_code());
                 self.check_deaf(what, &mut client).await;
@@ -95,7 +97,7 @@ impl Table {
     async fn own_things(&mut self) {
         let extra = json!({"grants": {"events": ["kpi:update"], "channels": ["all"]}});
         let token = sign(&good(extra));
-        let mut client = Client::with_token(&self.server, &token, true).await;
+        let mut client = Client::with_token(self.server.address, &token, true).await;
         let all = json!({"channels": ["all", "kpi"], "organization_id": "evil"});
         let heard = client.call("subscribe", &all, "client:subscribe").await;
         self.expect(
@@ -151,7 +153,7 @@ impl Table {
                 };
                 self.expect(what, code, &answer.code());
                 // A path that names the id is told back.
-                let leaks = !path.contains(victim) && answer.text.contains(victim);
+                let leaks = !path.contains(victim) && answer.body.contains(victim);
                 self.expect(what, "false", &leaks.to_string());
             }
         }
@@ -165,7 +167,7 @@ impl Table {
             self.expect(path, "200", &answer.status.to_string());
             let leaks = ["victim", "alice", victim]
                 .iter()
-                .any(|word| answer.text.contains(word));
+                .any(|word| answer.body.contains(word));
             self.expect(path, "false", &leaks.to_string());
         }
         let target = json!({"socket_ids": [victim]});
@@ -186,12 +188,14 @@ impl Table {
             let headers = [("origin", origin)];
             let token = sign(&good(json!({})));
             let query = format!("?token={token}");
-            let refused = Client::plain(&self.server, &query, &headers).await.err();
+            let refused = Client::plain(self.server.address, &query, &headers)
+                .await
+                .err();
             self.expect(origin, "Some(403)", &format!("{refused:?}"));
             let path = "/ws/?EIO=4&transport=polling";
             let answer = self.http.send("GET", path, &headers, "").await;
             self.expect(origin, "403", &answer.status.to_string());
-            let allowed = answer.headers.get("access-control-allow-origin");
+            let allowed = answer.header("access-control-allow-origin");
             self.expect(origin, "None", &format!("{allowed:?}"));
             let key = self.server.keys.victim.clone();
             let with_key = [("origin", origin), ("x-api-key", key.as_str())];
@@ -202,7 +206,7 @@ impl Table {
             ("origin", "http://localhost:3000"),
             ("origin", "http://evil.example"),
         ];
-        let refused = Client::plain(&self.server, "", &headers).await.err();
+        let refused = Client::plain(self.server.address, "", &headers).await.err();
         self.expect("two origins", "Some(403)", &format!("{refused:?}"));
         let preflight = [
             ("origin", "http://localhost:3000"),
@@ -213,12 +217,7 @@ impl Table {
             .http
             .send("OPTIONS", "/api/ws/broadcast", &preflight, "")
             .await;
-        let header = |name: &str| {
-            answer
-                .headers
-                .get(name)
-                .map(|value| value.to_str().unwrap())
-        };
+        let header = |name: &str| answer.header(name);
         self.expect("a preflight", "200", &answer.status.to_string());
         let allowed = header("access-control-allow-origin").unwrap_or_default();
         self.expect("a preflight", "http://localhost:3000", allowed);
@@ -235,7 +234,7 @@ async fn every_hostile_attempt_gets_its_code_and_nothing_of_another_organization
         "victim",
         json!({"iss": "https://id.example", "aud": "orgcast", "jti": "alices"}),
     );
-    let mut victim = Client::plain(&server, &format!("?token={victims}"), &[])
+    let mut victim = Client::plain(server.address, &format!("?token={victims}"), &[])
         .await
         .unwrap();
     let heard = victim.until("authenticated").await;
@@ -243,7 +242,7 @@ async fn every_hostile_attempt_gets_its_code_and_nothing_of_another_organization
     let all = json!({"channels": ["all"]});
     victim.call("subscribe", &all, "client:subscribe").await;
     let mut table = Table {
-        http: Http::new(&server),
+        http: Http(server.address),
         server,
         victim,
         attempts: 0,

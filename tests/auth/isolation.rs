@@ -9,10 +9,10 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 
-use super::client::Client;
-use super::http::Http;
 use super::server::Server;
 use super::tokens::token_with;
+use testkit::client::Client;
+use testkit::http::Http;
 
 const ORGANIZATIONS: usize = 20;
 const CLIENTS: usize = 12;
@@ -129,7 +129,7 @@ impl Member {
         let user = format!("u{}", random.random_range(0..3));
         let rights = Rights::any(random);
         let token = token(organization, &user, &rights);
-        let client = Client::with_token(server, &token, random.random_bool(0.5)).await;
+        let client = Client::with_token(server.address, &token, random.random_bool(0.5)).await;
         Self {
             client,
             organization,
@@ -314,7 +314,7 @@ async fn no_event_leaks_and_none_is_lost_among_twenty_organizations() {
     let seed = rand::random();
     println!("seed {seed}");
     let server = Server::start("", "").await;
-    let http = Http::new(&server);
+    let http = Http(server.address);
     let mut organizations =
         join_all((0..ORGANIZATIONS).map(|number| Organization::found(&server, number, seed))).await;
     let mut deliveries = 0;

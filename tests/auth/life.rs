@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::client::{Client, Heard};
-use super::http::Http;
 use super::server::Server;
 use super::tokens::{now_seconds, token_with};
+use testkit::client::{Client, Heard};
+use testkit::http::Http;
 
 /// Far more than `auth.expiry_warning_ms`, so that no warning comes between what a test hears.
 const HOUR: f64 = 3600.0;
@@ -21,7 +21,7 @@ fn ends_in(seconds: f64, extra: &Value) -> String {
 async fn see_a_token_end(server: &Server, is_socket_io: bool) {
     let end = now_seconds() + 6.0;
     let token = token_with("u", "o", json!({ "exp": end }));
-    let mut client = Client::with_token(server, &token, is_socket_io).await;
+    let mut client = Client::with_token(server.address, &token, is_socket_io).await;
     let heard = client.until("auth:expiring").await;
     let left = heard.data()["expires_in_ms"].as_u64().unwrap();
     assert!((1..=4000).contains(&left), "{left}");
@@ -46,7 +46,7 @@ async fn a_client_is_warned_and_then_closed_at_the_end_of_its_token() {
         see_a_token_end(&server, true),
         see_a_token_end(&server, false)
     );
-    let http = Http::new(&server);
+    let http = Http(server.address);
     let stats = http.get("/api/ws/stats", &server.keys.operator).await;
     let closed = &stats.json()["stats"]["closed_by_reason"]["token_expired"];
     assert_eq!(closed, 2);
@@ -55,8 +55,9 @@ async fn a_client_is_warned_and_then_closed_at_the_end_of_its_token() {
 /// Publishes and listens past the end of the first token, and renews it at each warning.
 async fn renew_a_token(server: &Server, is_socket_io: bool) {
     const LIFE: f64 = 6.0;
-    let http = Http::new(server);
-    let mut client = Client::with_token(server, &ends_in(LIFE, &json!({})), is_socket_io).await;
+    let http = Http(server.address);
+    let mut client =
+        Client::with_token(server.address, &ends_in(LIFE, &json!({})), is_socket_io).await;
     let all = json!({"channels": ["kpi"]});
     client.call("subscribe", &all, "client:subscribe").await;
     let until = now_seconds() + LIFE + 1.0;
@@ -99,7 +100,7 @@ async fn a_fresh_token_extends_the_connection_and_no_event_is_lost() {
 #[tokio::test]
 async fn a_token_that_was_refused_extends_nothing() {
     let server = Server::start("", "").await;
-    let mut client = Client::with_token(&server, &ends_in(6.0, &json!({})), true).await;
+    let mut client = Client::with_token(server.address, &ends_in(6.0, &json!({})), true).await;
     let expired = json!({"token": ends_in(-60.0, &json!({}))});
     let heard = client.call("authenticate", &expired, "authenticated").await;
     assert_eq!(heard.reason(), "token_expired");
@@ -120,9 +121,9 @@ async fn a_token_that_was_refused_extends_nothing() {
 #[tokio::test]
 async fn grants_that_a_fresh_token_no_longer_has_end_their_subscriptions() {
     let server = Server::start("", "").await;
-    let http = Http::new(&server);
+    let http = Http(server.address);
     let wide = json!({"grants": {"channels": ["kpi", "alerts"], "departments": ["d", "e"]}});
-    let mut client = Client::with_token(&server, &ends_in(HOUR, &wide), false).await;
+    let mut client = Client::with_token(server.address, &ends_in(HOUR, &wide), false).await;
     for (channel, place, allowed) in [
         ("kpi", json!({"department_id": "d"}), true),
         (
@@ -168,8 +169,8 @@ async fn grants_that_a_fresh_token_no_longer_has_end_their_subscriptions() {
 async fn a_client_publishes_only_what_its_token_grants_and_only_there() {
     let server = Server::start("", "").await;
     let grants = json!({"grants": {"events": ["kpi:update", "nonsense"], "departments": ["d"]}});
-    let mut client = Client::with_token(&server, &ends_in(HOUR, &grants), true).await;
-    let mut listener = Client::with_token(&server, &ends_in(HOUR, &json!({})), false).await;
+    let mut client = Client::with_token(server.address, &ends_in(HOUR, &grants), true).await;
+    let mut listener = Client::with_token(server.address, &ends_in(HOUR, &json!({})), false).await;
     let all = json!({"channels": ["all"]});
     listener.call("subscribe", &all, "client:subscribe").await;
     for (event, target, outcome) in [
@@ -205,23 +206,23 @@ async fn a_client_publishes_only_what_its_token_grants_and_only_there() {
 #[tokio::test]
 async fn a_revoked_user_is_closed_and_comes_back_only_with_a_newer_token() {
     let server = Server::start("", "").await;
-    let http = Http::new(&server);
+    let http = Http(server.address);
     let old = ends_in(HOUR, &json!({"iat": now_seconds() - 5.0}));
-    let mut first = Client::with_token(&server, &old, true).await;
-    let mut second = Client::with_token(&server, &old, false).await;
+    let mut first = Client::with_token(server.address, &old, true).await;
+    let mut second = Client::with_token(server.address, &old, false).await;
     let other = token_with("v", "o", json!({}));
-    let mut bystander = Client::with_token(&server, &other, false).await;
+    let mut bystander = Client::with_token(server.address, &other, false).await;
     let body = json!({"user_id": "u", "organization_id": "o"});
     let answer = http
         .post("/api/ws/revoke", &server.keys.operator, &body)
         .await;
-    assert_eq!(answer.json()["closed_connections"], 2, "{}", answer.text);
+    assert_eq!(answer.json()["closed_connections"], 2, "{}", answer.body);
     for client in [&mut first, &mut second] {
         let heard = client.hear().await;
         assert_eq!(heard.reason(), "token_revoked", "{heard:?}");
     }
     assert_eq!(second.hear().await, Heard::Closed(Some(1008)));
-    let mut refused = Client::socket_io(&server, "", &json!({"token": old})).await;
+    let mut refused = Client::socket_io(server.address, "", &json!({"token": old})).await;
     let heard = refused.hear().await;
     assert!(
         heard.data()["message"]
@@ -230,26 +231,26 @@ async fn a_revoked_user_is_closed_and_comes_back_only_with_a_newer_token() {
             .starts_with("AUTH_FAILED")
     );
     let newer = ends_in(HOUR, &json!({"iat": now_seconds() + 1.0}));
-    Client::with_token(&server, &newer, false).await;
+    Client::with_token(server.address, &newer, false).await;
     assert_eq!(bystander.heard_so_far().await, []);
 }
 
 #[tokio::test]
 async fn a_revoked_token_is_closed_and_refused_until_its_end() {
     let server = Server::start("", "").await;
-    let http = Http::new(&server);
+    let http = Http(server.address);
     let stolen = ends_in(HOUR, &json!({"jti": "stolen"}));
     let kept = ends_in(HOUR, &json!({"jti": "kept"}));
-    let mut thief = Client::with_token(&server, &stolen, false).await;
-    let mut owner = Client::with_token(&server, &kept, false).await;
+    let mut thief = Client::with_token(server.address, &stolen, false).await;
+    let mut owner = Client::with_token(server.address, &kept, false).await;
     let body = json!({"jti": "stolen"});
     let answer = http
         .post("/api/ws/revoke", &server.keys.operator, &body)
         .await;
-    assert_eq!(answer.json()["closed_connections"], 1, "{}", answer.text);
+    assert_eq!(answer.json()["closed_connections"], 1, "{}", answer.body);
     assert_eq!(thief.hear().await.reason(), "token_revoked");
     let query = format!("?token={stolen}");
-    let mut refused = Client::plain(&server, &query, &[]).await.unwrap();
+    let mut refused = Client::plain(server.address, &query, &[]).await.unwrap();
     assert_eq!(refused.hear().await.reason(), "token_revoked");
     assert_eq!(owner.heard_so_far().await, []);
     for bad in [
@@ -280,7 +281,7 @@ async fn a_revoked_token_is_closed_and_refused_until_its_end() {
 #[tokio::test]
 async fn a_revocation_lasts_to_the_end_that_its_call_names() {
     let server = Server::start("", "").await;
-    let http = Http::new(&server);
+    let http = Http(server.address);
     let query = format!("?token={}", ends_in(HOUR, &json!({"jti": "paused"})));
     // Late enough to be still ahead when a slow machine makes the call.
     let end = now_seconds() + 10.0;
@@ -293,9 +294,9 @@ async fn a_revocation_lasts_to_the_end_that_its_call_names() {
     let answer = http
         .post("/api/ws/revoke", &server.keys.operator, &body)
         .await;
-    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(answer.status, 200, "{}", answer.body);
     loop {
-        let mut client = Client::plain(&server, &query, &[]).await.unwrap();
+        let mut client = Client::plain(server.address, &query, &[]).await.unwrap();
         if client.hear().await.is("authenticated") {
             break;
         }
@@ -312,7 +313,7 @@ async fn a_token_comes_by_query_header_cookie_auth_or_message() {
     let cookie = format!("a=b; session={token}");
     for headers in [("authorization", &bearer), ("cookie", &cookie)] {
         let headers = [(headers.0, headers.1.as_str())];
-        let mut client = Client::plain(&server, "", &headers).await.unwrap();
+        let mut client = Client::plain(server.address, "", &headers).await.unwrap();
         client.until("authenticated").await;
     }
     for (query, auth) in [
@@ -320,10 +321,10 @@ async fn a_token_comes_by_query_header_cookie_auth_or_message() {
         (String::new(), json!({ "token": token })),
         (String::new(), json!({ "token": bearer })),
     ] {
-        let mut client = Client::socket_io(&server, &query, &auth).await;
+        let mut client = Client::socket_io(server.address, &query, &auth).await;
         client.until("authenticated").await;
     }
-    let mut client = Client::socket_io(&server, "", &Value::Null).await;
+    let mut client = Client::socket_io(server.address, "", &Value::Null).await;
     assert!(client.hear().await.is("connect"));
     let message = json!({ "token": token });
     let heard = client.call("authenticate", &message, "authenticated").await;

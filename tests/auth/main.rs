@@ -9,10 +9,8 @@
 mod algorithms;
 mod api_keys;
 mod attempts;
-mod client;
 mod command_line;
 mod hostile;
-mod http;
 mod isolation;
 mod jwks;
 mod life;

@@ -1,5 +1,6 @@
 //! A server that checks tokens, and its keys.
 
+use std::net::SocketAddr;
 use std::process::Stdio;
 
 use orgcast::auth::api_key::{KeyHash, key_of};
@@ -21,7 +22,7 @@ pub struct Keys {
 
 pub struct Server {
     _process: process::Server,
-    pub port: u16,
+    pub address: SocketAddr,
     pub keys: Keys,
     _dir: tempfile::TempDir,
 }
@@ -92,7 +93,7 @@ impl Server {
         let flags = ["--config", file.to_str().unwrap()];
         let process = process::Server::start_logging("error", Stdio::inherit(), &flags).await;
         Self {
-            port: process.address.port(),
+            address: process.address,
             _process: process,
             keys,
             _dir: dir,

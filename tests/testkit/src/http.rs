@@ -90,3 +90,37 @@ pub async fn post(address: SocketAddr, path: &str, body: &str) -> Answer {
 pub async fn broadcast(address: SocketAddr, body: &Value) -> Answer {
     post(address, "/api/ws/broadcast", &body.to_string()).await
 }
+
+/// A caller of the API with keys.
+#[derive(Debug, Clone, Copy)]
+pub struct Http(pub SocketAddr);
+
+impl Http {
+    pub async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        let line = |(name, value): &(&str, &str)| format!("{name}: {value}\r\n");
+        let headers: String = headers.iter().map(line).collect();
+        request(self.0, method, path, &headers, body).await
+    }
+
+    pub async fn get(&self, path: &str, key: &str) -> Answer {
+        self.send("GET", path, &[("x-api-key", key)], "").await
+    }
+
+    pub async fn post(&self, path: &str, key: &str, body: &Value) -> Answer {
+        let body = body.to_string();
+        self.send("POST", path, &[("x-api-key", key)], &body).await
+    }
+
+    /// Broadcasts and answers the number of recipients.
+    pub async fn broadcast(&self, key: &str, body: &Value) -> u64 {
+        let answer = self.post("/api/ws/broadcast", key, body).await;
+        assert_eq!(answer.status, 200, "{body}: {}", answer.body);
+        answer.json()["recipients"].as_u64().unwrap()
+    }
+}

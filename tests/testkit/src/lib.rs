@@ -9,6 +9,8 @@
     reason = "a test that can't go on ends where it is"
 )]
 
+pub mod client;
+pub mod frame;
 pub mod http;
 pub mod plain;
 pub mod polling;

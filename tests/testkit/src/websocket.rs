@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::frame::write_with;
 use crate::http::Answer;
 use crate::wait::within;
 
@@ -22,6 +23,8 @@ pub enum Got {
 
 pub struct Ws {
     pub tcp: TcpStream,
+    /// What the upgrade was answered with.
+    pub head: String,
     buffer: Vec<u8>,
 }
 
@@ -33,6 +36,7 @@ impl Ws {
     pub fn over(tcp: TcpStream) -> Self {
         Self {
             tcp,
+            head: String::new(),
             buffer: Vec::new(),
         }
     }
@@ -71,6 +75,7 @@ impl Ws {
             }
         };
         if ws.buffer.starts_with(b"HTTP/1.1 101") {
+            ws.head = String::from_utf8_lossy(&ws.buffer[..end]).into_owned();
             ws.buffer.drain(..end);
             return Ok(Ok(ws));
         }
@@ -163,6 +168,20 @@ impl Ws {
         }
     }
 
+    /// The first byte and the payload of the next frame; `None` if the connection ended.
+    pub async fn frame(&mut self) -> Option<(u8, Vec<u8>)> {
+        loop {
+            if let Some((first, payload, length)) = parse(&self.buffer) {
+                let payload = payload.to_vec();
+                self.buffer.drain(..length);
+                return Some((first, payload));
+            }
+            if !matches!(self.fill().await, Ok(1..)) {
+                return None;
+            }
+        }
+    }
+
     /// The next text that is no heartbeat of Engine.IO.
     pub async fn text(&mut self) -> String {
         loop {
@@ -202,16 +221,8 @@ pub fn connect_packet(organization: &str, user: &str) -> String {
 
 /// A client's frame; its mask is zero.
 pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![first];
-    match payload.len() {
-        length @ 0..126 => frame.push(0x80 | u8::try_from(length).unwrap()),
-        length => {
-            frame.push(0xfe);
-            frame.extend_from_slice(&u16::try_from(length).unwrap().to_be_bytes());
-        }
-    }
-    frame.extend_from_slice(&[0; 4]);
-    frame.extend_from_slice(payload);
+    let mut frame = Vec::new();
+    write_with(&mut frame, first, payload);
     frame
 }
 

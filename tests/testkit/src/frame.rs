@@ -67,9 +67,14 @@ pub fn read(input: &[u8]) -> Result<Option<(Frame<'_>, usize)>, FrameError> {
     }))
 }
 
-/// Appends a client's frame. Its mask is zero: allowed, and free.
+/// Appends a client's frame of a whole message. Its mask is zero: allowed, and free.
 pub fn write(into: &mut Vec<u8>, opcode: u8, payload: &[u8]) {
-    into.push(0x80 | opcode);
+    write_with(into, 0x80 | opcode, payload);
+}
+
+/// Appends a client's frame with this first byte.
+pub fn write_with(into: &mut Vec<u8>, first: u8, payload: &[u8]) {
+    into.push(first);
     let size = payload.len();
     if let Some(short) = u8::try_from(size).ok().filter(|short| *short < 126) {
         into.push(0x80 | short);

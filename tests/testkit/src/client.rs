@@ -1,29 +1,27 @@
 //! Clients: plain WebSocket, and Socket.IO over WebSocket, written out by hand.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
-
-use super::server::Server;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 type Socket = WebSocketStream<TcpStream>;
 
-async fn open(server: &Server, query: &str, headers: &[(&str, &str)]) -> Result<Socket, u16> {
-    let tcp = TcpStream::connect(("127.0.0.1", server.port))
-        .await
-        .unwrap();
-    let url = format!("ws://127.0.0.1:{}/ws{query}", server.port);
+async fn open(address: SocketAddr, query: &str, headers: &[(&str, &str)]) -> Result<Socket, u16> {
+    let tcp = TcpStream::connect(address).await.unwrap();
+    let url = format!("ws://{address}/ws{query}");
     let mut request = url.into_client_request().unwrap();
     for (name, value) in headers {
-        let name = http::HeaderName::from_bytes(name.as_bytes()).unwrap();
-        let value = http::HeaderValue::from_str(value).unwrap();
+        let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+        let value = HeaderValue::from_str(value).unwrap();
         request.headers_mut().append(name, value);
     }
     match client_async(request, tcp).await {
@@ -71,11 +69,11 @@ pub struct Client {
 impl Client {
     /// A plain WebSocket; the status if the handshake is refused.
     pub async fn plain(
-        server: &Server,
+        address: SocketAddr,
         query: &str,
         headers: &[(&str, &str)],
     ) -> Result<Self, u16> {
-        let socket = open(server, query, headers).await?;
+        let socket = open(address, query, headers).await?;
         Ok(Self {
             socket,
             is_socket_io: false,
@@ -84,9 +82,9 @@ impl Client {
 
     /// A Socket.IO client that has sent its CONNECT with this `auth`; what it is answered is heard as
     /// `connect` or `connect_error`.
-    pub async fn socket_io(server: &Server, query: &str, auth: &Value) -> Self {
+    pub async fn socket_io(address: SocketAddr, query: &str, auth: &Value) -> Self {
         let query = format!("/?EIO=4&transport=websocket{query}");
-        let mut socket = open(server, &query, &[]).await.unwrap();
+        let mut socket = open(address, &query, &[]).await.unwrap();
         let auth = if auth.is_null() {
             String::new()
         } else {
@@ -103,12 +101,12 @@ impl Client {
     }
 
     /// A client with this token, authenticated; of either protocol.
-    pub async fn with_token(server: &Server, token: &str, is_socket_io: bool) -> Self {
+    pub async fn with_token(address: SocketAddr, token: &str, is_socket_io: bool) -> Self {
         let mut client = if is_socket_io {
-            Self::socket_io(server, "", &json!({ "token": token })).await
+            Self::socket_io(address, "", &json!({ "token": token })).await
         } else {
             let query = format!("?token={token}");
-            Self::plain(server, &query, &[]).await.unwrap()
+            Self::plain(address, &query, &[]).await.unwrap()
         };
         let heard = client.until("authenticated").await;
         assert_eq!(heard.data()["success"], true);
