@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use orgcast::auth::revocation::Revocations;
 use orgcast::auth::token_authenticator::{TokenAuthenticator, TokenAuthenticatorOptions};
 use orgcast::domain::error::CloseReason;
 use orgcast::domain::event::{Catalogue, Event, MessageId, Priority};
@@ -24,10 +25,10 @@ use orgcast::hub::outbound::{Encoding, Outbound};
 use orgcast::hub::ports::{Deliver, Delivery};
 use orgcast::hub::{AuthenticatedConnection, Hub, HubOptions};
 use orgcast::node::publish::Publication;
-use orgcast::node::streams::StreamOptions;
 use orgcast::node::{Node, NodeOptions};
 use orgcast::protocol::envelope::event_frame;
 use orgcast::server::clock::SystemClock;
+use orgcast::store::streams::{MemoryBroker, StreamOptions};
 use orgcast::wire::websocket::deflate::compress_frame;
 use serde_json::value::RawValue;
 
@@ -130,9 +131,8 @@ fn crowded(rooms: usize) -> (Arc<Hub>, Vec<AuthenticatedConnection>) {
 fn node(hub: &Arc<Hub>) -> Arc<Node> {
     let options = NodeOptions {
         ack_timeout: Duration::from_secs(30),
-        streams: StreamOptions::default(),
     };
-    let revocations = Arc::default();
+    let revocations: Arc<Revocations> = Arc::default();
     let authenticator = TokenAuthenticator::new(
         TokenAuthenticatorOptions::default(),
         None,
@@ -143,6 +143,7 @@ fn node(hub: &Arc<Hub>) -> Arc<Node> {
         options,
         Arc::new(authenticator),
         revocations,
+        Arc::new(MemoryBroker::new(StreamOptions::default())),
     )
 }
 

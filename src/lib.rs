@@ -10,7 +10,7 @@
 //! | 2 | [`wire`], [`auth`] | bytes; claims |
 //! | 3 | [`hub`] | who is where |
 //! | 4 | [`node`] | what is done for clients and backends |
-//! | 5 | [`protocol`] | Socket.IO and plain JSON |
+//! | 5 | [`protocol`], [`store`] | Socket.IO and plain JSON; what is kept |
 //! | 6 | [`http`] | routes |
 //! | 7 | [`config`] | keys, values, and what is made of them |
 //! | 8 | [`server`] | what runs |
@@ -29,4 +29,5 @@ pub mod metrics;
 pub mod node;
 pub mod protocol;
 pub mod server;
+pub mod store;
 pub mod wire;

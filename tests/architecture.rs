@@ -25,6 +25,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("hub", 3),
     ("node", 4),
     ("protocol", 5),
+    ("store", 5),
     ("http", 6),
     ("config", 7),
     ("server", 8),
@@ -33,8 +34,13 @@ const LAYERS: &[(&str, u8)] = &[
 ];
 
 /// Modules that don't know each other although one lies above the other: `wire` knows bytes only, and
-/// who is where is told by neither bytes nor tokens.
-const APART: &[(&str, &str)] = &[("wire", "domain"), ("hub", "wire"), ("hub", "auth")];
+/// who is where is told by neither bytes nor tokens; what is kept is asked of the node.
+const APART: &[(&str, &str)] = &[
+    ("wire", "domain"),
+    ("hub", "wire"),
+    ("hub", "auth"),
+    ("http", "store"),
+];
 
 /// Libraries that may be named only in these files or folders.
 const CONFINED: &[(&str, &[&str])] = &[

@@ -20,10 +20,10 @@ use crate::hub::HubOptions;
 use crate::hub::admission::{AdmissionOptions, OrganizationLimits};
 use crate::hub::rates::RateOptions;
 use crate::node::NodeOptions;
-use crate::node::streams::StreamOptions;
 use crate::protocol::engine_io::EngineOptions;
 use crate::protocol::plain::PlainOptions;
 use crate::protocol::socket_io::SocketIoOptions;
+use crate::store::streams::StreamOptions;
 use crate::wire::connections::Connections;
 use crate::wire::http_stream::HttpTimeouts;
 use crate::wire::send_queue::LinkOptions;
@@ -80,6 +80,7 @@ pub struct Options {
     pub catalogue: Catalogue,
     pub hub: HubOptions,
     pub node: NodeOptions,
+    pub streams: StreamOptions,
     pub link: LinkOptions,
     pub engine_io: EngineOptions,
     pub socket_io: SocketIoOptions,
@@ -132,8 +133,8 @@ impl Options {
                 auth_timeout: millis(config.auth_timeout_ms),
                 expiry_warning: millis(config.auth.expiry_warning_ms),
             },
+            streams: StreamOptions::default(),
             node: NodeOptions {
-                streams: StreamOptions::default(),
                 ack_timeout: millis(config.ack_timeout_ms),
             },
             link,

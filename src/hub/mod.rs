@@ -6,6 +6,7 @@ pub mod audience;
 mod authenticated;
 pub mod connection;
 pub mod deliver;
+pub mod events;
 mod expiry;
 pub mod limits;
 pub mod lists;
@@ -27,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use crate::domain::error::CloseReason;
 use crate::domain::event::Catalogue;
-use crate::domain::identity::ConnectionId;
+use crate::domain::identity::{ConnectionId, OrganizationId};
 use crate::domain::time::{Clock, UnixMillis};
 use crate::metrics::rejections::RejectionReport;
 use crate::metrics::{Metrics, Received};
@@ -35,6 +36,7 @@ use admission::{AdmissionControl, AdmissionOptions};
 pub use authenticated::{AuthenticatedConnection, ConnectionGuard};
 use connection::{Connection, NewConnection};
 use deliver::Deliveries;
+use events::Heard;
 use expiry::ExpiryQueue;
 use newcomers::Newcomers;
 use ordered::Pace;
@@ -251,6 +253,19 @@ impl Hub {
     pub fn close(&self, connection: &Connection, reason: CloseReason) {
         self.record_close(connection, reason);
         connection.deliver.close(reason);
+    }
+
+    /// What happened next. To be read by one task alone, all the time.
+    pub async fn next_event(&self) -> Heard {
+        self.registry.events.next().await
+    }
+
+    /// The organizations with connections. Others run meanwhile.
+    pub async fn organizations(&self) -> Vec<OrganizationId> {
+        let mut ids = Vec::new();
+        let organizations = &self.registry.organizations;
+        organizations.each(|id, _| ids.push(id.clone())).await;
+        ids
     }
 
     /// How many connections there are, whatever their state.

@@ -15,6 +15,7 @@ use dashmap::DashMap;
 use parking_lot::{Mutex, RwLock};
 
 use super::connection::{Connection, Protocol};
+use super::events::{HubEvent, HubEvents};
 use super::limits::{SlotGuard, Slots};
 use super::ordered::Ordered;
 use crate::domain::grants::RoomPermit;
@@ -172,6 +173,7 @@ pub(super) struct Registry {
     pub organizations: Ordered<OrganizationId, Arc<Organization>>,
     pub room_counts: Arc<RoomCounts>,
     by_protocol: [AtomicUsize; Protocol::ALL.len()],
+    pub events: HubEvents,
 }
 
 impl Registry {
@@ -219,6 +221,8 @@ impl Registry {
                 let organization = Arc::new(Organization::new(limit, counts));
                 self.organizations
                     .insert(id.clone(), Arc::clone(&organization));
+                // Under the map's lock, as below, so that they come in their order.
+                self.events.tell(HubEvent::OrganizationOccupied(id.clone()));
                 organization
             });
         let slot = entry.slots.take()?;
@@ -231,6 +235,7 @@ impl Registry {
             let is_empty = organization.slots.taken() == 0;
             if is_empty {
                 self.organizations.remove(id);
+                self.events.tell(HubEvent::OrganizationVacated(id.clone()));
             }
             is_empty
         });

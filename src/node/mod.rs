@@ -3,6 +3,8 @@
 
 mod acks;
 pub mod client;
+pub mod follow;
+pub mod ports;
 pub mod publish;
 pub mod revoke;
 pub mod streams;
@@ -11,11 +13,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use acks::AckCollectors;
-use streams::{StreamOptions, Streams};
+use ports::{Broker, RevocationStore};
+use streams::Streams;
 
 use crate::auth::Authenticator;
 use crate::auth::credentials::Credentials;
-use crate::auth::revocation::Revocations;
 use crate::domain::error::{ClientError, Code};
 use crate::domain::event::{AckId, MessageId};
 use crate::domain::room::Channel;
@@ -27,7 +29,6 @@ use crate::hub::connection::Connection;
 pub struct NodeOptions {
     /// How long acknowledgements of a message are collected.
     pub ack_timeout: Duration,
-    pub streams: StreamOptions,
 }
 
 /// One server: its hub, and what it decides with.
@@ -35,7 +36,7 @@ pub struct Node {
     pub hub: Arc<Hub>,
     options: NodeOptions,
     authenticator: Arc<dyn Authenticator>,
-    revocations: Arc<Revocations>,
+    revocations: Arc<dyn RevocationStore>,
     acks: AckCollectors,
     pub streams: Arc<Streams>,
 }
@@ -45,9 +46,10 @@ impl Node {
         hub: Arc<Hub>,
         options: NodeOptions,
         authenticator: Arc<dyn Authenticator>,
-        revocations: Arc<Revocations>,
+        revocations: Arc<dyn RevocationStore>,
+        broker: Arc<dyn Broker>,
     ) -> Arc<Self> {
-        let streams = Streams::new(Arc::clone(&hub), options.streams);
+        let streams = Streams::new(Arc::clone(&hub), broker);
         Arc::new(Self {
             hub,
             streams,

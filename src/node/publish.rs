@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 
 use super::Node;
+use super::ports::Published;
 use super::streams::Arrival;
 use crate::domain::error::{ClientError, Code};
 use crate::domain::event::{CatalogueEntry, Event, MessageId, Priority};
@@ -112,9 +113,11 @@ impl Node {
         for (organization, target) in parts {
             let (done, published) = oneshot::channel();
             let arrival = Arrival {
-                event: Arc::clone(&event),
-                target,
-                cascade,
+                published: Published {
+                    event: Arc::clone(&event),
+                    target,
+                    cascade,
+                },
                 accepted_at,
                 done,
             };

@@ -14,9 +14,11 @@ use crate::http::realtime::Site;
 use crate::http::router::router;
 use crate::hub::Hub;
 use crate::node::Node;
+use crate::node::follow::follow_hub;
 use crate::protocol::DeliveryTimes;
 use crate::protocol::plain::PlainGateway;
 use crate::protocol::socket_io::{SocketIo, SocketIoGateway};
+use crate::store::streams::MemoryBroker;
 use crate::wire::send_queue::flusher::SendQueues;
 
 /// A server without its sockets.
@@ -40,7 +42,14 @@ pub(crate) async fn compose(options: &Options) -> Result<Composed, AuthConfigErr
     } = options.auth.clone().start().await?;
     let observer = Arc::new(DeliveryTimes(Arc::clone(&hub)));
     let queues = SendQueues::new(options.link, observer);
-    let node = Node::new(Arc::clone(&hub), options.node, authenticator, revocations);
+    let broker = Arc::new(MemoryBroker::new(options.streams));
+    let node = Node::new(
+        Arc::clone(&hub),
+        options.node,
+        authenticator,
+        revocations,
+        broker,
+    );
     let socket_io = SocketIo::new(Arc::clone(&node), options.socket_io);
     let buffers = Arc::clone(&queues.buffers);
     let socket_io = SocketIoGateway::new(socket_io, options.engine_io, Arc::clone(&queues));
@@ -54,6 +63,10 @@ pub(crate) async fn compose(options: &Options) -> Result<Composed, AuthConfigErr
         buffers,
         &options.http,
     ));
+    let following = Arc::clone(&node);
+    tasks.push(supervise("following the hub", move || {
+        follow_hub(Arc::clone(&following))
+    }));
     let of_house = Arc::clone(&node);
     tasks.push(supervise("housekeeping", move || {
         keep_house(Arc::clone(&of_house), ping_interval)

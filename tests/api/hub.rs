@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use orgcast::auth::revocation::Revocations;
 use orgcast::auth::token_authenticator::{TokenAuthenticator, TokenAuthenticatorOptions};
 use orgcast::domain::error::{CloseReason, Code};
 use orgcast::domain::event::{Catalogue, Priority};
@@ -22,9 +23,9 @@ use orgcast::hub::outbound::Outbound;
 use orgcast::hub::ports::{Deliver, Delivery};
 use orgcast::hub::{AuthenticatedConnection, Hub, HubOptions};
 use orgcast::node::publish::Publication;
-use orgcast::node::streams::StreamOptions;
 use orgcast::node::{Node, NodeOptions};
 use orgcast::server::clock::SystemClock;
+use orgcast::store::streams::{MemoryBroker, StreamOptions};
 use proptest::prelude::*;
 use serde_json::value::RawValue;
 
@@ -95,9 +96,8 @@ pub fn hub(options: HubOptions) -> Arc<Hub> {
 pub fn node(hub: &Arc<Hub>) -> Arc<Node> {
     let options = NodeOptions {
         ack_timeout: Duration::from_secs(30),
-        streams: StreamOptions::default(),
     };
-    let revocations = Arc::default();
+    let revocations: Arc<Revocations> = Arc::default();
     let authenticator = TokenAuthenticator::new(
         TokenAuthenticatorOptions::default(),
         None,
@@ -108,6 +108,7 @@ pub fn node(hub: &Arc<Hub>) -> Arc<Node> {
         options,
         Arc::new(authenticator),
         revocations,
+        Arc::new(MemoryBroker::new(StreamOptions::default())),
     )
 }
 

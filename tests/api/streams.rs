@@ -11,6 +11,7 @@ use orgcast::hub::audience::Target;
 use orgcast::hub::outbound::Outbound;
 use orgcast::hub::ports::{Deliver, Delivery};
 use orgcast::node::Node;
+use orgcast::node::follow::follow_hub;
 
 use crate::hub::{hub, join_with, node, options, place, publication};
 
@@ -164,4 +165,46 @@ async fn each_organization_counts_for_itself_and_what_is_for_all_is_in_each_stre
     let heard = |seq: u64, payload: &str| (seq, payload.to_owned());
     assert_eq!(of(&in_a), [heard(1, "1"), heard(2, "2"), heard(3, "3")]);
     assert_eq!(of(&in_b), [heard(1, "3")]);
+}
+
+/// Connections that come and go at random, and one who follows: in the end it knows who is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn streams_are_held_for_as_long_as_their_organization_has_connections() {
+    let hub = hub(options());
+    let node = node(&hub);
+    let following = tokio::spawn(follow_hub(Arc::clone(&node)));
+    let mut comers = tokio::task::JoinSet::new();
+    for comer in 0..8_u64 {
+        let hub = Arc::clone(&hub);
+        comers.spawn(async move {
+            let mut left = Vec::new();
+            for round in 0..300_u64 {
+                let id = (comer * 7 + round * 13) % 5;
+                let notes = Arc::new(Notes::default());
+                let joined = join_with(&hub, notes, &comer.to_string(), &id.to_string());
+                if (comer + round).is_multiple_of(97) {
+                    left.push(joined);
+                }
+                tokio::task::yield_now().await;
+            }
+            left
+        });
+    }
+    let mut there = Vec::new();
+    while let Some(left) = comers.join_next().await {
+        there.extend(left.unwrap());
+    }
+    let _last = join_with(&hub, Arc::new(Notes::default()), "u", "last");
+    let occupied = hub.organizations().await;
+    // Behind all that came before it.
+    let told = async {
+        while !node.streams.held().contains(occupied.last().unwrap()) {
+            tokio::task::yield_now().await;
+        }
+    };
+    testkit::wait::within("the last one", told).await;
+    let mut held = node.streams.held();
+    held.sort();
+    assert_eq!(held, occupied);
+    following.abort();
 }

@@ -1,24 +1,22 @@
-//! One stream for each organization: what is accepted for it gets a number, is kept for a while, and is
+//! One stream for each organization: what is accepted for it gets a number, is kept by the broker, and is
 //! delivered in this order.
 
-mod history;
 mod stream;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use dashmap::DashMap;
 use futures_util::FutureExt;
 
-pub use history::{HistoryOptions, Kept, Lost};
-pub use stream::{Arrival, Published, Stream, Turn};
+pub use stream::{Arrival, Receipt, Stream, Turn};
 
 use crate::domain::identity::OrganizationId;
-use crate::domain::position::Position;
 use crate::domain::time::UnixMillis;
 use crate::hub::Hub;
 use crate::hub::deliver::Delivered;
 use crate::hub::outbound::Outbound;
+use crate::node::ports::{Broker, Published};
 use stream::Next;
 
 /// After so many deliveries, some milliseconds, a publisher lets others run. To pause more often costs
@@ -30,26 +28,6 @@ const BYTES_AT_ONCE: usize = 16 * 1024 * 1024;
 
 /// Events that a connection gets at once, at the most.
 const EVENTS_AT_ONCE: usize = 64;
-
-/// What the streams of a node may keep.
-#[derive(Debug, Clone, Copy)]
-pub struct StreamOptions {
-    /// Streams; the one that was silent longest is forgotten first.
-    pub max_organizations: usize,
-    /// Bytes of what all of them keep together.
-    pub max_bytes: usize,
-    pub history: HistoryOptions,
-}
-
-impl Default for StreamOptions {
-    fn default() -> Self {
-        Self {
-            max_organizations: 10_000,
-            max_bytes: 256 * 1024 * 1024,
-            history: HistoryOptions::default(),
-        }
-    }
-}
 
 /// Lets others run between many deliveries.
 #[derive(Default)]
@@ -91,19 +69,16 @@ impl Next for Streams {
 /// The streams of a node.
 pub struct Streams {
     hub: Arc<Hub>,
-    options: StreamOptions,
+    broker: Arc<dyn Broker>,
     by_organization: DashMap<OrganizationId, Arc<Stream>>,
-    /// Bytes that all histories hold.
-    bytes: AtomicUsize,
 }
 
 impl Streams {
-    pub fn new(hub: Arc<Hub>, options: StreamOptions) -> Arc<Self> {
+    pub fn new(hub: Arc<Hub>, broker: Arc<dyn Broker>) -> Arc<Self> {
         Arc::new(Self {
             hub,
-            options,
+            broker,
             by_organization: DashMap::new(),
-            bytes: AtomicUsize::new(0),
         })
     }
 
@@ -113,7 +88,11 @@ impl Streams {
             return stream;
         }
         let entry = self.by_organization.entry(organization.clone());
-        Arc::clone(&entry.or_insert_with(|| Arc::new(Stream::new(organization.clone()))))
+        let stream = entry.or_insert_with(|| {
+            let log = self.broker.stream(organization);
+            Arc::new(Stream::new(organization.clone(), log))
+        });
+        Arc::clone(&stream)
     }
 
     /// The stream of an organization, if it has one.
@@ -122,14 +101,9 @@ impl Streams {
         Some(Arc::clone(&stream))
     }
 
+    /// The organizations that have a stream, with connections or without.
     pub fn organizations(&self) -> Vec<OrganizationId> {
-        let streams = self.by_organization.iter();
-        streams.map(|stream| stream.key().clone()).collect()
-    }
-
-    /// Bytes that are kept, of all organizations.
-    pub fn bytes(&self) -> usize {
-        self.bytes.load(Ordering::Relaxed)
+        self.broker.organizations()
     }
 
     /// Leaves an event for the stream of its organization. It is numbered and delivered whether the caller
@@ -176,23 +150,20 @@ impl Streams {
         let (Some(stream), Some(first)) = (turn.stream(), arrivals.first()) else {
             return;
         };
-        let channel = first.event.channel.as_ref();
-        let recipients = self
-            .hub
-            .audience(&first.target, channel, first.cascade)
-            .await;
+        let Published {
+            event,
+            target,
+            cascade,
+        } = &first.published;
+        let channel = event.channel.as_ref();
+        let recipients = self.hub.audience(target, channel, *cascade).await;
         let mut events = Vec::with_capacity(arrivals.len());
         let mut done = Vec::with_capacity(arrivals.len());
         let mut bytes = 0;
         for arrival in arrivals {
-            let kept = self.append(stream, |position| Kept {
-                position,
-                event: arrival.event,
-                target: arrival.target,
-                cascade: arrival.cascade,
-            });
-            bytes += kept.event.payload.get().len();
-            let (event, position) = (Arc::clone(&kept.event), Some(kept.position));
+            let kept = stream.log.append(arrival.published);
+            let (event, position) = (Arc::clone(&kept.published.event), Some(kept.position));
+            bytes += event.payload.get().len();
             events.push(Arc::new(Outbound::new(
                 event,
                 position,
@@ -211,75 +182,37 @@ impl Streams {
         }
         for ((position, done), delivered) in done.into_iter().zip(delivered) {
             // The caller may have hung up.
-            let _ = done.send(Published {
+            let _ = done.send(Receipt {
                 position,
                 delivered,
             });
         }
     }
 
-    /// Keeps an event under the next number.
-    fn append(&self, stream: &Stream, event: impl FnOnce(Position) -> Kept) -> Arc<Kept> {
-        let mut history = stream.history.lock();
-        let before = history.bytes();
-        let kept = history.append(event, &self.options.history);
-        self.account(before, history.bytes());
-        kept
+    /// Holds the stream of an organization for as long as it has connections.
+    pub fn hold(&self, organization: &OrganizationId) {
+        self.of(organization).is_held.store(true, Ordering::Relaxed);
     }
 
-    fn account(&self, before: usize, after: usize) {
-        if after >= before {
-            self.bytes.fetch_add(after - before, Ordering::Relaxed);
-        } else {
-            self.bytes.fetch_sub(before - after, Ordering::Relaxed);
+    /// The organizations whose streams are held.
+    pub fn held(&self) -> Vec<OrganizationId> {
+        let streams = self.by_organization.iter();
+        let held = streams.filter(|stream| stream.is_held.load(Ordering::Relaxed));
+        held.map(|stream| stream.key().clone()).collect()
+    }
+
+    /// The organization has no connections any more.
+    pub fn release(&self, organization: &OrganizationId) {
+        if let Some(stream) = self.existing(organization) {
+            stream.is_held.store(false, Ordering::Relaxed);
         }
     }
 
-    /// Forgets what is too old or too much, the streams that were silent longest first. To be called once a
-    /// second.
+    /// Lets go of streams that nobody uses, which the broker keeps as long as it can. To be called once a second.
     pub fn sweep(&self, now: UnixMillis) {
-        for stream in &self.by_organization {
-            let mut history = stream.history.lock();
-            let before = history.bytes();
-            history.trim(now, &self.options.history);
-            self.account(before, history.bytes());
-        }
-        let too_many = self
-            .by_organization
-            .len()
-            .saturating_sub(self.options.max_organizations);
-        if too_many == 0 && self.bytes() <= self.options.max_bytes {
-            return;
-        }
-        let mut silent: Vec<_> = self
-            .by_organization
-            .iter()
-            .map(|stream| (stream.history.lock().last_at(), stream.key().clone()))
-            .collect();
-        silent.sort_unstable();
-        for (at, (_, organization)) in silent.into_iter().enumerate() {
-            if at >= too_many && self.bytes() <= self.options.max_bytes {
-                return;
-            }
-            self.forget(&organization);
-        }
-    }
-
-    /// Forgets a stream that nobody uses at this moment; one that is used loses its history alone.
-    fn forget(&self, organization: &OrganizationId) {
-        let removed = self
-            .by_organization
-            .remove_if(organization, |_, stream| Arc::strong_count(stream) == 1);
-        let stream = match removed {
-            Some((_, stream)) => stream,
-            None => match self.existing(organization) {
-                Some(stream) => stream,
-                None => return,
-            },
-        };
-        let mut history = stream.history.lock();
-        let before = history.bytes();
-        history.clear();
-        self.account(before, history.bytes());
+        self.by_organization.retain(|_, stream| {
+            stream.is_held.load(Ordering::Relaxed) || Arc::strong_count(stream) > 1
+        });
+        self.broker.sweep(now);
     }
 }

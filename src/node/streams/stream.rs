@@ -5,40 +5,38 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::history::{History, Kept, Lost};
-use crate::domain::event::Event;
 use crate::domain::identity::OrganizationId;
 use crate::domain::position::Position;
 use crate::hub::audience::Target;
 use crate::hub::deliver::Delivered;
+use crate::node::ports::{Published, StreamLog};
 
 /// An event that waits for its number.
 pub struct Arrival {
-    pub event: Arc<Event>,
-    pub target: Target,
-    /// It is also for subscriptions beneath its target.
-    pub cascade: bool,
+    pub published: Published,
     pub accepted_at: Instant,
     /// Told what became of it, if anybody still waits for that.
-    pub done: oneshot::Sender<Published>,
+    pub done: oneshot::Sender<Receipt>,
 }
 
 impl Arrival {
     /// Whether the same connections hear both.
     pub(super) fn is_heard_like(&self, other: &Self) -> bool {
-        let is_alike = self.cascade == other.cascade && self.event.channel == other.event.channel;
-        is_alike && matches!(self.target, Target::Place(_)) && self.target == other.target
+        let (own, other) = (&self.published, &other.published);
+        let is_alike = own.cascade == other.cascade && own.event.channel == other.event.channel;
+        is_alike && matches!(own.target, Target::Place(_)) && own.target == other.target
     }
 }
 
 /// What became of an event.
 #[derive(Debug)]
-pub struct Published {
+pub struct Receipt {
     pub position: Position,
     pub delivered: Delivered,
 }
@@ -59,26 +57,19 @@ struct Queue {
 pub struct Stream {
     pub organization: OrganizationId,
     queue: Mutex<Queue>,
-    pub(super) history: Mutex<History>,
+    pub log: Arc<dyn StreamLog>,
+    /// The organization has connections.
+    pub(super) is_held: AtomicBool,
 }
 
 impl Stream {
-    pub(super) fn new(organization: OrganizationId) -> Self {
+    pub(super) fn new(organization: OrganizationId, log: Arc<dyn StreamLog>) -> Self {
         Self {
             organization,
             queue: Mutex::default(),
-            history: Mutex::new(History::new(rand::random())),
+            log,
+            is_held: AtomicBool::new(false),
         }
-    }
-
-    /// The position of the last event.
-    pub fn top(&self) -> Position {
-        self.history.lock().top()
-    }
-
-    /// The kept events behind a position, the oldest first, at most `limit`.
-    pub fn since(&self, position: Position, limit: usize) -> Result<Vec<Arc<Kept>>, Lost> {
-        self.history.lock().since(position, limit)
     }
 
     /// Leaves an event for whoever has the turn; it is the caller's if nobody has it.
@@ -133,7 +124,7 @@ impl Turn {
 
     /// The position behind which everything is heard by who joins now.
     pub fn position(&self) -> Option<Position> {
-        self.stream().map(|stream| stream.top())
+        self.stream().map(|stream| stream.log.top())
     }
 
     /// The events that wait before anybody who wants the stream for itself.

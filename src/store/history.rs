@@ -3,10 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::domain::event::Event;
 use crate::domain::position::{Epoch, Position};
 use crate::domain::time::UnixMillis;
-use crate::hub::audience::Target;
+use crate::node::ports::{Kept, Lost, Published};
 
 /// What is kept of one stream, whichever ends first.
 #[derive(Debug, Clone, Copy)]
@@ -27,39 +26,17 @@ impl Default for HistoryOptions {
     }
 }
 
-/// An event of a stream, and whom it is for.
-#[derive(Debug)]
-pub struct Kept {
-    pub position: Position,
-    pub event: Arc<Event>,
-    pub target: Target,
-    /// It is also for subscriptions beneath its target.
-    pub cascade: bool,
-}
-
 /// What an event takes up beside its payload: its members, its target, and their places in memory.
 const OVERHEAD: usize = 512;
-
-impl Kept {
-    /// Bytes that it takes up.
-    fn size(&self) -> usize {
-        let attachments: usize = self.event.attachments.iter().map(bytes::Bytes::len).sum();
-        OVERHEAD + self.event.payload.get().len() + attachments + self.target.ids() * ID_BYTES
-    }
-}
 
 /// What one id of a user or a connection takes up, about.
 const ID_BYTES: usize = 64;
 
-/// Why what is behind a position can't be said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lost {
-    /// The position is of another numbering.
-    Epoch,
-    /// Some of it is not kept any more.
-    Trimmed,
-    /// There is more of it than was asked for.
-    TooMany,
+/// Bytes that an event takes up.
+fn size(kept: &Kept) -> usize {
+    let Published { event, target, .. } = &kept.published;
+    let attachments: usize = event.attachments.iter().map(bytes::Bytes::len).sum();
+    OVERHEAD + event.payload.get().len() + attachments + target.ids() * ID_BYTES
 }
 
 /// The kept end of one stream.
@@ -104,15 +81,14 @@ impl History {
     }
 
     /// Keeps an event under the next number.
-    pub fn append(
-        &mut self,
-        event: impl FnOnce(Position) -> Kept,
-        options: &HistoryOptions,
-    ) -> Arc<Kept> {
+    pub fn append(&mut self, published: Published, options: &HistoryOptions) -> Arc<Kept> {
         self.top += 1;
-        let kept = Arc::new(event(self.top()));
-        self.last_at = kept.event.timestamp;
-        self.bytes += kept.size();
+        self.last_at = published.event.timestamp;
+        let kept = Arc::new(Kept {
+            position: self.top(),
+            published,
+        });
+        self.bytes += size(&kept);
         self.events.push_back(Arc::clone(&kept));
         self.trim(self.last_at, options);
         kept
@@ -123,14 +99,14 @@ impl History {
         let is_over = |history: &Self, first: &Kept| {
             history.events.len() > options.size
                 || history.bytes > options.max_bytes
-                || now.0.saturating_sub(first.event.timestamp.0) >= options.ttl_ms
+                || now.0.saturating_sub(first.published.event.timestamp.0) >= options.ttl_ms
         };
         while let Some(first) = self.events.front() {
             if !is_over(self, first) {
                 break;
             }
             self.floor = first.position.seq;
-            self.bytes -= first.size();
+            self.bytes -= size(first);
             self.events.pop_front();
         }
         if self.events.is_empty() {

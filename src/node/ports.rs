@@ -1,0 +1,101 @@
+//! What the node asks of those that keep things for it. All of it can be kept in memory, in a store or
+//! elsewhere; the node does not know which.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use crate::auth::revocation::{Listed, Reach, Revocation, Subject};
+use crate::domain::error::ClientError;
+use crate::domain::event::Event;
+use crate::domain::identity::OrganizationId;
+use crate::domain::position::Position;
+use crate::domain::time::UnixMillis;
+use crate::hub::audience::Target;
+
+/// Keeps the streams of organizations.
+pub trait Broker: Send + Sync {
+    /// The stream of an organization, which comes to be when it is first asked for. As long as somebody holds
+    /// it, its numbers go on.
+    fn stream(&self, organization: &OrganizationId) -> Arc<dyn StreamLog>;
+
+    /// The organizations that have a stream.
+    fn organizations(&self) -> Vec<OrganizationId>;
+
+    /// Forgets what is too old or too much. To be called once a second.
+    fn sweep(&self, now: UnixMillis);
+
+    /// Bytes that all streams keep.
+    fn bytes(&self) -> usize;
+}
+
+/// Keeps one stream: its numbers, and its end.
+pub trait StreamLog: Send + Sync {
+    /// Gives an event the next number and keeps it, in one step.
+    fn append(&self, event: Published) -> Arc<Kept>;
+
+    /// The position of the last event.
+    fn top(&self) -> Position;
+
+    /// The kept events behind a position, the oldest first, at most `limit`.
+    fn since(&self, position: Position, limit: usize) -> Result<Vec<Arc<Kept>>, Lost>;
+}
+
+/// An event, and whom it is for.
+#[derive(Debug, Clone)]
+pub struct Published {
+    pub event: Arc<Event>,
+    pub target: Target,
+    /// It is also for subscriptions beneath its target.
+    pub cascade: bool,
+}
+
+/// An event of a stream.
+#[derive(Debug)]
+pub struct Kept {
+    pub position: Position,
+    pub published: Published,
+}
+
+/// Why what is behind a position can't be said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lost {
+    /// The position is of another numbering.
+    Epoch,
+    /// Some of it is not kept any more.
+    Trimmed,
+    /// There is more of it than was asked for.
+    TooMany,
+}
+
+/// Keeps who is revoked.
+pub trait RevocationStore: Send + Sync {
+    /// Refuses a user or a token from now on. Fails if there is no room.
+    fn revoke(
+        &self,
+        reach: &Reach,
+        subject: Subject,
+        revocation: Revocation,
+    ) -> Result<(), ClientError>;
+
+    /// Refuses tokens of a revoked user that were issued up to this time, too.
+    fn extend(&self, reach: &Reach, subject: &Subject, issued_at: UnixMillis);
+
+    /// Accepts the user or the token again; says whether it was refused.
+    fn take_back(&self, reach: &Reach, subject: &Subject, now: UnixMillis) -> bool;
+
+    /// What holds now behind `after`, in order, at most `limit`: of one organization, or all.
+    fn list(
+        &self,
+        organization: Option<&OrganizationId>,
+        after: Option<(&Reach, &Subject)>,
+        limit: usize,
+        now: UnixMillis,
+    ) -> Vec<Listed>;
+
+    /// How many are kept: of one organization, or all.
+    fn count(&self, organization: Option<&OrganizationId>) -> usize;
+
+    /// Forgets what is over. Others run meanwhile.
+    fn sweep(&self, now: UnixMillis) -> BoxFuture<'_, ()>;
+}

@@ -1,0 +1,301 @@
+//! Streams in memory.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use dashmap::DashMap;
+use parking_lot::Mutex;
+
+use super::history::{History, HistoryOptions};
+use crate::domain::identity::OrganizationId;
+use crate::domain::position::Position;
+use crate::domain::time::UnixMillis;
+use crate::node::ports::{Broker, Kept, Lost, Published, StreamLog};
+
+/// What streams may keep.
+#[derive(Debug, Clone, Copy)]
+pub struct StreamOptions {
+    /// Streams; of those that nobody holds, the one that was silent longest is forgotten first.
+    pub max_organizations: usize,
+    /// Bytes of what all of them keep together.
+    pub max_bytes: usize,
+    pub history: HistoryOptions,
+}
+
+impl Default for StreamOptions {
+    fn default() -> Self {
+        Self {
+            max_organizations: 10_000,
+            max_bytes: 256 * 1024 * 1024,
+            history: HistoryOptions::default(),
+        }
+    }
+}
+
+/// One stream.
+struct MemoryStream {
+    options: HistoryOptions,
+    history: Mutex<History>,
+    /// Bytes of all streams.
+    all_bytes: Arc<AtomicUsize>,
+}
+
+impl MemoryStream {
+    /// Changes the history, and the account of all.
+    fn change<T>(&self, change: impl FnOnce(&mut History) -> T) -> T {
+        let mut history = self.history.lock();
+        let before = history.bytes();
+        let outcome = change(&mut history);
+        let after = history.bytes();
+        if after >= before {
+            self.all_bytes.fetch_add(after - before, Ordering::Relaxed);
+        } else {
+            self.all_bytes.fetch_sub(before - after, Ordering::Relaxed);
+        }
+        outcome
+    }
+}
+
+impl StreamLog for MemoryStream {
+    fn append(&self, event: Published) -> Arc<Kept> {
+        self.change(|history| history.append(event, &self.options))
+    }
+
+    fn top(&self) -> Position {
+        self.history.lock().top()
+    }
+
+    fn since(&self, position: Position, limit: usize) -> Result<Vec<Arc<Kept>>, Lost> {
+        self.history.lock().since(position, limit)
+    }
+}
+
+impl Drop for MemoryStream {
+    fn drop(&mut self) {
+        let bytes = self.history.get_mut().bytes();
+        self.all_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// The streams of a node, in memory.
+pub struct MemoryBroker {
+    options: StreamOptions,
+    streams: DashMap<OrganizationId, Arc<MemoryStream>>,
+    bytes: Arc<AtomicUsize>,
+}
+
+impl MemoryBroker {
+    pub fn new(options: StreamOptions) -> Self {
+        Self {
+            options,
+            streams: DashMap::new(),
+            bytes: Arc::default(),
+        }
+    }
+
+    /// Forgets the streams that nobody holds, and the history of others, the longest silent first, until it is
+    /// no more than allowed.
+    fn forget_silent(&self) {
+        let too_many = self
+            .streams
+            .len()
+            .saturating_sub(self.options.max_organizations);
+        let is_too_much = || self.bytes() > self.options.max_bytes;
+        if too_many == 0 && !is_too_much() {
+            return;
+        }
+        let mut silent: Vec<_> = self
+            .streams
+            .iter()
+            .map(|stream| (stream.history.lock().last_at(), stream.key().clone()))
+            .collect();
+        silent.sort_unstable();
+        let mut forgotten = 0;
+        for (_, organization) in silent {
+            if forgotten >= too_many && !is_too_much() {
+                return;
+            }
+            let is_free = |_: &OrganizationId, stream: &Arc<_>| Arc::strong_count(stream) == 1;
+            if self.streams.remove_if(&organization, is_free).is_some() {
+                forgotten += 1;
+            } else if is_too_much()
+                && let Some(stream) = self.streams.get(&organization)
+            {
+                stream.change(History::clear);
+            }
+        }
+    }
+}
+
+impl Broker for MemoryBroker {
+    fn stream(&self, organization: &OrganizationId) -> Arc<dyn StreamLog> {
+        if let Some(stream) = self.streams.get(organization) {
+            return Arc::clone(&stream) as _;
+        }
+        let stream = self.streams.entry(organization.clone()).or_insert_with(|| {
+            Arc::new(MemoryStream {
+                options: self.options.history,
+                history: Mutex::new(History::new(rand::random())),
+                all_bytes: Arc::clone(&self.bytes),
+            })
+        });
+        Arc::clone(&stream) as _
+    }
+
+    fn organizations(&self) -> Vec<OrganizationId> {
+        let streams = self.streams.iter();
+        streams.map(|stream| stream.key().clone()).collect()
+    }
+
+    fn sweep(&self, now: UnixMillis) {
+        for stream in &self.streams {
+            stream.change(|history| history.trim(now, &self.options.history));
+        }
+        self.forget_silent();
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::value::RawValue;
+
+    use super::*;
+    use crate::domain::event::{Catalogue, Event, MessageId, Priority};
+    use crate::hub::audience::Target;
+
+    fn published(organization: &str, at: u64, bytes: usize) -> Published {
+        let catalogue = Catalogue::new([], []).unwrap();
+        let entry = catalogue.event("kpi:update").unwrap();
+        let organization = OrganizationId::new(organization).unwrap();
+        let payload = format!("\"{}\"", "x".repeat(bytes));
+        Published {
+            event: Arc::new(Event {
+                id: MessageId::nil(),
+                name: entry.name.clone(),
+                channel: entry.channel.clone(),
+                priority: Priority::Medium,
+                ack_id: None,
+                organization: Some(organization.clone()),
+                payload: RawValue::from_string(payload).unwrap(),
+                attachments: Vec::new(),
+                timestamp: UnixMillis(at),
+            }),
+            target: Target::Users(organization, Vec::new()),
+            cascade: false,
+        }
+    }
+
+    fn numbers(stream: &dyn StreamLog, seq: u64, limit: usize) -> Result<Vec<u64>, Lost> {
+        let position = Position {
+            seq,
+            ..stream.top()
+        };
+        let kept = stream.since(position, limit)?;
+        Ok(kept.iter().map(|kept| kept.position.seq).collect())
+    }
+
+    proptest! {
+        /// Against a list that forgets nothing.
+        #[test]
+        fn what_is_behind_a_position_is_all_of_it_or_not_said(
+            sizes in proptest::collection::vec((0_usize..2000, 0_u64..40), 0..60),
+            asked in 0_u64..70,
+            limit in 0_usize..60,
+        ) {
+            let history = HistoryOptions { size: 30, max_bytes: 20_000, ttl_ms: 500 };
+            let broker = MemoryBroker::new(StreamOptions { history, ..StreamOptions::default() });
+            let stream = broker.stream(&OrganizationId::new("a").unwrap());
+            let (mut now, mut all) = (0, Vec::new());
+            for (bytes, later) in &sizes {
+                now += later;
+                let kept = stream.append(published("a", now, *bytes));
+                all.push((now, kept.position.seq));
+            }
+            broker.sweep(UnixMillis(now));
+            let top = all.len() as u64;
+            prop_assert_eq!(stream.top().seq, top);
+            let wanted: Vec<u64> = (asked + 1..=top).collect();
+            match numbers(&*stream, asked, limit) {
+                Ok(found) => prop_assert_eq!(found, wanted),
+                Err(Lost::Epoch) => prop_assert!(asked > top),
+                Err(Lost::TooMany) => prop_assert!(wanted.len() > limit),
+                Err(Lost::Trimmed) => {
+                    // Something of it is over one of the bounds.
+                    let first = wanted.first().map(|seq| all[usize::try_from(*seq).unwrap() - 1].0);
+                    let is_old = first.is_some_and(|at| now - at >= 500);
+                    prop_assert!(is_old || wanted.len() > 12, "{:?}", wanted);
+                }
+            }
+            prop_assert!(broker.bytes() <= 20_000);
+            drop((stream, broker));
+        }
+    }
+
+    #[test]
+    fn another_numbering_is_another_epoch() {
+        let broker = MemoryBroker::new(StreamOptions::default());
+        let [a, b] = ["a", "b"].map(|id| broker.stream(&OrganizationId::new(id).unwrap()));
+        a.append(published("a", 0, 1));
+        assert_eq!(b.since(a.top(), 10).err(), Some(Lost::Epoch));
+        assert_eq!(numbers(&*a, 0, 10), Ok(vec![1]));
+    }
+
+    #[test]
+    fn of_too_many_streams_the_longest_silent_that_nobody_holds_goes_first() {
+        let options = StreamOptions {
+            max_organizations: 2,
+            ..StreamOptions::default()
+        };
+        let broker = MemoryBroker::new(options);
+        let held = broker.stream(&OrganizationId::new("held").unwrap());
+        held.append(published("held", 1, 1));
+        for (id, at) in [("old", 2), ("new", 4), ("middle", 3)] {
+            let stream = broker.stream(&OrganizationId::new(id).unwrap());
+            stream.append(published(id, at, 1));
+        }
+        broker.sweep(UnixMillis(5));
+        let mut left: Vec<String> = broker
+            .organizations()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        left.sort();
+        assert_eq!(left, ["held", "new"]);
+        assert_eq!(numbers(&*held, 0, 10), Ok(vec![1]));
+    }
+
+    #[test]
+    fn bytes_of_all_streams_are_bounded_and_come_back() {
+        let options = StreamOptions {
+            max_bytes: 50_000,
+            ..StreamOptions::default()
+        };
+        let broker = MemoryBroker::new(options);
+        let streams: Vec<_> = (0..20)
+            .map(|at| {
+                let id = at.to_string();
+                let stream = broker.stream(&OrganizationId::new(&id).unwrap());
+                for _ in 0..10 {
+                    stream.append(published(&id, at, 500));
+                }
+                stream
+            })
+            .collect();
+        assert!(broker.bytes() > 200_000);
+        broker.sweep(UnixMillis(20));
+        assert!(
+            broker.bytes() <= 50_000 && broker.bytes() > 30_000,
+            "{}",
+            broker.bytes()
+        );
+        assert_eq!(numbers(&*streams[0], 0, 10), Err(Lost::Trimmed));
+        assert_eq!(numbers(&*streams[19], 0, 10).unwrap().len(), 10);
+        drop(streams);
+        drop(std::mem::take(&mut vec![broker]));
+    }
+}
