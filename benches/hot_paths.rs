@@ -25,6 +25,7 @@ use orgcast::hub::outbound::{Encoding, Outbound};
 use orgcast::hub::ports::{Deliver, Delivery};
 use orgcast::hub::{AuthenticatedConnection, Hub, HubOptions};
 use orgcast::node::publish::Publication;
+use orgcast::node::sessions::RecoveryOptions;
 use orgcast::node::{Node, NodeOptions};
 use orgcast::protocol::envelope::event_frame;
 use orgcast::server::clock::SystemClock;
@@ -80,6 +81,7 @@ fn place(department: Option<usize>, queue: Option<usize>) -> Place {
 fn join(hub: &Arc<Hub>, user: usize) -> AuthenticatedConnection {
     let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let guard = hub.connect(NewConnection {
+        id: None,
         permit: hub.admission.admit(here).unwrap(),
         protocol: Protocol::Websocket,
         remote_address: here,
@@ -131,6 +133,11 @@ fn crowded(rooms: usize) -> (Arc<Hub>, Vec<AuthenticatedConnection>) {
 fn node(hub: &Arc<Hub>) -> Arc<Node> {
     let options = NodeOptions {
         ack_timeout: Duration::from_secs(30),
+        recovery: RecoveryOptions {
+            window: Duration::from_mins(2),
+            max_sessions: 100,
+            max_events: 500,
+        },
     };
     let revocations: Arc<Revocations> = Arc::default();
     let authenticator = TokenAuthenticator::new(

@@ -20,9 +20,11 @@ use crate::hub::HubOptions;
 use crate::hub::admission::{AdmissionOptions, OrganizationLimits};
 use crate::hub::rates::RateOptions;
 use crate::node::NodeOptions;
+use crate::node::sessions::RecoveryOptions;
 use crate::protocol::engine_io::EngineOptions;
 use crate::protocol::plain::PlainOptions;
 use crate::protocol::socket_io::SocketIoOptions;
+use crate::store::HistoryOptions;
 use crate::store::streams::StreamOptions;
 use crate::wire::connections::Connections;
 use crate::wire::http_stream::HttpTimeouts;
@@ -133,9 +135,10 @@ impl Options {
                 auth_timeout: millis(config.auth_timeout_ms),
                 expiry_warning: millis(config.auth.expiry_warning_ms),
             },
-            streams: StreamOptions::default(),
+            streams: streams(config),
             node: NodeOptions {
                 ack_timeout: millis(config.ack_timeout_ms),
+                recovery: recovery(config),
             },
             link,
             engine_io: EngineOptions {
@@ -173,6 +176,37 @@ impl Options {
             },
             auth,
         })
+    }
+}
+
+fn streams(config: &Config) -> StreamOptions {
+    StreamOptions {
+        max_organizations: config.max_organizations,
+        max_bytes: config.history_max_bytes_total,
+        history: HistoryOptions {
+            size: config.history_size,
+            max_bytes: config.history_max_bytes,
+            ttl_ms: config.history_ttl_ms,
+        },
+    }
+}
+
+/// Twice as many sessions as there may be connections, where that is known.
+const SESSIONS_PER_CONNECTION: usize = 2;
+
+fn recovery(config: &Config) -> RecoveryOptions {
+    let max_sessions = match (config.recovery_max_sessions, config.max_connections_total) {
+        (0, 0) => usize::MAX,
+        (0, connections) => connections.saturating_mul(SESSIONS_PER_CONNECTION),
+        (own, _) => own,
+    };
+    RecoveryOptions {
+        window: Duration::from_millis(config.recovery_window_ms),
+        max_sessions,
+        // What a client missed stands in its queue, with as much room left for what comes meanwhile.
+        max_events: config
+            .recovery_max_events
+            .min(config.send_queue_max_messages / 2),
     }
 }
 

@@ -290,6 +290,46 @@ impl CloseReason {
     }
 }
 
+/// Why a client can't go on where it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NotRecovered {
+    /// The offset is of another numbering.
+    Epoch,
+    /// Some of what it missed is not kept any more.
+    Trimmed,
+    /// It missed more than one recovery brings.
+    TooMany,
+    /// Its token has ended, or was revoked.
+    Expired,
+    /// It says that it is somebody else.
+    Identity,
+    /// There is no such session, or no such offset.
+    Unknown,
+}
+
+impl NotRecovered {
+    pub const ALL: [Self; 6] = [
+        Self::Epoch,
+        Self::Trimmed,
+        Self::TooMany,
+        Self::Expired,
+        Self::Identity,
+        Self::Unknown,
+    ];
+
+    /// As clients and operators read it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Epoch => "epoch",
+            Self::Trimmed => "trimmed",
+            Self::TooMany => "too_many",
+            Self::Expired => "expired",
+            Self::Identity => "identity",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

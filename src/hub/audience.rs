@@ -41,6 +41,31 @@ impl Target {
         }
     }
 
+    /// Whether a connection hears an event of this channel for the target, given the rooms that it is in: the same
+    /// as whether [`Hub::audience`] has it.
+    pub fn is_heard_by<'a>(
+        &self,
+        channel: Option<&Channel>,
+        cascade: bool,
+        connection: ConnectionId,
+        user: &UserId,
+        mut rooms: impl Iterator<Item = &'a Room>,
+    ) -> bool {
+        match self {
+            Self::Place(place) => rooms.any(|room| match (channel, room) {
+                (None, Room::Organization(organization)) => *organization == place.organization,
+                (Some(channel), Room::Subscription(subscribed, at)) => {
+                    (subscribed == channel || *subscribed == Channel::all())
+                        && (at.hears(place) || (cascade && at.is_beneath(place)))
+                }
+                _ => false,
+            }),
+            Self::Users(_, users) => users.contains(user),
+            Self::Connections(_, ids) => ids.contains(&connection),
+            Self::Everyone { except, .. } => !except.contains(user),
+        }
+    }
+
     /// How many users or connections it names.
     pub fn ids(&self) -> usize {
         match self {

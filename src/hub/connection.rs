@@ -9,12 +9,13 @@ use parking_lot::Mutex;
 
 use super::expiry::TokenLifetime;
 use super::limits::{ConnectionPermit, SlotGuard};
-use super::ports::Deliver;
+use super::ports::{Deliver, Given};
 use super::registry::RoomEntry;
 use crate::domain::error::CloseReason;
 use crate::domain::event::{AckId, MessageId};
 use crate::domain::grants::{Principal, TokenId};
 use crate::domain::identity::{ConnectionId, Identity};
+use crate::domain::room::Room;
 use crate::domain::time::UnixMillis;
 
 /// Which protocol a client speaks.
@@ -88,6 +89,8 @@ impl Membership {
 
 /// What it takes to make a connection.
 pub struct NewConnection {
+    /// The id of the connection that it goes on for; a new one if it is `None`.
+    pub id: Option<ConnectionId>,
     pub protocol: Protocol,
     pub remote_address: IpAddr,
     pub permit: Arc<ConnectionPermit>,
@@ -149,6 +152,29 @@ impl Connection {
             *outstanding = VecDeque::new();
         }
         Some(message)
+    }
+
+    /// The messages whose acknowledgements are outstanding.
+    pub fn owed_acks(&self) -> Vec<MessageId> {
+        let outstanding = self.outstanding_acks.lock();
+        outstanding.iter().map(|(_, message)| *message).collect()
+    }
+
+    /// The numbers of the last events that it was given, for connections that can be recovered.
+    pub fn given(&self) -> Given {
+        self.deliver.given()
+    }
+
+    /// The rooms that it is in.
+    pub fn rooms(&self) -> Vec<Room> {
+        let membership = self.membership.lock();
+        let rooms = membership.rooms.iter();
+        rooms.map(|entry| entry.room.clone()).collect()
+    }
+
+    /// Ends what carries it, without counting why: its client is served elsewhere.
+    pub fn close_transport(&self, reason: CloseReason) {
+        self.deliver.close(reason);
     }
 
     /// Notes that a message was refused, or read late, for the connection's rate: whoever then misses the time to

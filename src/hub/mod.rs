@@ -22,8 +22,8 @@ pub mod snapshot;
 #[cfg(test)]
 mod testing;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::domain::error::CloseReason;
@@ -40,6 +40,7 @@ use events::Heard;
 use expiry::ExpiryQueue;
 use newcomers::Newcomers;
 use ordered::Pace;
+use ports::Departures;
 use pulse::Pulse;
 use registry::Registry;
 
@@ -72,6 +73,7 @@ pub struct Hub {
     newcomers: Newcomers,
     expiries: ExpiryQueue,
     draining: AtomicBool,
+    departures: OnceLock<Arc<dyn Departures>>,
 }
 
 impl Hub {
@@ -93,7 +95,14 @@ impl Hub {
             newcomers: Newcomers::default(),
             expiries: ExpiryQueue::default(),
             draining: AtomicBool::new(false),
+            departures: OnceLock::new(),
         })
+    }
+
+    /// Says who is told of those that leave; the first one stays it.
+    pub fn tell_of_departures(&self, departures: Arc<dyn Departures>) {
+        // Whoever comes second is told nothing, which it does not need to know.
+        let _ = self.departures.set(departures);
     }
 
     /// The time of day.
@@ -111,12 +120,10 @@ impl Hub {
             .metrics
             .connections_opened
             .fetch_add(1, Ordering::Relaxed);
-        let connection = Arc::new(Connection::new(
-            new,
-            ConnectionId::from_random(rand::random()),
-            number,
-            self.now(),
-        ));
+        let id = new
+            .id
+            .unwrap_or_else(|| ConnectionId::from_random(rand::random()));
+        let connection = Arc::new(Connection::new(new, id, number, self.now()));
         // Before anybody can find it, and take it out again.
         if self.options.auth_required {
             let deadline = Instant::now() + self.options.auth_timeout;
@@ -140,7 +147,7 @@ impl Hub {
 
     /// Removes every trace of a connection. Calling it again does nothing.
     pub fn remove(&self, connection: &Arc<Connection>) {
-        let (identity, rooms, place) = {
+        let (identity, rooms, place, reason) = {
             let mut membership = connection.membership.lock();
             if !std::mem::replace(&mut membership.closed, true) {
                 // `left` is whoever was not sent away.
@@ -153,8 +160,13 @@ impl Hub {
                 membership.identity.clone(),
                 std::mem::take(&mut membership.rooms),
                 membership.slot.take(),
+                membership.ended_by,
             )
         };
+        if let (Some(departures), Some(_)) = (self.departures.get(), &place) {
+            let rooms = rooms.iter().map(|entry| entry.room.clone()).collect();
+            departures.departed(connection, rooms, reason);
+        }
         self.registry.remove(connection);
         let Some(identity) = identity else { return };
         if let Some(organization) = self.registry.organization(&identity.organization) {

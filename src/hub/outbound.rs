@@ -9,13 +9,14 @@ use bytes::Bytes;
 use crate::domain::event::Event;
 use crate::domain::position::Position;
 
-/// The forms in which an event can go out. Socket.IO has four: with the meta beside the payload or
-/// without it, and for Engine.IO v3, which writes attachments in another way. The plain protocol has
+/// The forms in which an event can go out. Socket.IO has five: with the meta beside the payload or
+/// without it, with the offset behind the meta, and for Engine.IO v3, which writes attachments in another way. The plain protocol has
 /// five: three envelopes, two of which two systems fill differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
     SocketIo,
     SocketIoPayload,
+    SocketIoOffset,
     SocketIoV3,
     SocketIoV3Payload,
     Event,
@@ -25,7 +26,7 @@ pub enum Encoding {
     TypePayloadTenant,
 }
 
-const ENCODINGS: usize = 9;
+const ENCODINGS: usize = 10;
 
 /// An event with its frames, each made when the first connection needs it and then shared by all.
 #[derive(Debug)]

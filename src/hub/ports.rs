@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::connection::Connection;
 use super::outbound::Outbound;
 use crate::domain::error::CloseReason;
+use crate::domain::room::Room;
 
 /// What became of one event for one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +53,89 @@ pub trait Deliver: Send + Sync {
     /// Frames that wait to be written.
     fn waiting(&self) -> usize;
 
+    /// The numbers of the last events that it was given, for connections that can be recovered.
+    fn given(&self) -> Given {
+        Given::default()
+    }
+
     /// How the client is connected at this moment: `websocket` or `polling`.
     fn transport(&self) -> &'static str;
+}
+
+/// Numbers that a [`Given`] has.
+const REMEMBERED: usize = 8;
+
+/// The numbers of the last events that a connection was given.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Given {
+    /// In a ring.
+    numbers: [u64; REMEMBERED],
+    count: usize,
+}
+
+/// The first event behind a number that a connection was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FirstBehind {
+    Event(u64),
+    /// It was given none.
+    None,
+    /// It is too long ago to say.
+    Unknown,
+}
+
+impl Given {
+    /// Notes the next one.
+    pub fn note(&mut self, number: u64) {
+        self.numbers[self.count % REMEMBERED] = number;
+        self.count += 1;
+    }
+
+    pub fn last(&self) -> u64 {
+        self.numbers.iter().copied().max().unwrap_or_default()
+    }
+
+    pub fn first_behind(&self, number: u64) -> FirstBehind {
+        let numbers = &self.numbers[..self.count.min(REMEMBERED)];
+        let is_known = self.count <= REMEMBERED || numbers.iter().any(|given| *given <= number);
+        match numbers.iter().filter(|given| **given > number).min() {
+            _ if !is_known => FirstBehind::Unknown,
+            Some(first) => FirstBehind::Event(*first),
+            None => FirstBehind::None,
+        }
+    }
+}
+
+/// Told of authenticated connections that leave. It must neither block nor wait.
+pub trait Departures: Send + Sync {
+    /// Called once for each, while its rooms still have it: what was delivered to them by now, it was given.
+    fn departed(&self, connection: &Connection, rooms: Vec<Room>, reason: Option<CloseReason>);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_given_behind_a_number_is_known_for_the_last_few() {
+        let mut given = Given::default();
+        assert_eq!(given.first_behind(0), FirstBehind::None);
+        for number in (10..=100).step_by(10) {
+            given.note(number);
+        }
+        for (number, first) in [
+            (0, FirstBehind::Unknown),
+            (29, FirstBehind::Unknown),
+            (30, FirstBehind::Event(40)),
+            (35, FirstBehind::Event(40)),
+            (99, FirstBehind::Event(100)),
+            (100, FirstBehind::None),
+            (101, FirstBehind::None),
+        ] {
+            assert_eq!(given.first_behind(number), first, "{number}");
+        }
+        assert_eq!(given.last(), 100);
+        let mut few = Given::default();
+        few.note(5);
+        assert_eq!(few.first_behind(0), FirstBehind::Event(5));
+    }
 }

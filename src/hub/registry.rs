@@ -185,7 +185,9 @@ impl Registry {
     }
 
     pub fn remove(&self, connection: &Connection) {
-        if self.by_id.remove(&connection.id).is_some() {
+        // Another one may go on under its id.
+        let is_it = |_: &_, kept: &Arc<Connection>| std::ptr::eq(&raw const **kept, connection);
+        if self.by_id.remove_if(&connection.id, is_it).is_some() {
             self.by_protocol[connection.protocol as usize].fetch_sub(1, Ordering::Relaxed);
         }
         self.connections.remove(&connection.number);

@@ -57,6 +57,7 @@ pub fn hub() -> Arc<Hub> {
 pub fn connect(hub: &Arc<Hub>) -> ConnectionGuard {
     let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
     hub.connect(NewConnection {
+        id: None,
         permit: hub.admission.admit(here).unwrap(),
         protocol: Protocol::Websocket,
         remote_address: here,

@@ -51,6 +51,8 @@ pub struct Gauges {
     pub buffered_bytes: usize,
     pub acks_collected: usize,
     pub revocations: usize,
+    pub sessions: usize,
+    pub history_bytes: usize,
     pub is_draining: bool,
     pub process: Process,
     pub started_at: UnixMillis,
@@ -135,6 +137,18 @@ impl Scrape {
             ),
             "reason",
             &rejections,
+        )?;
+        writer.counters(
+            (
+                "recoveries",
+                "Clients that came back to their session, by what became of it",
+            ),
+            "outcome",
+            &metrics.recoveries(),
+        )?;
+        writer.gauge(
+            ("sessions", "Sessions that clients can come back to"),
+            self.gauges.sessions,
         )?;
         writer.gauge(
             (
@@ -229,6 +243,16 @@ impl Scrape {
         writer.gauge(
             ("revocations", "Users and tokens that are revoked"),
             self.gauges.revocations,
+        )?;
+        let (help, kept) = (
+            "What streams keep of their events",
+            self.gauges.history_bytes,
+        );
+        writer.write(
+            ("history", help),
+            Some(&Unit::Bytes),
+            MetricType::Gauge,
+            |encoder| encoder.encode_gauge(&signed(kept)),
         )?;
         let help = "What queues, messages and bodies hold in memory";
         let buffered = self.gauges.buffered_bytes;

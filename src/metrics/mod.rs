@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use crate::domain::error::CloseReason;
+use crate::domain::error::{CloseReason, NotRecovered};
 use crate::domain::event::CatalogueEntry;
 use latency::Latency;
 use rate_window::RateWindow;
@@ -66,6 +66,10 @@ pub struct Metrics {
     pub errors: AtomicU64,
     pub connections_opened: AtomicU64,
     pub rejections: Rejections,
+    /// Clients that went on where they were.
+    recovered: AtomicU64,
+    /// Those that could not, by reason.
+    not_recovered: [AtomicU64; NotRecovered::ALL.len()],
     closes: [AtomicUsize; CloseReason::ALL.len()],
     /// What of it the last report had.
     reported_closes: [AtomicUsize; CloseReason::ALL.len()],
@@ -87,6 +91,8 @@ impl Metrics {
             errors: AtomicU64::new(0),
             connections_opened: AtomicU64::new(0),
             rejections: Rejections::default(),
+            recovered: AtomicU64::new(0),
+            not_recovered: Default::default(),
             closes: Default::default(),
             reported_closes: Default::default(),
             publish_to_socket: Latency::default(),
@@ -110,6 +116,25 @@ impl Metrics {
 
     pub fn count_close(&self, reason: CloseReason) {
         self.closes[reason as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a client that came back, and why it could not go on where it was if it could not.
+    pub fn count_recovery(&self, refused: Option<NotRecovered>) {
+        let counter = match refused {
+            None => &self.recovered,
+            Some(reason) => &self.not_recovered[reason as usize],
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Clients that came back, by what became of it.
+    pub fn recoveries(&self) -> Vec<(&'static str, u64)> {
+        let recovered = ("recovered", self.recovered.load(Ordering::Relaxed));
+        let refused = NotRecovered::ALL.map(|reason| {
+            let count = &self.not_recovered[reason as usize];
+            (reason.label(), count.load(Ordering::Relaxed))
+        });
+        [recovered].into_iter().chain(refused).collect()
     }
 
     pub fn published(&self, event: &CatalogueEntry) -> u64 {

@@ -1,5 +1,6 @@
 //! One client, from its connection to its end: who it is, and what it may do for that.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,11 +9,12 @@ use serde_json::value::RawValue;
 
 use super::Node;
 use super::publish::{Publication, Receipt};
+use super::sessions::SessionKey;
 use crate::auth::credentials::Credentials;
 use crate::domain::error::{ClientError, CloseReason, Code};
 use crate::domain::event::Priority;
 use crate::domain::grants::Principal;
-use crate::domain::room::{Channel, Place, RoomName};
+use crate::domain::room::{Channel, Place, Room, RoomName};
 use crate::hub::audience::Target;
 use crate::hub::connection::{Connection, NewConnection};
 use crate::hub::rates::Attempts;
@@ -55,7 +57,7 @@ impl Client {
         Ok(self.member()?.principal())
     }
 
-    fn member(&self) -> Result<&AuthenticatedConnection, ClientError> {
+    pub(super) fn member(&self) -> Result<&AuthenticatedConnection, ClientError> {
         match &self.state {
             Some(State::Authenticated(member)) => Ok(member),
             _ => Err(ClientError::unauthorized("authenticate first")),
@@ -64,25 +66,50 @@ impl Client {
 
     /// Becomes who the credentials say, or stays who it is with a fresh token; answers the subscriptions
     /// that ended with the old one. `welcome` runs when nothing can fail any more and no event can have
-    /// come yet. Whoever is refused again and again is closed.
-    pub fn authenticate(
+    /// come yet. Whoever is refused again and again is closed. With a `key` the client can come back to its
+    /// session.
+    pub async fn authenticate(
         &mut self,
         credentials: Credentials,
-        welcome: impl FnOnce(),
+        key: Option<SessionKey>,
+        welcome: impl FnOnce() + Send,
     ) -> Result<Vec<RoomName>, ClientError> {
         self.attempts
             .check(Instant::now())
             .map_err(ClientError::rate_limited)?;
-        let (node, hub) = (Arc::clone(&self.node), Arc::clone(&self.node.hub));
-        let verified = node.authenticator.verify(credentials, hub.now());
-        let principal = verified.inspect_err(|error| self.count_refused(error))?;
-        let ended = self.enter(principal, welcome)?;
+        let principal = self.verify(credentials)?;
+        let node = Arc::clone(&self.node);
+        // From which position on it hears its organization is known only while nothing is delivered there.
+        let turn = node.streams.turn(&principal.identity.organization).await;
+        let ended = self.enter(principal.clone(), welcome)?;
+        match (node.sessions.of(self.connection.id), key, turn.position()) {
+            (Some(session), ..) => session.state.lock().principal = principal,
+            (None, Some(key), Some(start)) => {
+                let connection = &self.connection;
+                let sessions = &node.sessions;
+                sessions.begin(key, connection, principal, start, HashMap::new());
+            }
+            _ => {}
+        }
+        drop(turn);
         // Who was revoked between the check and the entry is found here, or by the revocation.
-        if let Err(error) = node.authenticator.recheck(self.principal()?, hub.now()) {
-            hub.close_now(&self.connection, CloseReason::Revoked);
+        if let Err(error) = node
+            .authenticator
+            .recheck(self.principal()?, node.hub.now())
+        {
+            node.hub.close_now(&self.connection, CloseReason::Revoked);
             return Err(error);
         }
         Ok(ended)
+    }
+
+    /// Who the credentials say.
+    pub fn verify(&mut self, credentials: Credentials) -> Result<Principal, ClientError> {
+        let verified = self
+            .node
+            .authenticator
+            .verify(credentials, self.node.hub.now());
+        verified.inspect_err(|error| self.count_refused(error))
     }
 
     /// The reason alone: what a token says of itself is nobody's to read in a log. Who is refused again
@@ -98,7 +125,7 @@ impl Client {
         }
     }
 
-    fn enter(
+    pub(super) fn enter(
         &mut self,
         principal: Principal,
         welcome: impl FnOnce(),
@@ -125,13 +152,26 @@ impl Client {
 
     /// Subscribes to each channel at the place: all of them, or none and an error. Answers the rooms'
     /// names.
-    pub fn subscribe(
+    pub async fn subscribe(
         &self,
         channels: &[String],
         place: &Place,
     ) -> Result<Vec<RoomName>, ClientError> {
         let member = self.member()?;
-        member.subscribe(&self.known(channels)?, place)
+        let channels = self.known(channels)?;
+        let Some(session) = self.node.sessions.of(self.connection.id) else {
+            return member.subscribe(&channels, place);
+        };
+        // Behind which position it hears them is known only while nothing is delivered.
+        let turn = self.node.streams.turn(&place.organization).await;
+        let before: HashSet<RoomName> = self.connection.rooms().iter().map(Room::name).collect();
+        let names = member.subscribe(&channels, place)?;
+        if let Some(position) = turn.position() {
+            let beginnings = &mut session.state.lock().beginnings;
+            let new = names.iter().filter(|name| !before.contains(*name));
+            beginnings.extend(new.map(|name| (name.clone(), position.seq)));
+        }
+        Ok(names)
     }
 
     /// Ends the subscriptions to these channels at exactly this place; answers the names of the
@@ -142,7 +182,14 @@ impl Client {
         place: &Place,
     ) -> Result<Vec<RoomName>, ClientError> {
         let member = self.member()?;
-        member.unsubscribe(&self.known(channels)?, place)
+        let names = member.unsubscribe(&self.known(channels)?, place)?;
+        if let Some(session) = self.node.sessions.of(self.connection.id) {
+            let beginnings = &mut session.state.lock().beginnings;
+            for name in &names {
+                beginnings.remove(name);
+            }
+        }
+        Ok(names)
     }
 
     fn known(&self, channels: &[String]) -> Result<Vec<Channel>, ClientError> {

@@ -6,7 +6,9 @@ pub mod client;
 pub mod follow;
 pub mod ports;
 pub mod publish;
+pub mod recovery;
 pub mod revoke;
+pub mod sessions;
 pub mod streams;
 
 use std::sync::Arc;
@@ -14,12 +16,14 @@ use std::time::{Duration, Instant};
 
 use acks::AckCollectors;
 use ports::{Broker, RevocationStore};
+use sessions::{RecoveryOptions, Sessions};
 use streams::Streams;
 
 use crate::auth::Authenticator;
 use crate::auth::credentials::Credentials;
-use crate::domain::error::{ClientError, Code};
+use crate::domain::error::{ClientError, Code, NotRecovered};
 use crate::domain::event::{AckId, MessageId};
+use crate::domain::grants::Principal;
 use crate::domain::room::Channel;
 use crate::hub::Hub;
 use crate::hub::connection::Connection;
@@ -29,6 +33,7 @@ use crate::hub::connection::Connection;
 pub struct NodeOptions {
     /// How long acknowledgements of a message are collected.
     pub ack_timeout: Duration,
+    pub recovery: RecoveryOptions,
 }
 
 /// One server: its hub, and what it decides with.
@@ -39,6 +44,7 @@ pub struct Node {
     revocations: Arc<dyn RevocationStore>,
     acks: AckCollectors,
     pub streams: Arc<Streams>,
+    pub sessions: Arc<Sessions>,
 }
 
 impl Node {
@@ -50,9 +56,12 @@ impl Node {
         broker: Arc<dyn Broker>,
     ) -> Arc<Self> {
         let streams = Streams::new(Arc::clone(&hub), broker);
+        let sessions = Sessions::new(options.recovery, Arc::clone(&streams));
+        hub.tell_of_departures(Arc::clone(&sessions) as _);
         Arc::new(Self {
             hub,
             streams,
+            sessions,
             options,
             authenticator,
             revocations,
@@ -68,6 +77,13 @@ impl Node {
     /// Fetches what it takes to verify the credentials, in bounded time.
     pub async fn prepare(&self, credentials: &Credentials) {
         self.authenticator.prepare(credentials).await;
+    }
+
+    /// Who the credentials of a client that comes back say; a refusal is nobody's attempt, since the client then
+    /// connects as anybody else does.
+    pub fn verify(&self, credentials: Credentials) -> Result<Principal, NotRecovered> {
+        let verified = self.authenticator.verify(credentials, self.hub.now());
+        verified.map_err(|_| NotRecovered::Expired)
     }
 
     /// The channel of this name; an error with `code` that names the channels there are.
@@ -112,6 +128,7 @@ impl Node {
         self.hub.tick(now).await;
         self.acks.expire(now, self.options.ack_timeout);
         self.streams.sweep(self.hub.now());
+        self.sessions.sweep(now);
     }
 
     /// Messages whose acknowledgements are being collected.

@@ -62,6 +62,9 @@ fn encode(encoding: Encoding, outbound: &Outbound) -> Bytes {
     match encoding {
         Encoding::SocketIo => event_frames(ProtocolVersion::V4, event, meta),
         Encoding::SocketIoPayload => event_frames(ProtocolVersion::V4, event, Beside::Nothing),
+        Encoding::SocketIoOffset => {
+            event_frames(ProtocolVersion::V4, event, Beside::MetaAndOffset(position))
+        }
         Encoding::SocketIoV3 => event_frames(ProtocolVersion::V3, event, meta),
         Encoding::SocketIoV3Payload => event_frames(ProtocolVersion::V3, event, Beside::Nothing),
         _ => event_frame(encoding, event, position),

@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use super::command::{self, OwnEvent, PingKind, Verb};
 use super::members::{MAX_MEMBERS, members, of_command};
 use crate::auth::credentials::Credentials;
-use crate::domain::error::{ClientError, Code};
+use crate::domain::error::{ClientError, Code, NotRecovered};
 use crate::domain::event::AckId;
 use crate::domain::fields::Tenant;
 use crate::domain::json::Members;
@@ -21,6 +21,8 @@ use crate::hub::connection::{Connection, NewConnection};
 use crate::metrics::Received;
 use crate::node::Node;
 use crate::node::client::Client;
+use crate::node::recovery::Recovered;
+use crate::node::sessions::SessionKey;
 
 /// The answer to one message.
 #[derive(Debug)]
@@ -40,6 +42,20 @@ impl Reply {
         match self {
             Self::Done(_, object) => Cow::Borrowed(object),
             Self::Failed(error) => Cow::Owned(failure(error)),
+        }
+    }
+
+    /// The same for a client that wanted to go on where it was, and could not.
+    #[must_use]
+    pub fn with_refusal(self, refused: Option<NotRecovered>) -> Self {
+        match (self, refused) {
+            (Self::Done(event, object), Some(reason)) => {
+                let mut object: Value = serde_json::from_str(object.get()).unwrap_or_default();
+                object["recovered"] = json!(false);
+                object["reason"] = json!(reason.label());
+                Self::Done(event, raw(&object))
+            }
+            (reply, _) => reply,
         }
     }
 
@@ -70,6 +86,8 @@ pub struct Said<'a> {
     pub event: &'a str,
     pub data: Option<&'a RawValue>,
     pub attachments: Vec<Bytes>,
+    /// Under what the client can come back to its session, once it has authenticated.
+    pub key: Option<SessionKey>,
 }
 
 /// One client's session. Dropping it disconnects.
@@ -83,7 +101,11 @@ pub struct Session {
 impl Session {
     /// Takes in a connection that has its permit.
     pub fn connect(node: &Arc<Node>, new: NewConnection) -> Self {
-        let client = Client::connect(node, new);
+        Self::of(node, Client::connect(node, new))
+    }
+
+    /// The session of a client that is connected already.
+    pub fn of(node: &Arc<Node>, client: Client) -> Self {
         Self {
             node: Arc::clone(node),
             connection: Arc::clone(client.connection()),
@@ -98,6 +120,12 @@ impl Session {
     /// Whether the client has authenticated.
     pub fn is_authenticated(&self) -> bool {
         self.connection.is_authenticated()
+    }
+
+    /// Leaves for good, even if a command is under way: nobody comes back to this session.
+    pub fn end(&self) {
+        self.node.sessions.end_of(self.connection.id);
+        self.leave();
     }
 
     /// Leaves the hub, even if a command is under way.
@@ -146,14 +174,18 @@ impl Session {
     pub async fn authenticate_handshake(
         &self,
         credentials: Option<Credentials>,
-        welcome: impl FnOnce(),
+        key: Option<SessionKey>,
+        welcome: impl FnOnce() + Send,
     ) -> Result<Option<Reply>, ClientError> {
         let Some(credentials) = credentials else {
             welcome();
             return Ok(None);
         };
         let mut client = self.client.lock().await;
-        match self.authenticate(&mut client, credentials, welcome) {
+        match self
+            .authenticate(&mut client, credentials, key, welcome)
+            .await
+        {
             Ok(object) => Ok(Some(Reply::done(Verb::Authenticate.reply(), &object))),
             Err(error) => {
                 self.node.hub.metrics.count_error();
@@ -172,6 +204,7 @@ impl Session {
             event,
             data,
             attachments,
+            key,
         } = said;
         if !attachments.is_empty() && verb != Verb::Publish {
             return Err(ClientError::invalid(format!(
@@ -188,12 +221,13 @@ impl Session {
                             "send user_id and organization_id, or a token",
                         )
                     })?;
-                self.authenticate(&mut client, credentials, || {})?
+                self.authenticate(&mut client, credentials, key, || {})
+                    .await?
             }
             Verb::Subscribe => {
                 let own = &client.principal()?.identity.organization;
                 let (channels, place) = command::subscription(&of_command(data, event)?, own)?;
-                let rooms = client.subscribe(&channels, &place)?;
+                let rooms = client.subscribe(&channels, &place).await?;
                 json!({ "success": true, "subscriptions": rooms })
             }
             Verb::Unsubscribe => {
@@ -233,27 +267,42 @@ impl Session {
         Ok(raw(&object))
     }
 
-    fn authenticate(
+    async fn authenticate(
         &self,
         client: &mut Client,
         credentials: Credentials,
-        welcome: impl FnOnce(),
+        key: Option<SessionKey>,
+        welcome: impl FnOnce() + Send,
     ) -> Result<Value, ClientError> {
-        let ended = client.authenticate(credentials, welcome)?;
-        let principal = client.principal()?;
-        let mut object = json!({
-            "success": true,
-            "connection_id": self.connection.id,
-            "user_id": principal.identity.user,
-            "organization_id": principal.identity.organization,
-            "expires_at": principal.expires_at,
-            "pending": 0,
-        });
+        let ended = client.authenticate(credentials, key, welcome).await?;
+        let mut object = welcomed(client)?;
         if !ended.is_empty() {
             object["ended_subscriptions"] = json!(ended);
         }
         Ok(object)
     }
+}
+
+/// What a client is told that has authenticated.
+fn welcomed(client: &Client) -> Result<Value, ClientError> {
+    let principal = client.principal()?;
+    Ok(json!({
+        "success": true,
+        "connection_id": client.connection().id,
+        "user_id": principal.identity.user,
+        "organization_id": principal.identity.organization,
+        "expires_at": principal.expires_at,
+        "pending": 0,
+    }))
+}
+
+/// What a client is told that goes on where it was.
+pub fn recovered(recovered: &Recovered) -> Result<Reply, ClientError> {
+    let mut object = welcomed(&recovered.client)?;
+    object["recovered"] = json!(true);
+    object["missed"] = json!(recovered.missed());
+    object["subscriptions"] = json!(recovered.subscriptions);
+    Ok(Reply::done(Verb::Authenticate.reply(), &object))
 }
 
 /// What a ping brought goes back as it was written.

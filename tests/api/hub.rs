@@ -23,6 +23,7 @@ use orgcast::hub::outbound::Outbound;
 use orgcast::hub::ports::{Deliver, Delivery};
 use orgcast::hub::{AuthenticatedConnection, Hub, HubOptions};
 use orgcast::node::publish::Publication;
+use orgcast::node::sessions::RecoveryOptions;
 use orgcast::node::{Node, NodeOptions};
 use orgcast::server::clock::SystemClock;
 use orgcast::store::streams::{MemoryBroker, StreamOptions};
@@ -96,10 +97,18 @@ pub fn hub(options: HubOptions) -> Arc<Hub> {
 pub fn node(hub: &Arc<Hub>) -> Arc<Node> {
     let options = NodeOptions {
         ack_timeout: Duration::from_secs(30),
+        recovery: RecoveryOptions {
+            window: Duration::from_mins(2),
+            max_sessions: 100,
+            max_events: 500,
+        },
     };
     let revocations: Arc<Revocations> = Arc::default();
     let authenticator = TokenAuthenticator::new(
-        TokenAuthenticatorOptions::default(),
+        TokenAuthenticatorOptions {
+            allow_asserted: true,
+            ..TokenAuthenticatorOptions::default()
+        },
         None,
         Arc::clone(&revocations),
     );
@@ -118,8 +127,9 @@ fn organization(id: &str) -> OrganizationId {
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-fn newcomer(hub: &Hub, deliver: Arc<dyn Deliver>) -> NewConnection {
+pub fn newcomer(hub: &Hub, deliver: Arc<dyn Deliver>) -> NewConnection {
     NewConnection {
+        id: None,
         permit: hub.admission.admit(HERE).unwrap(),
         protocol: Protocol::Websocket,
         remote_address: HERE,
@@ -170,9 +180,9 @@ pub fn publication(event: &str, payload: &str, target: Target) -> Publication {
     }
 }
 
-type Spot = (&'static str, Option<&'static str>, Option<&'static str>);
+pub type Spot = (&'static str, Option<&'static str>, Option<&'static str>);
 
-fn spot() -> impl Strategy<Value = Spot> {
+pub fn spot() -> impl Strategy<Value = Spot> {
     (
         prop_oneof![Just("a"), Just("b")],
         prop_oneof![Just(None), Just(Some("x")), Just(Some("y"))],
@@ -185,7 +195,11 @@ fn channel() -> impl Strategy<Value = &'static str> {
 }
 
 /// The definition of section 2, as it is written there.
-fn hears(subscription: &(&'static str, Spot), event: &(&'static str, Spot), cascade: bool) -> bool {
+pub fn hears(
+    subscription: &(&'static str, Spot),
+    event: &(&'static str, Spot),
+    cascade: bool,
+) -> bool {
     let (channel, (org, dept, queue)) = *subscription;
     let (event_channel, (target_org, target_dept, target_queue)) = *event;
     let in_channel = channel == event_channel || channel == "all";

@@ -21,6 +21,7 @@ mod metrics;
 mod openapi;
 mod origins;
 mod program;
+mod recovery;
 mod refusals;
 mod requests;
 mod secrets;

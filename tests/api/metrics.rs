@@ -147,7 +147,7 @@ async fn a_scrape_tells_what_was_done() {
     // What the machine has its say in.
     let is_ours = |sample: &str| {
         ![
-            "resident", "open_fds", "tcp_", "buffered", "slots", "_sum", "ping_",
+            "resident", "open_fds", "tcp_", "buffered", "history", "slots", "_sum", "ping_",
         ]
         .iter()
         .any(|part| sample.contains(part))

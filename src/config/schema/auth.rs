@@ -7,7 +7,7 @@ use http::Uri;
 use toml::Value;
 
 use super::key::{Found, Rule, Section, read_table, schema_of_table, section, write_table};
-use super::names::{DAY_MS, day};
+use super::names::{at_most_a_day, day};
 use crate::auth::api_key::{Caller, KeyHash, Reach, Scope};
 use crate::auth::jwks::Location;
 use crate::auth::jwt::TokenRules;
@@ -152,10 +152,6 @@ const HIDDEN: &str = "set";
 
 const SECRET_RULE: &str = "a secret has at least 32 bytes (`openssl rand -base64 48` makes one), \
     is text or `base64:` and its bytes, and is not a PEM key";
-
-fn at_most_a_day() -> Rule<u64> {
-    Rule::Within(0, DAY_MS, "it must be at most 86400000 (one day)")
-}
 
 fn secret(secret: &Secret, found: &mut Found<'_>) {
     if !secret.is_empty() && secret_bytes(secret.reveal()).is_err() {

@@ -97,6 +97,22 @@ section! {
         auth_timeout_ms: u64 = 10_000, day();
         /// Milliseconds during which acknowledgements of a requires_ack broadcast are collected.
         ack_timeout_ms: u64 = 30_000, day();
+        /// Events of one organization that are kept for clients that come back; 0 = none.
+        history_size: usize = 20_000;
+        /// Bytes of one organization's events that are kept.
+        history_max_bytes: usize = 8 * MIB;
+        /// Milliseconds that an event is kept; 0 = not at all.
+        history_ttl_ms: u64 = names::DAY_MS;
+        /// Bytes of all organizations' events that are kept together; those of the longest silent ones go first.
+        history_max_bytes_total: usize = 256 * MIB;
+        /// Organizations without connections whose events are kept.
+        max_organizations: usize = 10_000, Rule::Within(1, u64::MAX, "it must be at least 1");
+        /// Milliseconds after the end of its connection within which a client may come back to its session; 0 = it can't.
+        recovery_window_ms: u64 = 120_000, names::at_most_a_day();
+        /// Sessions that are kept for clients that are away; 0 = twice max_connections_total.
+        recovery_max_sessions: usize = 0;
+        /// Events that a client that comes back may have missed, at most half of send_queue_max_messages.
+        recovery_max_events: usize = 10_000;
         /// Messages that may wait to be written to one connection, 1 to 1000000; over it the connection is closed.
         send_queue_max_messages: usize = 1024, Rule::Within(1, MAX_MESSAGES, "it must be between 1 and 1000000");
         /// Bytes that may wait to be written to one connection, at least 1; over it the connection is closed.

@@ -46,6 +46,11 @@ pub(super) fn day() -> Rule<u64> {
     Rule::Within(1, DAY_MS, "it must be between 1 and 86400000 (one day)")
 }
 
+/// A time of at most a day.
+pub(super) fn at_most_a_day() -> Rule<u64> {
+    Rule::Within(0, DAY_MS, "it must be at most 86400000 (one day)")
+}
+
 /// A list of which each text must stand for something.
 pub(super) fn each<T: Parse>(texts: &[Parsed<T>], found: &mut Found<'_>) {
     for text in texts {

@@ -101,6 +101,11 @@ impl Streams {
         Some(Arc::clone(&stream))
     }
 
+    /// Bytes of what is kept.
+    pub fn bytes(&self) -> usize {
+        self.broker.bytes()
+    }
+
     /// The organizations that have a stream, with connections or without.
     pub fn organizations(&self) -> Vec<OrganizationId> {
         self.broker.organizations()
@@ -179,6 +184,9 @@ impl Streams {
             self.hub.deliver_local(&events, now, &mut delivered);
             rest = later;
             pause.after(count * events.len(), count * bytes).await;
+        }
+        if let Some((position, _)) = done.last() {
+            stream.delivered.store(position.seq, Ordering::Release);
         }
         for ((position, done), delivered) in done.into_iter().zip(delivered) {
             // The caller may have hung up.

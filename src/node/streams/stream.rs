@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -60,6 +60,8 @@ pub struct Stream {
     pub log: Arc<dyn StreamLog>,
     /// The organization has connections.
     pub(super) is_held: AtomicBool,
+    /// The number up to which all connections were given what they hear.
+    pub(super) delivered: AtomicU64,
 }
 
 impl Stream {
@@ -67,8 +69,17 @@ impl Stream {
         Self {
             organization,
             queue: Mutex::default(),
+            delivered: AtomicU64::new(log.top().seq),
             log,
             is_held: AtomicBool::new(false),
+        }
+    }
+
+    /// The position up to which all connections were given what they hear.
+    pub fn delivered(&self) -> Position {
+        Position {
+            seq: self.delivered.load(Ordering::Acquire),
+            ..self.log.top()
         }
     }
 
@@ -118,7 +129,8 @@ pub struct Turn {
 }
 
 impl Turn {
-    pub(super) fn stream(&self) -> Option<&Arc<Stream>> {
+    /// The stream that it is of.
+    pub fn stream(&self) -> Option<&Arc<Stream>> {
         self.hold.as_ref().map(|(stream, _)| stream)
     }
 

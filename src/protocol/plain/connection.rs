@@ -180,6 +180,7 @@ impl PlainConnection {
                     event: &inbound.event,
                     data: inbound.data.as_deref(),
                     attachments: Vec::new(),
+                    key: None,
                 };
                 let reply = self.session.handle(said).await;
                 self.sender.know(self.session.tenant().await);

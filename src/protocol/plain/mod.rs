@@ -165,6 +165,7 @@ impl PlainGateway {
     ) -> Result<Opened, (ClientError, CloseReason, Option<SlotGuard>)> {
         let rate = Arc::clone(&permit.rate);
         let new = NewConnection {
+            id: None,
             protocol: Protocol::Websocket,
             remote_address,
             permit,
@@ -172,7 +173,11 @@ impl PlainGateway {
         };
         let session = Session::connect(&self.node, new);
         let reply = match credentials {
-            Ok(credentials) => session.authenticate_handshake(credentials, || {}).await,
+            Ok(credentials) => {
+                session
+                    .authenticate_handshake(credentials, None, || {})
+                    .await
+            }
             Err(error) => Err(error),
         };
         match reply {

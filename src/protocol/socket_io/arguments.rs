@@ -32,8 +32,13 @@ impl Arguments {
         }
     }
 
-    /// The form for a client with these headers.
-    pub(super) fn form(self, version: ProtocolVersion, headers: &HeaderMap) -> ArgumentForm {
+    /// The form for a client with these headers; where sessions can be recovered, it may get offsets.
+    pub(super) fn form(
+        self,
+        version: ProtocolVersion,
+        headers: &HeaderMap,
+        can_recover: bool,
+    ) -> ArgumentForm {
         let (has_meta, acked_has_meta) = match self {
             Self::All => (true, true),
             Self::Payload => (false, false),
@@ -43,6 +48,8 @@ impl Arguments {
             version,
             has_meta,
             acked_has_meta,
+            // Who gets the payload alone would take the offset for something of its own.
+            has_offset: can_recover && has_meta && version == ProtocolVersion::V4,
         }
     }
 }
@@ -65,10 +72,20 @@ pub(super) struct ArgumentForm {
     version: ProtocolVersion,
     has_meta: bool,
     acked_has_meta: bool,
+    has_offset: bool,
 }
 
 impl ArgumentForm {
+    /// Whether the client gets the offset of each event as its last argument, by which it comes back to its session.
+    pub fn has_offset(self) -> bool {
+        self.has_offset
+    }
+
     pub fn encoding(self, event: &Event) -> Encoding {
+        // The acknowledgement is the last argument of those that ask for one.
+        if self.has_offset && event.ack_id.is_none() {
+            return Encoding::SocketIoOffset;
+        }
         let has_meta = match event.ack_id {
             None => self.has_meta,
             Some(_) => self.acked_has_meta,
@@ -99,7 +116,7 @@ mod tests {
                 .iter()
                 .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
                 .collect();
-            let form = arguments.form(ProtocolVersion::V4, &headers);
+            let form = arguments.form(ProtocolVersion::V4, &headers, false);
             (form.has_meta, form.acked_has_meta)
         };
         let (browser, python) = ("Mozilla/5.0 (X11)", "python-requests/2.32");

@@ -14,7 +14,9 @@ use crate::auth::credentials::Credentials;
 use crate::domain::error::ClientError;
 use crate::hub::connection::Connection;
 use crate::hub::limits::ConnectionPermit;
+use crate::hub::ports::Given;
 use crate::hub::rates::Rate;
+use crate::node::sessions::SessionKey;
 use crate::protocol::engine_io::{Application, Session};
 use crate::protocol::session::{self, Reply, failure};
 use crate::wire::send_queue::DropPolicy;
@@ -26,6 +28,8 @@ pub struct Client {
     pub(super) form: ArgumentForm,
     /// The credentials in the handshake's query or headers.
     pub(super) credentials: Result<Option<Box<Credentials>>, Box<ClientError>>,
+    /// The numbers of the last events that it was given.
+    pub(super) given: Mutex<Given>,
     pub(super) state: Mutex<ClientState>,
 }
 
@@ -33,6 +37,8 @@ pub(super) struct ClientState {
     /// Its place, until it has left.
     pub permit: Option<Arc<ConnectionPermit>>,
     pub is_connecting: bool,
+    /// Under what it can come back to its session.
+    pub key: Option<SessionKey>,
     /// There from CONNECT to DISCONNECT.
     pub session: Option<Arc<session::Session>>,
     /// Until when it has to CONNECT.
@@ -60,7 +66,9 @@ impl Client {
             credentials: credentials
                 .map(|credentials| credentials.map(Box::new))
                 .map_err(Box::new),
+            given: Mutex::default(),
             state: Mutex::new(ClientState {
+                key: None,
                 permit: Some(permit),
                 is_connecting: false,
                 session: None,
@@ -140,7 +148,7 @@ impl Client {
         };
         // Outside the lock: leaving the hub takes other locks.
         if let Some(session) = session {
-            session.leave();
+            session.end();
         }
         by
     }

@@ -8,10 +8,14 @@ use serde::Serialize;
 use super::client::{Client, answer};
 use super::{ClientSession, REFUSED_GRACE, SocketIo, packet};
 use crate::auth::credentials::Credentials;
-use crate::domain::error::{ClientError, CloseReason, Code};
+use crate::domain::error::{ClientError, CloseReason, Code, NotRecovered};
+use crate::domain::identity::ConnectionId;
 use crate::domain::json::{self, Members};
 use crate::hub::connection::{NewConnection, Protocol};
 use crate::hub::ports::Deliver;
+use crate::node;
+use crate::node::recovery::Comeback;
+use crate::node::sessions::{SessionKey, SessionSecret};
 use crate::protocol::{command, session};
 use crate::wire::send_queue::DropPolicy;
 
@@ -69,62 +73,145 @@ impl SocketIo {
         auth: Option<&str>,
     ) -> Result<(), ClientError> {
         let client = &session.connection;
-        let credentials = credentials(client, auth)?;
+        let Auth {
+            credentials,
+            comeback,
+        } = Auth::read(client, auth)?;
         if let Some(credentials) = &credentials {
             self.node.prepare(credentials).await;
         }
         let permit = client.state.lock().permit.clone();
         let permit = permit
             .ok_or_else(|| ClientError::new(Code::InternalError, "the session is closing"))?;
-        let new = NewConnection {
+        let new = |id| NewConnection {
+            id,
             protocol: Protocol::SocketIo,
             remote_address: client.remote_address,
-            permit,
+            permit: Arc::clone(&permit),
             deliver: Arc::clone(session) as Arc<dyn Deliver>,
         };
-        let connected = session::Session::connect(&self.node, new);
+        let mut refused = None;
+        if let Some(comeback) = comeback.filter(|_| client.form.has_offset()) {
+            match self
+                .go_on(session, &comeback, credentials.clone(), new)
+                .await
+            {
+                Ok(()) => return Ok(()),
+                Err(reason) => refused = Some(reason),
+            }
+        }
+        let connected = session::Session::connect(&self.node, new(None));
         let id = connected.connection().id.to_string();
         let version = session.version;
+        let secret = client.form.has_offset().then(SessionSecret::random);
+        let key = secret.as_ref().map(SessionSecret::key);
         let welcome = || {
-            session.push(&packet::connected(version, &id), DropPolicy::Reply);
+            let pid = secret.as_ref().map(SessionSecret::as_str);
+            session.push(&packet::connected(version, &id, pid), DropPolicy::Reply);
         };
         let reply = connected
-            .authenticate_handshake(credentials, welcome)
+            .authenticate_handshake(credentials, key, welcome)
             .await?;
-        {
-            let mut state = client.state.lock();
-            state.session = Some(Arc::new(connected));
-            state.connect_by = None;
-        }
+        entered(client, connected, key);
         if let Some(reply) = reply {
+            answer(session, None, &reply.with_refusal(refused));
+        }
+        Ok(())
+    }
+
+    /// Goes on with the session that the client had before.
+    async fn go_on(
+        &self,
+        session: &Arc<ClientSession>,
+        comeback: &CameBack,
+        credentials: Option<Credentials>,
+        new: impl Fn(Option<ConnectionId>) -> NewConnection + Send + Sync,
+    ) -> Result<(), NotRecovered> {
+        let client = &session.connection;
+        let key = SessionKey::of(&comeback.pid);
+        let principal = match credentials {
+            None => None,
+            Some(credentials) => Some(self.node.verify(credentials)?),
+        };
+        let asked = Comeback {
+            key,
+            offset: comeback.offset.as_deref(),
+            principal,
+        };
+        let welcome = |id: ConnectionId| {
+            let (id, pid) = (id.to_string(), Some(comeback.pid.as_str()));
+            let connected = packet::connected(session.version, &id, pid);
+            session.push(&connected, DropPolicy::Reply);
+        };
+        let recovered =
+            node::client::Client::recover(&self.node, asked, |id| new(Some(id)), welcome).await?;
+        if let Ok(reply) = session::recovered(&recovered) {
             answer(session, None, &reply);
         }
+        let connected = session::Session::of(&self.node, recovered.deliver(&self.node));
+        entered(client, connected, Some(key));
         Ok(())
     }
 }
 
-/// `auth` counts before the query and the headers.
-fn credentials(client: &Client, auth: Option<&str>) -> Result<Option<Credentials>, ClientError> {
-    let auth = match auth {
-        None => None,
-        Some(auth) => credentials_of_auth(auth)?,
-    };
-    match (auth, &client.credentials) {
-        (Some(auth), _) => Ok(Some(auth)),
-        (None, Ok(credentials)) => Ok(credentials.as_deref().cloned()),
-        (None, Err(error)) => Err((**error).clone()),
-    }
+fn entered(client: &Client, connected: session::Session, key: Option<SessionKey>) {
+    let mut state = client.state.lock();
+    state.session = Some(Arc::new(connected));
+    state.key = key;
+    state.connect_by = None;
 }
 
-fn credentials_of_auth(auth: &str) -> Result<Option<Credentials>, ClientError> {
-    const WHAT: &str = "`auth`";
-    let auth = json::parse(WHAT, auth.as_bytes())?;
-    match json::kind_of(auth) {
-        "null" => Ok(None),
-        "an object" => command::credentials(&Members::of(WHAT, auth)?),
-        kind => Err(ClientError::invalid(format!(
-            "{WHAT} must be an object, not {kind}"
-        ))),
+/// What a client says of a session that it had (`pid` and `offset` in its `auth`).
+struct CameBack {
+    pid: String,
+    offset: Option<String>,
+}
+
+/// What a CONNECT says.
+struct Auth {
+    credentials: Option<Credentials>,
+    comeback: Option<CameBack>,
+}
+
+impl Auth {
+    /// `auth` counts before the query and the headers.
+    fn read(client: &Client, auth: Option<&str>) -> Result<Self, ClientError> {
+        let (mut credentials, mut comeback) = (None, None);
+        if let Some(auth) = auth {
+            const WHAT: &str = "`auth`";
+            let auth = json::parse(WHAT, auth.as_bytes())?;
+            match json::kind_of(auth) {
+                "null" => {}
+                "an object" => {
+                    let mut members = Members::of(WHAT, auth)?;
+                    credentials = command::credentials(&members)?;
+                    // What is no text is of no session.
+                    let mut text = |name| {
+                        let text = members.take(name)?.get();
+                        serde_json::from_str::<String>(text).ok()
+                    };
+                    let offset = text("offset");
+                    comeback = text("pid").map(|pid| CameBack { pid, offset });
+                }
+                kind => {
+                    return Err(ClientError::invalid(format!(
+                        "{WHAT} must be an object, not {kind}"
+                    )));
+                }
+            }
+        }
+        if credentials.is_none() {
+            credentials = match &client.credentials {
+                Ok(credentials) => credentials.as_deref().cloned(),
+                // Its session says who it is.
+                Err(_) if comeback.is_some() => None,
+                Err(error) => return Err((**error).clone()),
+            };
+        }
+        Ok(Self {
+            credentials,
+            comeback,
+        })
     }
 }
 

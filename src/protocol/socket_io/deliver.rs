@@ -8,7 +8,7 @@ use super::client::{error_packet, send};
 use super::packet;
 use crate::domain::error::CloseReason;
 use crate::hub::outbound::Outbound;
-use crate::hub::ports::{Deliver, Delivery};
+use crate::hub::ports::{Deliver, Delivery, Given};
 use crate::protocol::engine_io::Session;
 use crate::protocol::{close_reason_of, delivery, outgoing, push_event};
 use crate::wire::send_queue::Overdue;
@@ -20,7 +20,12 @@ impl Deliver for Session<SocketIo> {
     }
 
     fn deliver(&self, outbound: &Arc<Outbound>) -> Delivery {
-        let encoding = self.connection.form.encoding(&outbound.event);
+        let form = self.connection.form;
+        if let Some(position) = outbound.position.filter(|_| form.has_offset()) {
+            // Before it can be known to have come.
+            self.connection.given.lock().note(position.seq);
+        }
+        let encoding = form.encoding(&outbound.event);
         let frame = outgoing(self.link(), outbound, encoding);
         let delivery = delivery(push_event(self.link(), frame, outbound));
         if delivery == Delivery::Overflow {
@@ -53,6 +58,10 @@ impl Deliver for Session<SocketIo> {
 
     fn waiting(&self) -> usize {
         self.link().waiting().0
+    }
+
+    fn given(&self) -> Given {
+        *self.connection.given.lock()
     }
 
     fn transport(&self) -> &'static str {

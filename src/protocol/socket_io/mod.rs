@@ -90,7 +90,7 @@ impl SocketIo {
         Ok(Client::new(
             permit,
             remote_address,
-            arguments.form(version, headers),
+            arguments.form(version, headers, self.node.sessions.is_on()),
             Credentials::from_handshake(query, headers, cookie),
             self.options.max_message_size,
             Instant::now() + self.options.connect_timeout,
@@ -173,13 +173,18 @@ async fn handle_event(
     attachments: Vec<Bytes>,
     ack: Option<u64>,
 ) {
+    let (connected, key) = {
+        let state = session.connection.state.lock();
+        (state.session.clone(), state.key)
+    };
+    let Some(connected) = connected else {
+        return;
+    };
     let said = Said {
         event,
         data,
         attachments,
-    };
-    let Some(connected) = session.connection.session() else {
-        return;
+        key,
     };
     // Boxed: it would be a part of every connection's task.
     let reply = Box::pin(connected.handle(said)).await;

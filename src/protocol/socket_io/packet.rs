@@ -54,6 +54,8 @@ pub(in crate::protocol) enum Beside {
     Nothing,
     /// Its meta, with its position in the stream if it has one.
     Meta(Option<Position>),
+    /// The same, and the position once more as the last argument, where stock clients look for it.
+    MetaAndOffset(Option<Position>),
 }
 
 /// The frames of an event: `42["name",payload,meta]`, with an acknowledgement's number and attachments
@@ -67,9 +69,13 @@ pub(in crate::protocol) fn event(version: ProtocolVersion, event: &Event, beside
     write_json(&mut text, &event.name.as_str());
     text.push(b',');
     text.extend_from_slice(event.payload.get().as_bytes());
-    if let Beside::Meta(offset) = beside {
+    if let Beside::Meta(offset) | Beside::MetaAndOffset(offset) = beside {
         text.push(b',');
         write_json(&mut text, &Meta::of(event, offset));
+    }
+    if let Beside::MetaAndOffset(Some(offset)) = beside {
+        text.push(b',');
+        write_json(&mut text, &offset);
     }
     text.push(b']');
     with_attachments(version, &text, &event.attachments)
@@ -112,11 +118,13 @@ pub(super) fn ack(id: u64, object: &RawValue) -> Bytes {
     server_frame(Opcode::Text, text.as_bytes())
 }
 
-/// `40{"sid":"…"}`; for 2.x clients without the object.
-pub(super) fn connected(version: ProtocolVersion, sid: &str) -> Bytes {
-    let text = match version {
-        ProtocolVersion::V3 => "40".to_owned(),
-        ProtocolVersion::V4 => format!("40{{\"sid\":\"{sid}\"}}"),
+/// `40{"sid":"…","pid":"…"}`, the `pid` for clients that can come back to their session; for 2.x clients without
+/// the object.
+pub(super) fn connected(version: ProtocolVersion, sid: &str, pid: Option<&str>) -> Bytes {
+    let text = match (version, pid) {
+        (ProtocolVersion::V3, _) => "40".to_owned(),
+        (ProtocolVersion::V4, None) => format!("40{{\"sid\":\"{sid}\"}}"),
+        (ProtocolVersion::V4, Some(pid)) => format!("40{{\"sid\":\"{sid}\",\"pid\":\"{pid}\"}}"),
     };
     server_frame(Opcode::Text, text.as_bytes())
 }
@@ -272,6 +280,7 @@ mod tests {
     use super::*;
     use crate::domain::event::Catalogue;
     use crate::domain::identity::OrganizationId;
+    use crate::domain::position::Epoch;
 
     fn an_event() -> Event {
         let catalogue = Catalogue::new([], []).unwrap();
@@ -304,6 +313,14 @@ mod tests {
         );
         let alone = r#"42["kpi:update",{"health_score": 85.0}]"#;
         assert_eq!(text(&event(v4, &sent, Beside::Nothing)), alone);
+        let position = Position {
+            epoch: Epoch::from_random(0),
+            seq: 7,
+        };
+        let whole = text(&event(v4, &sent, Beside::MetaAndOffset(Some(position))));
+        let end = r#""priority":"high","offset":"000000000000-7"},"000000000000-7"]"#;
+        assert!(whole.ends_with(end), "{whole}");
+        assert!(!text(&event(v4, &sent, Beside::MetaAndOffset(None))).contains("offset"));
         sent.ack_id = Some(17);
         let acked = r#"4217["kpi:update",{"health_score": 85.0}]"#;
         assert_eq!(text(&event(v4, &sent, Beside::Nothing)), acked);
@@ -343,8 +360,12 @@ mod tests {
                 r#"44/a,{"message":"no"}"#,
             ),
             (connect_error(v3, "/a", "no", data), r#"44/a,"no""#),
-            (connected(v4, "x"), r#"40{"sid":"x"}"#),
-            (connected(v3, "x"), "40"),
+            (connected(v4, "x", None), r#"40{"sid":"x"}"#),
+            (
+                connected(v4, "x", Some("secret")),
+                r#"40{"sid":"x","pid":"secret"}"#,
+            ),
+            (connected(v3, "x", None), "40"),
         ] {
             assert_eq!(text(&frame), expected);
         }

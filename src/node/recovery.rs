@@ -1,0 +1,239 @@
+//! Going on with a session: a client that comes back is who it was, hears what it heard, and gets what it
+//! missed, or is told that it can't.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Node;
+use super::client::Client;
+use super::ports::{Kept, Lost};
+use super::sessions::{Away, Place, Recoverable, SessionKey};
+use super::streams::Turn;
+use crate::domain::error::{CloseReason, NotRecovered};
+use crate::domain::event::MessageId;
+use crate::domain::grants::Principal;
+use crate::domain::identity::ConnectionId;
+use crate::domain::position::Position;
+use crate::domain::room::{Room, RoomName};
+use crate::hub::connection::NewConnection;
+use crate::hub::deliver::Delivered;
+use crate::hub::outbound::Outbound;
+use crate::hub::ports::FirstBehind;
+
+/// What a client that comes back says.
+pub struct Comeback<'a> {
+    pub key: SessionKey,
+    /// The offset of the last event that it got; `None` if it got none that has one.
+    pub offset: Option<&'a str>,
+    /// Who it says to be beside that, verified.
+    pub principal: Option<Principal>,
+}
+
+impl From<Lost> for NotRecovered {
+    fn from(lost: Lost) -> Self {
+        match lost {
+            Lost::Epoch => Self::Epoch,
+            Lost::Trimmed => Self::Trimmed,
+            Lost::TooMany => Self::TooMany,
+        }
+    }
+}
+
+/// A client that goes on where it was. Nothing is delivered in its organization until this is dropped.
+pub struct Recovered {
+    pub client: Client,
+    pub subscriptions: Vec<RoomName>,
+    missed: Vec<Arc<Outbound>>,
+    _turn: Turn,
+}
+
+impl Recovered {
+    /// Gives the client what it missed. To be called behind the answer to its comeback.
+    pub fn deliver(self, node: &Node) -> Client {
+        let mut delivered = vec![Delivered::default(); self.missed.len()];
+        let connection = Arc::clone(self.client.connection());
+        node.hub
+            .deliver_local(&self.missed, &[connection], &mut delivered);
+        self.client
+    }
+
+    /// How many events it missed.
+    pub fn missed(&self) -> usize {
+        self.missed.len()
+    }
+}
+
+/// Turns that the end of an old connection may take, which another thread has begun.
+const PATIENCE: usize = 10_000;
+
+impl Client {
+    /// Goes on with a session over a new connection; one that still looks alive is taken over. `welcome` runs
+    /// before the first event can come. If this fails, nothing has changed, but for a session whose organization
+    /// has no place for it any more.
+    pub async fn recover(
+        node: &Arc<Node>,
+        comeback: Comeback<'_>,
+        new: impl FnOnce(ConnectionId) -> NewConnection + Send,
+        welcome: impl FnOnce(ConnectionId) + Send,
+    ) -> Result<Recovered, NotRecovered> {
+        let outcome = Self::try_recover(node, comeback, new, welcome).await;
+        let refused = outcome.as_ref().err().copied();
+        node.hub.metrics.count_recovery(refused);
+        outcome
+    }
+
+    async fn try_recover(
+        node: &Arc<Node>,
+        comeback: Comeback<'_>,
+        new: impl FnOnce(ConnectionId) -> NewConnection + Send,
+        welcome: impl FnOnce(ConnectionId) + Send,
+    ) -> Result<Recovered, NotRecovered> {
+        let session = node
+            .sessions
+            .get(comeback.key)
+            .ok_or(NotRecovered::Unknown)?;
+        let own = session.state.lock().principal.clone();
+        let principal = match comeback.principal {
+            None => own,
+            Some(principal) if principal.identity == own.identity => principal,
+            Some(_) => return Err(NotRecovered::Identity),
+        };
+        let now = node.hub.now();
+        let is_over = principal.expires_at.is_some_and(|end| end <= now);
+        if is_over || node.authenticator.recheck(&principal, now).is_err() {
+            return Err(NotRecovered::Expired);
+        }
+        let turn = node.streams.turn(&principal.identity.organization).await;
+        let missed = missed(node, &session, &turn, comeback.offset)?;
+        let away = take_over(node, &session)
+            .await
+            .ok_or(NotRecovered::Unknown)?;
+        let beginnings = std::mem::take(&mut session.state.lock().beginnings);
+        node.sessions.end(&session);
+
+        let id = session.connection_id;
+        let mut client = Self::connect(node, new(id));
+        client
+            .enter(principal.clone(), || welcome(id))
+            .map_err(|_| NotRecovered::Unknown)?;
+        let subscriptions = client.subscribe_again(&away.rooms);
+        let connection = client.connection();
+        node.sessions.begin(
+            comeback.key,
+            connection,
+            principal.clone(),
+            session.start,
+            beginnings,
+        );
+        // Who was revoked between the check and the entry is found here, or by the revocation.
+        if node.authenticator.recheck(&principal, now).is_err() {
+            node.hub.close_now(connection, CloseReason::Revoked);
+            return Err(NotRecovered::Expired);
+        }
+        let outbound = |kept: &Arc<Kept>| {
+            let event = Arc::clone(&kept.published.event);
+            Arc::new(Outbound::new(event, Some(kept.position), Instant::now()))
+        };
+        Ok(Recovered {
+            client,
+            subscriptions,
+            missed: missed.iter().map(outbound).collect(),
+            _turn: turn,
+        })
+    }
+
+    /// Subscribes to what it was subscribed to, as far as that is still granted.
+    fn subscribe_again(&self, rooms: &[Room]) -> Vec<RoomName> {
+        let again = |room: &Room| match room {
+            Room::Subscription(channel, place) => {
+                let channel = std::slice::from_ref(channel);
+                self.member().ok()?.subscribe(channel, place).ok()
+            }
+            _ => None,
+        };
+        rooms.iter().filter_map(again).flatten().collect()
+    }
+}
+
+/// What a client at this offset has not got.
+fn missed(
+    node: &Node,
+    session: &Recoverable,
+    turn: &Turn,
+    offset: Option<&str>,
+) -> Result<Vec<Arc<Kept>>, NotRecovered> {
+    let stream = turn.stream().ok_or(NotRecovered::Unknown)?;
+    let state = session.state.lock();
+    let (rooms, given_up_to, given, owed) = match &state.place {
+        // While the turn is held, all that it hears was given to it.
+        Place::Connected(connection) => (
+            connection.rooms(),
+            stream.log.top(),
+            connection.given(),
+            connection.owed_acks(),
+        ),
+        Place::Away(away) => (
+            away.rooms.clone(),
+            away.given_up_to,
+            away.given,
+            away.owed_acks.clone(),
+        ),
+    };
+    let mut from = session.start;
+    if let Some(text) = offset {
+        let offset: Position = text.parse().map_err(|_| NotRecovered::Unknown)?;
+        if offset.epoch != from.epoch {
+            return Err(NotRecovered::Epoch);
+        }
+        // An offset from before the session means its start.
+        from.seq = from.seq.max(offset.seq);
+    }
+    // What it heard last may be forgotten long since: nothing in between was for it.
+    match given.first_behind(from.seq) {
+        FirstBehind::Event(first) => from.seq = from.seq.max(first - 1),
+        FirstBehind::None => from.seq = from.seq.max(given_up_to.seq),
+        FirstBehind::Unknown => {}
+    }
+    let owed: HashSet<MessageId> = owed.into_iter().collect();
+    let identity = &state.principal.identity;
+    let is_missed = |kept: &Arc<Kept>| {
+        let (seq, published) = (kept.position.seq, &kept.published);
+        let event = &published.event;
+        let is_acknowledged =
+            event.ack_id.is_some() && seq <= given.last() && !owed.contains(&event.id);
+        let hearing = rooms.iter().filter(|room| {
+            let beginning = state.beginnings.get(&room.name());
+            beginning.is_none_or(|beginning| seq > *beginning)
+        });
+        !is_acknowledged
+            && published.target.is_heard_by(
+                event.channel.as_ref(),
+                published.cascade,
+                session.connection_id,
+                &identity.user,
+                hearing,
+            )
+    };
+    let mut kept = stream.log.since(from, usize::MAX)?;
+    kept.retain(is_missed);
+    if kept.len() > node.sessions.options().max_events {
+        return Err(NotRecovered::TooMany);
+    }
+    Ok(kept)
+}
+
+/// Ends the session's old connection, if it has one; what the session had then.
+async fn take_over(node: &Node, session: &Recoverable) -> Option<Away> {
+    for _ in 0..PATIENCE {
+        let connection = match &session.state.lock().place {
+            Place::Away(away) => return Some(away.clone()),
+            Place::Connected(connection) => Arc::clone(connection),
+        };
+        node.hub.remove(&connection);
+        connection.close_transport(CloseReason::GoingAway);
+        // Another thread may be about to remove it.
+        tokio::task::yield_now().await;
+    }
+    None
+}
