@@ -194,9 +194,12 @@ fn streams(config: &Config) -> StreamOptions {
 /// Twice as many sessions as there may be connections, where that is known.
 const SESSIONS_PER_CONNECTION: usize = 2;
 
+/// Where it is not.
+const MAX_SESSIONS: usize = 100_000;
+
 fn recovery(config: &Config) -> RecoveryOptions {
     let max_sessions = match (config.recovery_max_sessions, config.max_connections_total) {
-        (0, 0) => usize::MAX,
+        (0, 0) => MAX_SESSIONS,
         (0, connections) => connections.saturating_mul(SESSIONS_PER_CONNECTION),
         (own, _) => own,
     };

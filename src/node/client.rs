@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use super::Node;
 use super::publish::{Publication, Receipt};
 use super::sessions::SessionKey;
+use super::streams::Turn;
 use crate::auth::credentials::Credentials;
 use crate::domain::error::{ClientError, CloseReason, Code};
 use crate::domain::event::Priority;
@@ -67,13 +68,13 @@ impl Client {
     /// Becomes who the credentials say, or stays who it is with a fresh token; answers the subscriptions
     /// that ended with the old one. `welcome` runs when nothing can fail any more and no event can have
     /// come yet. Whoever is refused again and again is closed. With a `key` the client can come back to its
-    /// session.
+    /// session. Nothing is delivered in its organization until the turn is dropped.
     pub async fn authenticate(
         &mut self,
         credentials: Credentials,
         key: Option<SessionKey>,
         welcome: impl FnOnce() + Send,
-    ) -> Result<Vec<RoomName>, ClientError> {
+    ) -> Result<(Vec<RoomName>, Turn), ClientError> {
         self.attempts
             .check(Instant::now())
             .map_err(ClientError::rate_limited)?;
@@ -91,7 +92,6 @@ impl Client {
             }
             _ => {}
         }
-        drop(turn);
         // Who was revoked between the check and the entry is found here, or by the revocation.
         if let Err(error) = node
             .authenticator
@@ -100,7 +100,7 @@ impl Client {
             node.hub.close_now(&self.connection, CloseReason::Revoked);
             return Err(error);
         }
-        Ok(ended)
+        Ok((ended, turn))
     }
 
     /// Who the credentials say.
@@ -151,19 +151,19 @@ impl Client {
     }
 
     /// Subscribes to each channel at the place: all of them, or none and an error. Answers the rooms'
-    /// names.
+    /// names. Nothing is delivered in its organization until the turn is dropped.
     pub async fn subscribe(
         &self,
         channels: &[String],
         place: &Place,
-    ) -> Result<Vec<RoomName>, ClientError> {
+    ) -> Result<(Vec<RoomName>, Turn), ClientError> {
         let member = self.member()?;
         let channels = self.known(channels)?;
+        let own = &member.principal().identity.organization;
+        let turn = self.node.streams.turn(own).await;
         let Some(session) = self.node.sessions.of(self.connection.id) else {
-            return member.subscribe(&channels, place);
+            return Ok((member.subscribe(&channels, place)?, turn));
         };
-        // Behind which position it hears them is known only while nothing is delivered.
-        let turn = self.node.streams.turn(&place.organization).await;
         let before: HashSet<RoomName> = self.connection.rooms().iter().map(Room::name).collect();
         let names = member.subscribe(&channels, place)?;
         if let Some(position) = turn.position() {
@@ -171,7 +171,7 @@ impl Client {
             let new = names.iter().filter(|name| !before.contains(*name));
             beginnings.extend(new.map(|name| (name.clone(), position.seq)));
         }
-        Ok(names)
+        Ok((names, turn))
     }
 
     /// Ends the subscriptions to these channels at exactly this place; answers the names of the

@@ -23,6 +23,7 @@ use crate::node::Node;
 use crate::node::client::Client;
 use crate::node::recovery::Recovered;
 use crate::node::sessions::SessionKey;
+use crate::node::streams::Turn;
 
 /// The answer to one message.
 #[derive(Debug)]
@@ -77,6 +78,14 @@ pub fn failure(error: &ClientError) -> Box<RawValue> {
 /// reached.
 fn raw(object: &impl Serialize) -> Box<RawValue> {
     serde_json::value::to_raw_value(object).unwrap_or_else(|_| RawValue::NULL.to_owned())
+}
+
+/// What became of something that a client said.
+pub struct Handled {
+    pub reply: Reply,
+    /// Nothing is delivered in the client's organization until this is dropped, so that the answer to a
+    /// subscription is sent before the first event of it.
+    _turn: Option<Turn>,
 }
 
 /// Something that a client says: an event's name, its data, and binary data that it has placeholders
@@ -143,19 +152,23 @@ impl Session {
 
     /// Handles what a client says. That it is within the client's rate was seen before.
     /// Commands of one client are handled one after the other; those of others don't wait for them.
-    pub async fn handle(&self, said: Said<'_>) -> Reply {
+    pub async fn handle(&self, said: Said<'_>) -> Handled {
         let verb = Verb::parse(said.event);
         let counted = verb
             .as_ref()
             .map_or(Received::Unknown, |verb| verb.counted_as());
         self.node.hub.received(&self.connection, counted);
+        let mut turn = None;
         let outcome = match verb {
-            Ok(verb) => self.run(verb, said).await.map(|object| (verb, object)),
+            Ok(verb) => {
+                let object = self.run(verb, said, &mut turn).await;
+                object.map(|object| Reply::Done(verb.reply(), object))
+            }
             Err(error) => Err(error),
         };
-        match outcome {
-            Ok((verb, object)) => Reply::Done(verb.reply(), object),
-            Err(error) => self.fail(error),
+        Handled {
+            reply: outcome.unwrap_or_else(|error| self.fail(error)),
+            _turn: turn,
         }
     }
 
@@ -186,7 +199,7 @@ impl Session {
             .authenticate(&mut client, credentials, key, welcome)
             .await
         {
-            Ok(object) => Ok(Some(Reply::done(Verb::Authenticate.reply(), &object))),
+            Ok((object, _)) => Ok(Some(Reply::done(Verb::Authenticate.reply(), &object))),
             Err(error) => {
                 self.node.hub.metrics.count_error();
                 Err(error)
@@ -199,7 +212,12 @@ impl Session {
         self.node.acknowledge_id(&self.connection, id);
     }
 
-    async fn run(&self, verb: Verb, said: Said<'_>) -> Result<Box<RawValue>, ClientError> {
+    async fn run(
+        &self,
+        verb: Verb,
+        said: Said<'_>,
+        turn: &mut Option<Turn>,
+    ) -> Result<Box<RawValue>, ClientError> {
         let Said {
             event,
             data,
@@ -221,13 +239,17 @@ impl Session {
                             "send user_id and organization_id, or a token",
                         )
                     })?;
-                self.authenticate(&mut client, credentials, key, || {})
-                    .await?
+                let (object, held) = self
+                    .authenticate(&mut client, credentials, key, || {})
+                    .await?;
+                *turn = Some(held);
+                object
             }
             Verb::Subscribe => {
                 let own = &client.principal()?.identity.organization;
                 let (channels, place) = command::subscription(&of_command(data, event)?, own)?;
-                let rooms = client.subscribe(&channels, &place).await?;
+                let (rooms, held) = client.subscribe(&channels, &place).await?;
+                *turn = Some(held);
                 json!({ "success": true, "subscriptions": rooms })
             }
             Verb::Unsubscribe => {
@@ -273,13 +295,13 @@ impl Session {
         credentials: Credentials,
         key: Option<SessionKey>,
         welcome: impl FnOnce() + Send,
-    ) -> Result<Value, ClientError> {
-        let ended = client.authenticate(credentials, key, welcome).await?;
+    ) -> Result<(Value, Turn), ClientError> {
+        let (ended, turn) = client.authenticate(credentials, key, welcome).await?;
         let mut object = welcomed(client)?;
         if !ended.is_empty() {
             object["ended_subscriptions"] = json!(ended);
         }
-        Ok(object)
+        Ok((object, turn))
     }
 }
 

@@ -152,6 +152,9 @@ async fn ten_thousand_resets_leave_nothing_behind() {
         ("rate-limit-requests-per-second", "0"),
         ("connect-timeout-ms", "1000"),
         ("auth-timeout-ms", "1000"),
+        // What is kept on purpose is all there after the warm-up.
+        ("history-size", "100"),
+        ("recovery-max-sessions", "100"),
     ])
     .await;
     let address = server.address;

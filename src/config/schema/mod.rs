@@ -109,7 +109,7 @@ section! {
         max_organizations: usize = 10_000, Rule::Within(1, u64::MAX, "it must be at least 1");
         /// Milliseconds after the end of its connection within which a client may come back to its session; 0 = it can't.
         recovery_window_ms: u64 = 120_000, names::at_most_a_day();
-        /// Sessions that are kept for clients that are away; 0 = twice max_connections_total.
+        /// Sessions that are kept for clients that are away; 0 = twice max_connections_total, or 100000 where that is unlimited.
         recovery_max_sessions: usize = 0;
         /// Events that a client that comes back may have missed, at most half of send_queue_max_messages.
         recovery_max_events: usize = 10_000;

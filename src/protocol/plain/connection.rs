@@ -182,11 +182,11 @@ impl PlainConnection {
                     attachments: Vec::new(),
                     key: None,
                 };
-                let reply = self.session.handle(said).await;
+                let handled = self.session.handle(said).await;
                 self.sender.know(self.session.tenant().await);
-                self.sender.reply(&reply, inbound.id.as_ref());
+                self.sender.reply(&handled.reply, inbound.id.as_ref());
                 // It passes by itself, so the client is to come back.
-                let Reply::Failed(error) = &reply else {
+                let Reply::Failed(error) = &handled.reply else {
                     return None;
                 };
                 let is_full = error.code == Code::ConnectionLimit;

@@ -129,6 +129,8 @@ impl SocketIo {
     ) -> Result<(), NotRecovered> {
         let client = &session.connection;
         let key = SessionKey::of(&comeback.pid);
+        // Who authenticates by message is answered then.
+        let is_told = credentials.is_some();
         let principal = match credentials {
             None => None,
             Some(credentials) => Some(self.node.verify(credentials)?),
@@ -145,7 +147,7 @@ impl SocketIo {
         };
         let recovered =
             node::client::Client::recover(&self.node, asked, |id| new(Some(id)), welcome).await?;
-        if let Ok(reply) = session::recovered(&recovered) {
+        if let (true, Ok(reply)) = (is_told, session::recovered(&recovered)) {
             answer(session, None, &reply);
         }
         let connected = session::Session::of(&self.node, recovered.deliver(&self.node));

@@ -187,10 +187,10 @@ async fn handle_event(
         key,
     };
     // Boxed: it would be a part of every connection's task.
-    let reply = Box::pin(connected.handle(said)).await;
-    answer(session, ack, &reply);
+    let handled = Box::pin(connected.handle(said)).await;
+    answer(session, ack, &handled.reply);
     // It passes by itself, so the client is to come back.
-    if let Reply::Failed(error) = &reply
+    if let Reply::Failed(error) = &handled.reply
         && error.code == Code::ConnectionLimit
     {
         session.close(CloseReason::ConnectionLimit);

@@ -90,7 +90,9 @@ describe('socket.io-client 4.x', () => {
     for (const { inbox } of clients) {
       const { event, args, ack } = await inbox.next();
       assert.equal(event, 'system:notification');
-      assert.deepEqual([args.length, args[0], args[1].priority], [2, notification.data, 'urgent']);
+      const [data, meta, ...more] = args;
+      assert.deepEqual([data, meta.priority], [notification.data, 'urgent']);
+      assert.deepEqual(more, [meta.offset], 'where it goes on if it is cut off');
       assert.equal(ack, undefined);
     }
     // What was queued for the stranger would arrive before this pong.

@@ -148,7 +148,11 @@ describe('an event', { concurrency: true }, () => {
       `comes as the client asks with arguments=${form}`,
       async (t) => {
         const kinds = (args) =>
-          args.map((arg) => (typeof arg === 'function' ? 'callback' : arg.organization_id ? 'data' : 'meta'));
+          args.map((arg) => {
+            if (typeof arg === 'function') return 'callback';
+            if (typeof arg === 'string') return 'offset';
+            return arg.organization_id ? 'data' : 'meta';
+          });
         for (const version of ['4.x', '2.x']) {
           const options = { query: { arguments: form } };
           const { socket, organization_id } = await subscriber(t, version, server, ['kpi'], options);
@@ -160,7 +164,9 @@ describe('an event', { concurrency: true }, () => {
           await server.broadcast('/kpi', { organization_id });
           const { acks } = await server.broadcast('/kpi?requires_ack=true&wait_ms=10000', { organization_id });
           assert.equal(acks, 1);
-          assert.deepEqual(heard, [plain, acknowledged], version);
+          // Behind the meta, the place from which a client of 4.x goes on if it is cut off.
+          const offset = version === '4.x' && plain.includes('meta') ? ['offset'] : [];
+          assert.deepEqual(heard, [[...plain, ...offset], acknowledged], version);
         }
       },
       ORGCAST_ONLY,
