@@ -81,7 +81,12 @@ describe('a page in a browser', () => {
             new Promise((resolve) => {
               const socket = window.io(url, { path: '/ws', transports: ['polling'] });
               socket.on('connect', () =>
-                socket.emit('authenticate', { user_id: 'u', organization_id }, ({ success }) => resolve(success)),
+                socket.emit('authenticate', { user_id: 'u', organization_id }, ({ success }) => {
+                  // Behind the next poll, which a reload would otherwise keep from being sent: whether a page without
+                  // one is still there, no server can know.
+                  const behind = () => fetch(`${url}/healthz`, { mode: 'no-cors' });
+                  queueMicrotask(() => behind().then(() => resolve(success)));
+                }),
               );
             }),
           [server.url, organization_id],
