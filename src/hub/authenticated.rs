@@ -34,9 +34,10 @@ impl ConnectionGuard {
     /// more and no event can have come yet.
     pub fn authenticate(
         self,
-        principal: Principal,
+        principal: impl Into<Arc<Principal>>,
         welcome: impl FnOnce(),
     ) -> Result<AuthenticatedConnection, (Self, ClientError)> {
+        let principal = principal.into();
         let id = &principal.identity.organization;
         let admission = &self.hub.admission;
         let limit = admission.organization_slots(id);
@@ -110,7 +111,7 @@ fn gone() -> ClientError {
 /// An authenticated connection.
 pub struct AuthenticatedConnection {
     guard: ConnectionGuard,
-    principal: Principal,
+    principal: Arc<Principal>,
 }
 
 impl AuthenticatedConnection {
@@ -124,7 +125,11 @@ impl AuthenticatedConnection {
 
     /// Goes on with a fresh token. Subscriptions that it no longer grants end; answers their names.
     /// `UNAUTHORIZED` if it names another user or organization.
-    pub fn renew(&mut self, principal: Principal) -> Result<Vec<RoomName>, ClientError> {
+    pub fn renew(
+        &mut self,
+        principal: impl Into<Arc<Principal>>,
+    ) -> Result<Vec<RoomName>, ClientError> {
+        let principal = principal.into();
         let Identity { user, organization } = &self.principal.identity;
         if principal.identity != self.principal.identity {
             return Err(ClientError::unauthorized(format!(

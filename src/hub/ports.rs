@@ -63,7 +63,7 @@ pub trait Deliver: Send + Sync {
 }
 
 /// Numbers that a [`Given`] has.
-const REMEMBERED: usize = 8;
+const REMEMBERED: usize = 4;
 
 /// The numbers of the last events that a connection was given.
 #[derive(Debug, Clone, Copy, Default)]
@@ -124,9 +124,9 @@ mod tests {
         }
         for (number, first) in [
             (0, FirstBehind::Unknown),
-            (29, FirstBehind::Unknown),
-            (30, FirstBehind::Event(40)),
-            (35, FirstBehind::Event(40)),
+            (69, FirstBehind::Unknown),
+            (70, FirstBehind::Event(80)),
+            (75, FirstBehind::Event(80)),
             (99, FirstBehind::Event(100)),
             (100, FirstBehind::None),
             (101, FirstBehind::None),

@@ -1,6 +1,6 @@
 //! One client, from its connection to its end: who it is, and what it may do for that.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -78,17 +78,17 @@ impl Client {
         self.attempts
             .check(Instant::now())
             .map_err(ClientError::rate_limited)?;
-        let principal = self.verify(credentials)?;
+        let principal = Arc::new(self.verify(credentials)?);
         let node = Arc::clone(&self.node);
         // From which position on it hears its organization is known only while nothing is delivered there.
         let turn = node.streams.turn(&principal.identity.organization).await;
-        let ended = self.enter(principal.clone(), welcome)?;
+        let ended = self.enter(Arc::clone(&principal), welcome)?;
         match (node.sessions.of(self.connection.id), key, turn.position()) {
             (Some(session), ..) => session.state.lock().principal = principal,
             (None, Some(key), Some(start)) => {
                 let connection = &self.connection;
                 let sessions = &node.sessions;
-                sessions.begin(key, connection, principal, start, HashMap::new());
+                sessions.begin(key, connection, principal, start, Vec::new());
             }
             _ => {}
         }
@@ -127,7 +127,7 @@ impl Client {
 
     pub(super) fn enter(
         &mut self,
-        principal: Principal,
+        principal: Arc<Principal>,
         welcome: impl FnOnce(),
     ) -> Result<Vec<RoomName>, ClientError> {
         let (state, outcome) = match self.state.take() {
@@ -168,8 +168,13 @@ impl Client {
         let names = member.subscribe(&channels, place)?;
         if let Some(position) = turn.position() {
             let beginnings = &mut session.state.lock().beginnings;
-            let new = names.iter().filter(|name| !before.contains(*name));
-            beginnings.extend(new.map(|name| (name.clone(), position.seq)));
+            let new: Vec<_> = names
+                .iter()
+                .filter(|name| !before.contains(*name))
+                .collect();
+            // Most have one subscription, and each of them is kept.
+            beginnings.reserve_exact(new.len());
+            beginnings.extend(new.into_iter().map(|name| (name.clone(), position.seq)));
         }
         Ok((names, turn))
     }
@@ -185,9 +190,7 @@ impl Client {
         let names = member.unsubscribe(&self.known(channels)?, place)?;
         if let Some(session) = self.node.sessions.of(self.connection.id) {
             let beginnings = &mut session.state.lock().beginnings;
-            for name in &names {
-                beginnings.remove(name);
-            }
+            beginnings.retain(|(name, _)| !names.contains(name));
         }
         Ok(names)
     }

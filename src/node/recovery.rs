@@ -93,10 +93,10 @@ impl Client {
             .sessions
             .get(comeback.key)
             .ok_or(NotRecovered::Unknown)?;
-        let own = session.state.lock().principal.clone();
+        let own = Arc::clone(&session.state.lock().principal);
         let principal = match comeback.principal {
             None => own,
-            Some(principal) if principal.identity == own.identity => principal,
+            Some(principal) if principal.identity == own.identity => Arc::new(principal),
             Some(_) => return Err(NotRecovered::Identity),
         };
         let now = node.hub.now();
@@ -115,14 +115,14 @@ impl Client {
         let id = session.connection_id;
         let mut client = Self::connect(node, new(id));
         client
-            .enter(principal.clone(), || welcome(id))
+            .enter(Arc::clone(&principal), || welcome(id))
             .map_err(|_| NotRecovered::Unknown)?;
         let subscriptions = client.subscribe_again(&away.rooms);
         let connection = client.connection();
         node.sessions.begin(
             comeback.key,
             connection,
-            principal.clone(),
+            Arc::clone(&principal),
             session.start,
             beginnings,
         );
@@ -197,22 +197,26 @@ fn missed(
     }
     let owed: HashSet<MessageId> = owed.into_iter().collect();
     let identity = &state.principal.identity;
+    // Behind which number each room is heard.
+    let beginning = |room: &Room| {
+        let (name, mut beginnings) = (room.name(), state.beginnings.iter());
+        let own = beginnings.find(|(of, _)| *of == name);
+        own.map_or(0, |(_, beginning)| *beginning)
+    };
+    let rooms: Vec<(&Room, u64)> = rooms.iter().map(|room| (room, beginning(room))).collect();
     let is_missed = |kept: &Arc<Kept>| {
         let (seq, published) = (kept.position.seq, &kept.published);
         let event = &published.event;
         let is_acknowledged =
             event.ack_id.is_some() && seq <= given.last() && !owed.contains(&event.id);
-        let hearing = rooms.iter().filter(|room| {
-            let beginning = state.beginnings.get(&room.name());
-            beginning.is_none_or(|beginning| seq > *beginning)
-        });
+        let hearing = rooms.iter().filter(|(_, beginning)| seq > *beginning);
         !is_acknowledged
             && published.target.is_heard_by(
                 event.channel.as_ref(),
                 published.cascade,
                 session.connection_id,
                 &identity.user,
-                hearing,
+                hearing.map(|(room, _)| *room),
             )
     };
     let mut kept = stream.log.since(from, usize::MAX)?;
@@ -227,7 +231,7 @@ fn missed(
 async fn take_over(node: &Node, session: &Recoverable) -> Option<Away> {
     for _ in 0..PATIENCE {
         let connection = match &session.state.lock().place {
-            Place::Away(away) => return Some(away.clone()),
+            Place::Away(away) => return Some(Away::clone(away)),
             Place::Connected(connection) => Arc::clone(connection),
         };
         node.hub.remove(&connection);

@@ -1,7 +1,7 @@
 //! Sessions of clients that can be recovered: who a client was, where it was subscribed, and from when on,
 //! for some time after its connection is gone.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -76,16 +76,17 @@ pub struct Recoverable {
 }
 
 pub(super) struct RecoverableState {
-    pub principal: Principal,
+    pub principal: Arc<Principal>,
     /// Behind which number each subscription hears events, where that is not the session's start.
-    pub beginnings: HashMap<RoomName, u64>,
+    pub beginnings: Vec<(RoomName, u64)>,
     pub place: Place,
 }
 
 /// Where a session's client is.
 pub(super) enum Place {
     Connected(Arc<Connection>),
-    Away(Away),
+    /// Boxed: most are connected.
+    Away(Box<Away>),
 }
 
 /// What a session had when its connection ended.
@@ -147,9 +148,9 @@ impl Sessions {
         &self,
         key: SessionKey,
         connection: &Arc<Connection>,
-        principal: Principal,
+        principal: Arc<Principal>,
         start: Position,
-        beginnings: HashMap<RoomName, u64>,
+        beginnings: Vec<(RoomName, u64)>,
     ) {
         let session = Arc::new(Recoverable {
             key,
@@ -250,13 +251,13 @@ impl Departures for Sessions {
             None => session.start,
         };
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
-        state.place = Place::Away(Away {
+        state.place = Place::Away(Box::new(Away {
             rooms,
             given_up_to,
             given: connection.given(),
             owed_acks: connection.owed_acks(),
             number,
-        });
+        }));
         self.away
             .lock()
             .insert(number, (Instant::now(), session.key));
