@@ -3,10 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::connection::Connection;
 use super::outbound::Outbound;
 use crate::domain::error::CloseReason;
-use crate::domain::room::Room;
 
 /// What became of one event for one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,12 +101,6 @@ impl Given {
             None => FirstBehind::None,
         }
     }
-}
-
-/// Told of authenticated connections that leave. It must neither block nor wait.
-pub trait Departures: Send + Sync {
-    /// Called once for each, while its rooms still have it: what was delivered to them by now, it was given.
-    fn departed(&self, connection: &Connection, rooms: Vec<Room>, reason: Option<CloseReason>);
 }
 
 #[cfg(test)]

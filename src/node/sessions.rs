@@ -20,7 +20,8 @@ use crate::domain::identity::ConnectionId;
 use crate::domain::position::Position;
 use crate::domain::room::{Room, RoomName};
 use crate::hub::connection::Connection;
-use crate::hub::ports::{Departures, Given};
+use crate::hub::departures::Departures;
+use crate::hub::ports::Given;
 
 /// How sessions are recovered.
 #[derive(Debug, Clone, Copy)]
