@@ -43,7 +43,7 @@ impl Protocol {
 pub struct Connection {
     pub id: ConnectionId,
     /// The how many-th of this server it is, from 0 on.
-    pub(super) number: u64,
+    pub number: u64,
     pub protocol: Protocol,
     pub remote_address: IpAddr,
     pub connected_at: UnixMillis,

@@ -6,7 +6,6 @@ pub mod audience;
 mod authenticated;
 pub mod connection;
 pub mod deliver;
-pub mod departures;
 pub mod events;
 mod expiry;
 pub mod limits;
@@ -37,11 +36,11 @@ use admission::{AdmissionControl, AdmissionOptions};
 pub use authenticated::{AuthenticatedConnection, ConnectionGuard};
 use connection::{Connection, NewConnection};
 use deliver::Deliveries;
-use departures::Departures;
 use events::Heard;
 use expiry::ExpiryQueue;
 use newcomers::Newcomers;
 use ordered::Pace;
+use ports::{Departure, Departures};
 use pulse::Pulse;
 use registry::Registry;
 
@@ -165,8 +164,14 @@ impl Hub {
             )
         };
         if let (Some(departures), Some(_)) = (self.departures.get(), &place) {
-            let rooms = rooms.iter().map(|entry| entry.room.clone()).collect();
-            departures.departed(connection, rooms, reason);
+            departures.departed(Departure {
+                connection: connection.id,
+                number: connection.number,
+                rooms: rooms.iter().map(|entry| entry.room.clone()).collect(),
+                reason,
+                given: connection.given(),
+                owed_acks: connection.owed_acks(),
+            });
         }
         self.registry.remove(connection);
         let Some(identity) = identity else { return };

@@ -5,6 +5,9 @@ use std::time::Instant;
 
 use super::outbound::Outbound;
 use crate::domain::error::CloseReason;
+use crate::domain::event::MessageId;
+use crate::domain::identity::ConnectionId;
+use crate::domain::room::Room;
 
 /// What became of one event for one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +104,26 @@ impl Given {
             None => FirstBehind::None,
         }
     }
+}
+
+/// A connection that leaves.
+#[derive(Debug)]
+pub struct Departure {
+    pub connection: ConnectionId,
+    /// The how many-th of this server it is.
+    pub number: u64,
+    pub rooms: Vec<Room>,
+    /// Why the server closed it, if it did.
+    pub reason: Option<CloseReason>,
+    pub given: Given,
+    /// Messages that it got and did not acknowledge although it was asked to.
+    pub owed_acks: Vec<MessageId>,
+}
+
+/// Told of authenticated connections that leave. It must neither block nor wait.
+pub trait Departures: Send + Sync {
+    /// Called once for each, while its rooms still have it: what was delivered to them by now, it was given.
+    fn departed(&self, departure: Departure);
 }
 
 #[cfg(test)]

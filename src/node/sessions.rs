@@ -20,8 +20,7 @@ use crate::domain::identity::ConnectionId;
 use crate::domain::position::Position;
 use crate::domain::room::{Room, RoomName};
 use crate::hub::connection::Connection;
-use crate::hub::departures::Departures;
-use crate::hub::ports::Given;
+use crate::hub::ports::{Departure, Departures, Given};
 
 /// How sessions are recovered.
 #[derive(Debug, Clone, Copy)]
@@ -233,17 +232,17 @@ fn outlives(reason: Option<CloseReason>) -> bool {
 }
 
 impl Departures for Sessions {
-    fn departed(&self, connection: &Connection, rooms: Vec<Room>, reason: Option<CloseReason>) {
-        let Some(session) = self.of(connection.id) else {
+    fn departed(&self, departure: Departure) {
+        let Some(session) = self.of(departure.connection) else {
             return;
         };
-        if !outlives(reason) {
+        if !outlives(departure.reason) {
             self.end(&session);
             return;
         }
         let mut state = session.state.lock();
         match &state.place {
-            Place::Connected(current) if std::ptr::eq(&raw const **current, connection) => {}
+            Place::Connected(current) if current.number == departure.number => {}
             _ => return,
         }
         let organization = &state.principal.identity.organization;
@@ -253,10 +252,10 @@ impl Departures for Sessions {
         };
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
         state.place = Place::Away(Box::new(Away {
-            rooms,
+            rooms: departure.rooms,
             given_up_to,
-            given: connection.given(),
-            owed_acks: connection.owed_acks(),
+            given: departure.given,
+            owed_acks: departure.owed_acks,
             number,
         }));
         self.away
