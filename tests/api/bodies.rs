@@ -7,8 +7,8 @@ use async_compression::tokio::write::{GzipEncoder, ZlibEncoder};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 
-use crate::here::here;
 use testkit::http::Answer;
+use testkit::in_process::here;
 use testkit::raw::{Raw, ask};
 use testkit::wait::within;
 

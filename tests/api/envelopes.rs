@@ -3,11 +3,11 @@
 use std::time::SystemTime;
 
 use orgcast::auth::key::Algorithm;
-use orgcast::auth::sign::SigningKey;
 use serde_json::{Map, Value, json};
 
 use testkit::plain::Plain;
 use testkit::process::Server;
+use testkit::tokens::sign_with;
 
 const SECRET: &str = "a secret of at least 32 bytes, for this test";
 
@@ -19,8 +19,7 @@ fn token(claim: &str, organization: &Value) -> String {
         ("grants".to_owned(), json!({"events": ["kpi:update"]})),
         (claim.to_owned(), organization.clone()),
     ]);
-    let key = SigningKey::from_secret(SECRET).unwrap();
-    key.sign(Algorithm::HS256, None, &claims).unwrap()
+    sign_with(SECRET, Algorithm::HS256, &claims)
 }
 
 /// What a client hears that sends these, the event that it publishes itself and the answers.

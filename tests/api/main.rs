@@ -13,8 +13,6 @@ mod demo;
 mod docs;
 mod envelopes;
 mod files;
-#[path = "../resilience/here.rs"]
-mod here;
 mod hub;
 mod logs;
 mod metrics;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::here::here;
+use testkit::in_process::here;
 use testkit::raw::{Raw, ask};
 use testkit::websocket::UPGRADE;
 

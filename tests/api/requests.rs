@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::until_refused;
-use crate::here::here;
+use testkit::in_process::here;
 use testkit::raw::{Raw, ask};
 
 #[tokio::test]

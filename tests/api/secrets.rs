@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 
 use orgcast::auth::api_key::{KeyHash, key_of};
 use orgcast::auth::key::Algorithm;
-use orgcast::auth::sign::SigningKey;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -13,6 +12,7 @@ use tokio::net::TcpListener;
 use testkit::http::{Answer, request};
 use testkit::polling::Polling;
 use testkit::process::Logged;
+use testkit::tokens::sign_with;
 use testkit::wait::within;
 use testkit::websocket::Ws;
 
@@ -31,8 +31,7 @@ fn token(user: &str) -> String {
     let Value::Object(claims) = claims else {
         panic!("it is an object")
     };
-    let key = SigningKey::from_secret(SECRET).unwrap();
-    key.sign(Algorithm::HS256, None, &claims).unwrap()
+    sign_with(SECRET, Algorithm::HS256, &claims)
 }
 
 /// A good token and bad ones.

@@ -9,7 +9,7 @@ use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use crate::here::here;
+use testkit::in_process::here;
 
 type Tls = StreamOwned<ClientConnection, TcpStream>;
 

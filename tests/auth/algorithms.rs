@@ -10,7 +10,7 @@ use p521::ecdsa::signature::Signer;
 use p521::pkcs8::DecodePrivateKey;
 use serde_json::json;
 
-use super::tokens::{RSA_PRIVATE, RSA_PUBLIC, SECRET, claims, sign_pem, sign_with};
+use testkit::tokens::{RSA_PRIVATE, RSA_PUBLIC, SECRET, claims, sign_pem, sign_with};
 
 const P521_PRIVATE: &str = include_str!("keys/p521.private.pem");
 

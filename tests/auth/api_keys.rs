@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::server::{Server, keys};
-use super::tokens::token;
 use testkit::client::Client;
 use testkit::http::Http;
+use testkit::tokens::token;
 
 /// Every route of the API with the scope that it needs.
 fn routes() -> Vec<(&'static str, &'static str, Value)> {

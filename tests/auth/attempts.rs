@@ -7,7 +7,7 @@ use orgcast::auth::key::Algorithm;
 use serde_json::{Map, Value, json};
 
 use super::server::Server;
-use super::tokens::{
+use testkit::tokens::{
     RSA_PRIVATE, RSA_PUBLIC, claims, now_seconds, sign, sign_pem, sign_with, token,
 };
 

@@ -5,7 +5,7 @@ use std::process::Output;
 use orgcast::auth::api_key::KeyHash;
 use serde_json::Value;
 
-use super::tokens::SECRET;
+use testkit::tokens::SECRET;
 
 fn orgcast(args: &[&str], env: &[(&str, &str)]) -> Output {
     let dir = tempfile::tempdir().unwrap();

@@ -5,9 +5,9 @@ use serde_json::json;
 
 use super::attempts::{ORIGINS, TREASURE, bad_calls, bad_messages, bad_tokens, good};
 use super::server::Server;
-use super::tokens::{sign, token_with};
 use testkit::client::{Client, Heard};
 use testkit::http::Http;
+use testkit::tokens::{sign, token_with};
 
 const CONFIG: &str = r#"
 issuers = ["https://id.example"]

@@ -10,9 +10,9 @@ use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 
 use super::server::Server;
-use super::tokens::token_with;
 use testkit::client::Client;
 use testkit::http::Http;
+use testkit::tokens::token_with;
 
 const ORGANIZATIONS: usize = 20;
 const CLIENTS: usize = 12;

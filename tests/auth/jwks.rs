@@ -20,7 +20,7 @@ use orgcast::domain::time::UnixMillis;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use super::tokens::{SECRET, claims, sign, sign_pem};
+use testkit::tokens::{SECRET, claims, sign, sign_pem};
 
 const ED_PRIVATE: &str = include_str!("keys/ed25519.private.pem");
 const ED_PUBLIC: &str = include_str!("keys/ed25519.public.pem");

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::server::Server;
-use super::tokens::{now_seconds, token_with};
 use testkit::client::{Client, Heard};
 use testkit::http::Http;
+use testkit::tokens::{now_seconds, token_with};
 
 /// Far more than `auth.expiry_warning_ms`, so that no warning comes between what a test hears.
 const HOUR: f64 = 3600.0;

@@ -15,4 +15,3 @@ mod isolation;
 mod jwks;
 mod life;
 mod server;
-mod tokens;

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use orgcast::auth::api_key::{KeyHash, key_of};
 use testkit::process;
 
-use super::tokens::SECRET;
+use testkit::tokens::SECRET;
 
 /// Keys that every server of these tests accepts.
 pub struct Keys {

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::here::here;
 use testkit::http::post;
+use testkit::in_process::here;
 use testkit::wait::within;
 use testkit::websocket::Ws;
 

@@ -7,8 +7,8 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::here::here;
 use testkit::http::{Answer, broadcast, get};
+use testkit::in_process::here;
 use testkit::polling::Polling;
 use testkit::process::Server;
 use testkit::wait::within;

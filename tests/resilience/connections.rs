@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::here::here;
 use testkit::http::get;
+use testkit::in_process::here;
 use testkit::process::Server;
 use testkit::raw::Raw;
 use testkit::wait::within;

@@ -1,6 +1,6 @@
 //! How long a connection may do nothing, by what it has begun.
 
-use crate::here::here;
+use testkit::in_process::here;
 use testkit::raw::Raw;
 use testkit::wait::within;
 

@@ -6,9 +6,9 @@ use std::process::{Command, Stdio};
 use orgcast::auth::key::Algorithm;
 use serde_json::json;
 
-use crate::tokens::{SECRET, claims, sign_pem, token};
 use testkit::plain::Plain;
 use testkit::process::{Server, orgcast};
+use testkit::tokens::{SECRET, claims, sign_pem, token};
 use testkit::wait::soon;
 
 fn make_pipe(path: &Path) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use orgcast::config::OrgLimits;
 
-use crate::here::here;
+use testkit::in_process::here;
 use testkit::polling::Polling;
 use testkit::process::{is_empty, wait_for_stats};
 use testkit::websocket::{Got, Ws, connect_packet};

@@ -6,9 +6,9 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::tokens::{SECRET, now_seconds, token_with};
 use testkit::plain::Plain;
 use testkit::process::Server;
+use testkit::tokens::{SECRET, now_seconds, token_with};
 use testkit::wait::soon;
 
 /// A server that checks tokens, whose log goes there.

@@ -33,7 +33,6 @@ mod buffers;
 mod connections;
 mod endings;
 mod files;
-mod here;
 mod limits;
 mod lists;
 mod log;
@@ -48,7 +47,4 @@ mod storm;
 mod targets;
 mod text;
 mod tls;
-#[allow(dead_code, reason = "other tests use the rest")]
-#[path = "../auth/tokens.rs"]
-mod tokens;
 mod tokens_again;

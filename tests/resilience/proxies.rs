@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use crate::here::here;
 use testkit::http::request;
+use testkit::in_process::here;
 use testkit::process::{is_empty, wait_for_stats};
 use testkit::wait::came_back;
 use testkit::websocket::Ws;

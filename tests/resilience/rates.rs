@@ -8,8 +8,8 @@ use orgcast::hub::lists::Begin;
 use orgcast::server::Running;
 use serde_json::{Value, json};
 
-use crate::here::here;
 use testkit::http::{broadcast, get, post};
+use testkit::in_process::here;
 use testkit::polling::Polling;
 use testkit::process::wait_for_stats;
 use testkit::wait::{came_back, within};

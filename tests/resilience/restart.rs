@@ -10,8 +10,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::MACHINE;
-use crate::here::here;
 use testkit::http::get;
+use testkit::in_process::here;
 use testkit::polling::Polling;
 use testkit::process::{Server, wait_for_stats};
 use testkit::wait::within;

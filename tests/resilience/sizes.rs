@@ -6,8 +6,8 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::here::here;
 use testkit::http::post;
+use testkit::in_process::here;
 use testkit::polling::Polling;
 use testkit::process::stats;
 use testkit::wait::within;

@@ -12,8 +12,8 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
 use super::MACHINE;
-use crate::here::here;
 use testkit::http::{broadcast, get};
+use testkit::in_process::here;
 use testkit::process::{Server, is_empty, wait_for_stats};
 use testkit::wait::within;
 use testkit::websocket::{UPGRADE, Ws, frame, parse};

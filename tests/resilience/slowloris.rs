@@ -112,7 +112,7 @@ async fn slow_peers_do_not_keep_a_healthy_client_out() {
 
 #[tokio::test]
 async fn a_late_body_is_answered_408() {
-    let server = crate::here::here(|config| config.body_timeout_ms = 300).await;
+    let server = testkit::in_process::here(|config| config.body_timeout_ms = 300).await;
     for path in ["/api/ws/broadcast", "/api/ws/broadcast/kpi"] {
         let mut tcp = TcpStream::connect(server.address).await.unwrap();
         let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf");
@@ -128,7 +128,7 @@ async fn a_late_body_is_answered_408() {
 
 #[tokio::test]
 async fn a_peer_that_does_not_take_its_response_is_dropped() {
-    let server = crate::here::here(|config| {
+    let server = testkit::in_process::here(|config| {
         config.write_timeout_ms = 300;
         config.keep_alive_timeout_ms = 60_000;
     })

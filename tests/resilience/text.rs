@@ -5,9 +5,9 @@ use futures_util::StreamExt;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::tokens::{SECRET, token_with};
 use testkit::plain::Plain;
 use testkit::process::Server;
+use testkit::tokens::{SECRET, token_with};
 use testkit::wait::soon;
 use testkit::websocket::Ws;
 

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use orgcast::config::Config;
 
-use crate::here::here;
+use testkit::in_process::here;
 use testkit::websocket::{UPGRADE, connect_packet, frame, parse};
 
 type Tls = StreamOwned<ClientConnection, TcpStream>;

@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use crate::tokens::{SECRET, claims, now_seconds, sign, sign_with, token_with};
 use orgcast::auth::api_key::{KeyHash, key_of};
 use orgcast::auth::key::Algorithm;
 use testkit::plain::Plain;
 use testkit::process::Server;
+use testkit::tokens::{SECRET, claims, now_seconds, sign, sign_with, token_with};
 
 /// A server that checks tokens, and the header of an operator.
 async fn checking() -> (Server, String, tempfile::TempDir) {

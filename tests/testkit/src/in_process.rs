@@ -1,4 +1,4 @@
-//! A server inside the test.
+//! The server inside the test's own process.
 
 use orgcast::config::Config;
 use orgcast::config::options::Options;

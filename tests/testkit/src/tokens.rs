@@ -1,4 +1,4 @@
-//! Tokens for tests.
+//! Tokens, and the keys that they are signed with.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -7,8 +7,8 @@ use orgcast::auth::sign::SigningKey;
 use serde_json::{Map, Value, json};
 
 pub const SECRET: &str = "the secret of the tests, of a sufficient length";
-pub const RSA_PRIVATE: &str = include_str!("keys/rsa.private.pem");
-pub const RSA_PUBLIC: &str = include_str!("keys/rsa.public.pem");
+pub const RSA_PRIVATE: &str = include_str!("../../auth/keys/rsa.private.pem");
+pub const RSA_PUBLIC: &str = include_str!("../../auth/keys/rsa.public.pem");
 
 pub fn now_seconds() -> f64 {
     SystemTime::now()
@@ -24,7 +24,7 @@ fn object(value: Value) -> Map<String, Value> {
     }
 }
 
-/// The claims of a user for a minute, with `extra` over them.
+/// The claims of a user for ten minutes, with `extra` over them.
 pub fn claims(user: &str, organization: &str, extra: Value) -> Map<String, Value> {
     let mut claims = object(json!({
         "sub": user,
