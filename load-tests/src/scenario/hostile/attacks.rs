@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
+use testkit::websocket::frame;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
@@ -157,25 +158,6 @@ async fn upgrade(address: SocketAddr, path: &str, headers: &str) -> io::Result<T
     } else {
         Err(io::ErrorKind::ConnectionRefused.into())
     }
-}
-
-/// A client's frame; its mask is zero.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![first];
-    match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
-        (Ok(short @ ..=125), _) => frame.push(0x80 | short),
-        (_, Ok(long)) => {
-            frame.push(0xfe);
-            frame.extend(long.to_be_bytes());
-        }
-        _ => {
-            frame.push(0xff);
-            frame.extend((payload.len() as u64).to_be_bytes());
-        }
-    }
-    frame.extend([0; 4]);
-    frame.extend(payload);
-    frame
 }
 
 /// Sends the same again and again, and takes no notice of answers.
