@@ -56,7 +56,7 @@ pub struct Common {
 }
 
 impl Common {
-    pub fn subject(&self, kind: Kind) -> ServerUnderTest {
+    pub fn server_under_test(&self, kind: Kind) -> ServerUnderTest {
         ServerUnderTest {
             kind,
             orgcast: self.server.clone(),
@@ -68,7 +68,7 @@ impl Common {
 
     pub fn run(&self) -> Run {
         Run {
-            subject: self.subject(self.subject),
+            server_under_test: self.server_under_test(self.subject),
             url: self.url.clone(),
             dial: Dial {
                 deflate: self.deflate,
@@ -83,7 +83,7 @@ impl Common {
 /// Against what a scenario runs, and how its clients connect.
 #[derive(Debug, Clone)]
 pub struct Run {
-    pub subject: ServerUnderTest,
+    pub server_under_test: ServerUnderTest,
     pub url: Option<String>,
     pub dial: Dial,
     pub threads: usize,
@@ -94,12 +94,16 @@ impl Run {
     pub fn start(&self) -> Result<Server, LoadError> {
         match &self.url {
             Some(url) => Server::at(url),
-            None => self.subject.start(self.dial.deflate, self.dial.tls),
+            None => self
+                .server_under_test
+                .start(self.dial.deflate, self.dial.tls),
         }
     }
 
     pub fn subject_name(&self) -> &str {
-        self.url.as_deref().unwrap_or(self.subject.kind.name())
+        self.url
+            .as_deref()
+            .unwrap_or(self.server_under_test.kind.name())
     }
 
     /// The protocol, and whether it is deflated and encrypted.

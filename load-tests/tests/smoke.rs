@@ -24,7 +24,7 @@ fn against_the_server(protocol: Protocol) -> Run {
         panic!("ORGCAST_BIN must name the orgcast binary; `make test` builds it and sets it");
     };
     Run {
-        subject: ServerUnderTest {
+        server_under_test: ServerUnderTest {
             kind: Kind::Orgcast,
             orgcast,
             earlier: None,
@@ -136,12 +136,12 @@ async fn a_server_with_another_certificate_is_not_talked_to() {
 #[tokio::test]
 async fn what_can_not_be_started_is_a_usage_error() {
     let mut run = against_the_server(Protocol::Socketio);
-    run.subject.kind = Kind::Earlier;
+    run.server_under_test.kind = Kind::Earlier;
     let error = run.start().unwrap_err();
     assert!(error.to_string().contains("--earlier"), "{error}");
-    run.subject.earlier = Some(run.subject.orgcast.clone());
+    run.server_under_test.earlier = Some(run.server_under_test.orgcast.clone());
     run.start().unwrap();
-    run.subject.kind = Kind::Floor;
+    run.server_under_test.kind = Kind::Floor;
     run.dial.tls = true;
     let error = run.start().unwrap_err();
     assert!(error.to_string().contains("not set up for TLS"), "{error}");
@@ -173,7 +173,7 @@ async fn a_paced_room_hears_everything_once_and_in_order() {
 }
 
 #[tokio::test]
-async fn a_crowd_joins_at_once() {
+async fn many_clients_join_at_once() {
     let _turn = TURN.lock().await;
     for protocol in ALL {
         let options = storm::Options {
@@ -352,19 +352,19 @@ async fn a_soak_tells_the_slope_of_the_memory() {
 #[tokio::test]
 async fn nchan_where_it_is_installed_is_loaded_and_checked_like_the_others() {
     let _turn = TURN.lock().await;
-    let subject = ServerUnderTest {
+    let server_under_test = ServerUnderTest {
         kind: Kind::Nchan,
         orgcast: PathBuf::new(),
         earlier: None,
         arguments: Vec::new(),
         peers: concat!(env!("CARGO_MANIFEST_DIR"), "/peers").into(),
     };
-    if let Some(why) = subject.missing() {
+    if let Some(why) = server_under_test.missing() {
         eprintln!("nchan: {why}");
         return;
     }
     let run = Run {
-        subject,
+        server_under_test,
         url: None,
         dial: Dial::new(Protocol::Plain),
         threads: 1,

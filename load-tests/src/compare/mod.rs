@@ -110,7 +110,7 @@ pub async fn run(common: &Common, options: &Options) -> Result<Outcome, LoadErro
     for case in &mut cases {
         case.subjects.retain(is_asked_for);
         case.subjects
-            .retain(|kind| match common.subject(*kind).missing() {
+            .retain(|kind| match common.server_under_test(*kind).missing() {
                 Some(why) => {
                     outcome.faults.insert(format!("{}: {why}", kind.name()));
                     false
@@ -147,7 +147,7 @@ fn in_turn<T>(subjects: &mut [T], round: usize) -> impl Iterator<Item = &mut T> 
 
 async fn once(common: &Common, case: &Case, kind: Kind) -> Result<Report, LoadError> {
     let run = Run {
-        subject: common.subject(kind),
+        server_under_test: common.server_under_test(kind),
         url: None,
         dial: Dial {
             deflate: case.deflate,

@@ -53,7 +53,7 @@ const LIMITS: [&str; 4] = [
 pub async fn run(run: &Run, options: &Options) -> Result<Report, LoadError> {
     let mut run = run.clone();
     let limits = LIMITS.iter().map(|limit| (*limit).to_owned());
-    run.subject.arguments.splice(..0, limits);
+    run.server_under_test.arguments.splice(..0, limits);
     let server = run.start()?;
     let filter = Filter::queue("room");
     let members: Vec<_> = (0..options.members)
