@@ -33,7 +33,7 @@ const OVERHEAD: usize = 512;
 const ID_BYTES: usize = 64;
 
 /// Bytes that an event takes up.
-fn size(kept: &Kept) -> usize {
+pub(super) fn size(kept: &Kept) -> usize {
     let Published { event, target, .. } = &kept.published;
     let attachments: usize = event.attachments.iter().map(bytes::Bytes::len).sum();
     OVERHEAD + event.payload.get().len() + attachments + target.ids() * ID_BYTES
