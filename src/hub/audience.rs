@@ -211,47 +211,22 @@ impl Hub {
         }
     }
 
-    /// The organizations with connections, in which a target that names none of its own has an audience:
-    /// for each its part of the target.
-    pub async fn parts(&self, target: Target) -> Vec<(OrganizationId, Target)> {
-        match target {
-            Target::Connections(None, ids) => {
-                let mut parts: BTreeMap<OrganizationId, Vec<ConnectionId>> = BTreeMap::new();
-                let mut turn = Pace::default();
-                for id in ids {
-                    let connection = self.registry.connection(id);
-                    let identity = connection.and_then(|connection| connection.identity());
-                    if let Some(identity) = identity {
-                        let part = parts.entry(identity.organization.clone()).or_default();
-                        part.push(id);
-                    }
-                    turn.step().await;
-                }
-                let part = |(id, ids): (OrganizationId, _)| {
-                    (id.clone(), Target::Connections(Some(id), ids))
-                };
-                parts.into_iter().map(part).collect()
+    /// The connections among these that have authenticated, by organization.
+    pub async fn by_organization(
+        &self,
+        ids: &[ConnectionId],
+    ) -> BTreeMap<OrganizationId, Vec<ConnectionId>> {
+        let mut parts: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        let mut turn = Pace::default();
+        for id in ids {
+            let connection = self.registry.connection(*id);
+            if let Some(identity) = connection.and_then(|connection| connection.identity()) {
+                let part = parts.entry(identity.organization.clone()).or_default();
+                part.push(*id);
             }
-            Target::Everyone {
-                within: None,
-                except,
-            } => {
-                let mut parts = Vec::new();
-                let everyone = |id: &OrganizationId, _: &_| {
-                    let part = Target::Everyone {
-                        within: Some(id.clone()),
-                        except: Arc::clone(&except),
-                    };
-                    parts.push((id.clone(), part));
-                };
-                self.registry.organizations.each(everyone).await;
-                parts
-            }
-            target => match target.organization().cloned() {
-                Some(organization) => vec![(organization, target)],
-                None => Vec::new(),
-            },
+            turn.step().await;
         }
+        parts
     }
 
     async fn single_connections(

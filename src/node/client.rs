@@ -82,16 +82,21 @@ impl Client {
         let node = Arc::clone(&self.node);
         // From which position on it hears its organization is known only while nothing is delivered there.
         let turn = node.streams.turn(&principal.identity.organization).await;
-        let ended = self.enter(Arc::clone(&principal), welcome)?;
-        match (node.sessions.of(self.connection.id), key, turn.position()) {
-            (Some(session), ..) => session.state.lock().principal = principal,
-            (None, Some(key), Some(start)) => {
-                let connection = &self.connection;
-                let sessions = &node.sessions;
-                sessions.begin(key, connection, principal, start, Vec::new());
+        let ended = match (node.sessions.of(self.connection.id), key) {
+            (Some(session), _) => {
+                let ended = self.enter(Arc::clone(&principal), welcome)?;
+                session.state.lock().principal = principal;
+                ended
             }
-            _ => {}
-        }
+            (None, Some(key)) => {
+                let (own, start) = (Arc::clone(&principal), turn.position());
+                let sessions = &node.sessions;
+                sessions.begin(key, &self.connection, own, start, Vec::new());
+                self.enter(principal, welcome)
+                    .inspect_err(|_| sessions.end_of(self.connection.id))?
+            }
+            (None, None) => self.enter(principal, welcome)?,
+        };
         // Who was revoked between the check and the entry is found here, or by the revocation.
         if let Err(error) = node
             .authenticator
@@ -104,7 +109,7 @@ impl Client {
     }
 
     /// Who the credentials say.
-    pub fn verify(&mut self, credentials: Credentials) -> Result<Principal, ClientError> {
+    fn verify(&mut self, credentials: Credentials) -> Result<Principal, ClientError> {
         let verified = self
             .node
             .authenticator
@@ -166,16 +171,14 @@ impl Client {
         };
         let before: HashSet<RoomName> = self.connection.rooms().iter().map(Room::name).collect();
         let names = member.subscribe(&channels, place)?;
-        if let Some(position) = turn.position() {
-            let beginnings = &mut session.state.lock().beginnings;
-            let new: Vec<_> = names
-                .iter()
-                .filter(|name| !before.contains(*name))
-                .collect();
-            // Most have one subscription, and each of them is kept.
-            beginnings.reserve_exact(new.len());
-            beginnings.extend(new.into_iter().map(|name| (name.clone(), position.seq)));
-        }
+        let new: Vec<_> = names
+            .iter()
+            .filter(|name| !before.contains(*name))
+            .collect();
+        let (beginnings, seq) = (&mut session.state.lock().beginnings, turn.position().seq);
+        // Most have one subscription, and each of them is kept.
+        beginnings.reserve_exact(new.len());
+        beginnings.extend(new.into_iter().map(|name| (name.clone(), seq)));
         Ok((names, turn))
     }
 

@@ -1,6 +1,6 @@
 //! From a broadcast to the connections that hear it.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -133,26 +133,32 @@ impl Node {
     /// The organizations that an event is published in, each with its part of the target. What is for
     /// everyone is also for those that are away.
     async fn parts(&self, target: Target) -> Vec<(OrganizationId, Target)> {
-        let away = match &target {
-            Target::Everyone {
-                within: None,
-                except,
-            } => Some(Arc::clone(except)),
-            _ => None,
-        };
-        let mut parts = self.hub.parts(target).await;
-        if let Some(except) = away {
-            let there: HashSet<_> = parts.iter().map(|(id, _)| id.clone()).collect();
-            let away = self.streams.organizations().into_iter();
-            parts.extend(away.filter(|id| !there.contains(id)).map(|id| {
-                let part = Target::Everyone {
-                    within: Some(id.clone()),
-                    except: Arc::clone(&except),
-                };
-                (id, part)
-            }));
+        if let Some(organization) = target.organization() {
+            return vec![(organization.clone(), target)];
         }
-        parts
+        match target {
+            Target::Connections(_, ids) => {
+                let parts = self.hub.by_organization(&ids).await.into_iter();
+                let part = |(id, ids): (OrganizationId, _)| {
+                    (id.clone(), Target::Connections(Some(id), ids))
+                };
+                parts.map(part).collect()
+            }
+            Target::Everyone { except, .. } => {
+                let there = self.hub.organizations().await;
+                let all: BTreeSet<_> = there
+                    .into_iter()
+                    .chain(self.streams.organizations())
+                    .collect();
+                let part = |id: OrganizationId| {
+                    let (within, except) = (Some(id.clone()), Arc::clone(&except));
+                    (id, Target::Everyone { within, except })
+                };
+                all.into_iter().map(part).collect()
+            }
+            // These name their organization.
+            Target::Place(_) | Target::Users(..) => Vec::new(),
+        }
     }
 
     /// Waits until all recipients have acknowledged, at most `time`; says how many did.

@@ -69,8 +69,8 @@ const PATIENCE: usize = 10_000;
 
 impl Client {
     /// Goes on with a session over a new connection; one that still looks alive is taken over. `welcome` runs
-    /// before the first event can come. If this fails, nothing has changed, but for a session whose organization
-    /// has no place for it any more.
+    /// before the first event can come. If this fails, the session is as it was; but if there was no place left for its
+    /// client, its old connection has ended.
     pub async fn recover(
         node: &Arc<Node>,
         comeback: Comeback<'_>,
@@ -105,42 +105,51 @@ impl Client {
             return Err(NotRecovered::Expired);
         }
         let turn = node.streams.turn(&principal.identity.organization).await;
+        // Another recovery may have gone on with it meanwhile, and stands for the session now.
+        let session = node
+            .sessions
+            .get(comeback.key)
+            .ok_or(NotRecovered::Unknown)?;
         let missed = missed(node, &session, &turn, comeback.offset)?;
         let away = take_over(node, &session)
             .await
             .ok_or(NotRecovered::Unknown)?;
-        let beginnings = std::mem::take(&mut session.state.lock().beginnings);
-        node.sessions.end(&session);
-
         let id = session.connection_id;
         let mut client = Self::connect(node, new(id));
-        client
-            .enter(Arc::clone(&principal), || welcome(id))
-            .map_err(|_| NotRecovered::Unknown)?;
-        let subscriptions = client.subscribe_again(&away.rooms);
-        let connection = client.connection();
+        let beginnings = session.state.lock().beginnings.clone();
+        node.sessions.end(&session);
         node.sessions.begin(
             comeback.key,
-            connection,
+            client.connection(),
             Arc::clone(&principal),
             session.start,
             beginnings,
         );
-        // Who was revoked between the check and the entry is found here, or by the revocation.
-        if node.authenticator.recheck(&principal, now).is_err() {
-            node.hub.close_now(connection, CloseReason::Revoked);
-            return Err(NotRecovered::Expired);
+        if client
+            .enter(Arc::clone(&principal), || welcome(id))
+            .is_err()
+        {
+            node.sessions.restore(session);
+            return Err(NotRecovered::Unknown);
         }
         let outbound = |kept: &Arc<Kept>| {
             let event = Arc::clone(&kept.published.event);
             Arc::new(Outbound::new(event, Some(kept.position), Instant::now()))
         };
-        Ok(Recovered {
+        let mut recovered = Recovered {
+            subscriptions: client.subscribe_again(&away.rooms),
             client,
-            subscriptions,
             missed: missed.iter().map(outbound).collect(),
             _turn: turn,
-        })
+        };
+        // Who was revoked between the check and the entry is found here, or by the revocation. It has been
+        // welcomed by then, so that it is closed like anybody else.
+        if node.authenticator.recheck(&principal, now).is_err() {
+            let connection = recovered.client.connection();
+            node.hub.close_now(connection, CloseReason::Revoked);
+            recovered.missed.clear();
+        }
+        Ok(recovered)
     }
 
     /// Subscribes to what it was subscribed to, as far as that is still granted.
@@ -163,7 +172,7 @@ fn missed(
     turn: &Turn,
     offset: Option<&str>,
 ) -> Result<Vec<Arc<Kept>>, NotRecovered> {
-    let stream = turn.stream().ok_or(NotRecovered::Unknown)?;
+    let stream = turn.stream();
     let state = session.state.lock();
     let (rooms, given_up_to, given, owed) = match &state.place {
         // While the turn is held, all that it hears was given to it.

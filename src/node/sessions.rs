@@ -135,15 +135,13 @@ impl Sessions {
         !self.options.window.is_zero()
     }
 
-    pub fn len(&self) -> usize {
+    /// How many there are, with a connection or without.
+    pub fn count(&self) -> usize {
         self.by_key.len()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.by_key.is_empty()
-    }
-
-    /// Begins a session, or goes on with it over a new connection.
+    /// Begins a session, or goes on with it over a new connection. To be called before the connection enters its
+    /// organization, so that its departure finds the session; [`Self::end_of`] it if it does not enter.
     pub(super) fn begin(
         &self,
         key: SessionKey,
@@ -184,6 +182,17 @@ impl Sessions {
         if let Place::Away(away) = &session.state.lock().place {
             self.away.lock().remove(&away.number);
         }
+    }
+
+    /// Takes back the end of a session whose client is away.
+    pub(super) fn restore(&self, session: Arc<Recoverable>) {
+        if let Place::Away(away) = &session.state.lock().place {
+            let entry = (Instant::now(), session.key);
+            self.away.lock().insert(away.number, entry);
+        }
+        self.by_connection
+            .insert(session.connection_id, Arc::clone(&session));
+        self.by_key.insert(session.key, session);
     }
 
     /// Ends the session of a connection, if it has one.

@@ -7,6 +7,7 @@
 )]
 
 mod bodies;
+mod comeback;
 mod compression;
 mod dashboard;
 mod demo;

@@ -23,7 +23,7 @@ use crate::hub::{Spot, hears, hub, newcomer, node, options, place, publication, 
 
 /// What a server wrote for one client, of which the end may never arrive.
 #[derive(Default)]
-struct Wire {
+pub struct Wire {
     written: Mutex<Vec<(Position, u64)>>,
     given: Mutex<Given>,
 }
@@ -56,27 +56,32 @@ impl Deliver for Wire {
     }
 }
 
+/// A user of the organization `a`.
+pub fn credentials(user: &str) -> Credentials {
+    let identity = json!({ "user_id": user, "organization_id": "a" });
+    let credentials = Credentials::from_object(identity.as_object().unwrap());
+    credentials.unwrap().unwrap()
+}
+
 /// A client as a page is one: it has what arrived, and knows the offset of the last of it.
-struct Page {
-    key: SessionKey,
+pub struct Page {
+    pub key: SessionKey,
     id: ConnectionId,
-    client: Option<Client>,
+    pub client: Option<Client>,
     wire: Arc<Wire>,
-    arrived: Vec<(Position, u64)>,
+    pub arrived: Vec<(Position, u64)>,
     /// What it should have, in the end.
     expected: Vec<u64>,
-    subscriptions: Vec<(&'static str, Spot)>,
+    pub subscriptions: Vec<(&'static str, Spot)>,
 }
 
 impl Page {
-    async fn open(node: &Arc<Node>, number: usize) -> Self {
+    pub async fn open(node: &Arc<Node>, number: usize) -> Self {
         let key = SessionKey::of(&number.to_string());
         let wire = Arc::new(Wire::default());
         let mut client = Client::connect(node, newcomer(&node.hub, Arc::clone(&wire) as _));
-        let identity = json!({ "user_id": format!("u{number}"), "organization_id": "a" });
-        let credentials = Credentials::from_object(identity.as_object().unwrap());
-        let credentials = credentials.unwrap().unwrap();
-        let authenticated = client.authenticate(credentials, Some(key), || {}).await;
+        let own = credentials(&format!("u{number}"));
+        let authenticated = client.authenticate(own, Some(key), || {}).await;
         authenticated.unwrap();
         Self {
             key,
@@ -90,7 +95,7 @@ impl Page {
     }
 
     /// Its connection is lost, and with it the last `lost` events that were written; the server notices now or later.
-    fn lose(&mut self, lost: usize, notices: bool) {
+    pub fn lose(&mut self, lost: usize, notices: bool) {
         let mut written = std::mem::take(&mut *self.wire.written.lock().unwrap());
         written.truncate(written.len().saturating_sub(lost));
         self.arrived.extend(written);
@@ -99,7 +104,7 @@ impl Page {
         }
     }
 
-    async fn come_back(&mut self, node: &Arc<Node>) {
+    pub async fn come_back(&mut self, node: &Arc<Node>) {
         let wire = Arc::new(Wire::default());
         let offset = self
             .arrived

@@ -59,7 +59,7 @@ pub(in crate::http) async fn metrics(
         buffered_bytes: app.buffers.held(),
         acks_collected: app.node.collected_acks(),
         revocations: app.node.revocation_count(None),
-        sessions: app.node.sessions.len(),
+        sessions: app.node.sessions.count(),
         history_bytes: app.node.streams.bytes(),
         is_draining,
         process: Process::now(),

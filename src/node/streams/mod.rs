@@ -90,7 +90,7 @@ impl Streams {
         let entry = self.by_organization.entry(organization.clone());
         let stream = entry.or_insert_with(|| {
             let log = self.broker.stream(organization);
-            Arc::new(Stream::new(organization.clone(), log))
+            Arc::new(Stream::new(log))
         });
         Arc::clone(&stream)
     }
@@ -152,9 +152,10 @@ impl Streams {
 
     /// Numbers and delivers events that the same connections hear, to each connection all at once.
     async fn deliver_alike(&self, turn: &Turn, arrivals: Vec<Arrival>, pause: &mut Pause) {
-        let (Some(stream), Some(first)) = (turn.stream(), arrivals.first()) else {
+        let Some(first) = arrivals.first() else {
             return;
         };
+        let stream = turn.stream();
         let Published {
             event,
             target,

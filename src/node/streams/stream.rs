@@ -11,7 +11,6 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::domain::identity::OrganizationId;
 use crate::domain::position::Position;
 use crate::hub::audience::Target;
 use crate::hub::deliver::Delivered;
@@ -55,7 +54,6 @@ struct Queue {
 
 /// The stream of one organization.
 pub struct Stream {
-    pub organization: OrganizationId,
     queue: Mutex<Queue>,
     pub log: Arc<dyn StreamLog>,
     /// The organization has connections.
@@ -65,9 +63,8 @@ pub struct Stream {
 }
 
 impl Stream {
-    pub(super) fn new(organization: OrganizationId, log: Arc<dyn StreamLog>) -> Self {
+    pub(super) fn new(log: Arc<dyn StreamLog>) -> Self {
         Self {
-            organization,
             queue: Mutex::default(),
             delivered: AtomicU64::new(log.top().seq),
             log,
@@ -111,9 +108,7 @@ impl Stream {
 
     fn take(self: &Arc<Self>, queue: &mut Queue, next: &Arc<dyn Next>) -> Option<Turn> {
         let is_free = !std::mem::replace(&mut queue.is_taken, true);
-        is_free.then(|| Turn {
-            hold: Some((Arc::clone(self), Arc::clone(next))),
-        })
+        is_free.then(|| Turn::new(self, next))
     }
 }
 
@@ -124,28 +119,35 @@ pub(super) trait Next: Send + Sync {
 
 /// The stream to oneself, until it is dropped.
 pub struct Turn {
-    /// `None` once it has been passed on.
-    hold: Option<(Arc<Stream>, Arc<dyn Next>)>,
+    stream: Arc<Stream>,
+    next: Arc<dyn Next>,
+    /// It has been passed on.
+    is_over: bool,
 }
 
 impl Turn {
+    fn new(stream: &Arc<Stream>, next: &Arc<dyn Next>) -> Self {
+        Self {
+            stream: Arc::clone(stream),
+            next: Arc::clone(next),
+            is_over: false,
+        }
+    }
+
     /// The stream that it is of.
-    pub fn stream(&self) -> Option<&Arc<Stream>> {
-        self.hold.as_ref().map(|(stream, _)| stream)
+    pub fn stream(&self) -> &Arc<Stream> {
+        &self.stream
     }
 
     /// The position behind which everything is heard by who joins now.
-    pub fn position(&self) -> Option<Position> {
-        self.stream().map(|stream| stream.log.top())
+    pub fn position(&self) -> Position {
+        self.stream.log.top()
     }
 
     /// The events that wait before anybody who wants the stream for itself.
     pub(super) fn arrivals(&self) -> Vec<Arrival> {
         let mut arrivals = Vec::new();
-        let Some(stream) = self.stream() else {
-            return arrivals;
-        };
-        let mut queue = stream.queue.lock();
+        let mut queue = self.stream.queue.lock();
         while let Some(Waiting::Arrival(_)) = queue.waiting.front() {
             if let Some(Waiting::Arrival(arrival)) = queue.waiting.pop_front() {
                 arrivals.push(arrival);
@@ -153,16 +155,12 @@ impl Turn {
         }
         arrivals
     }
-}
 
-impl Drop for Turn {
-    fn drop(&mut self) {
-        let Some((stream, next)) = self.hold.take() else {
-            return;
-        };
+    /// Passes the turn on to who waits longest.
+    fn pass_on(&self) {
         loop {
             let waiter = {
-                let mut queue = stream.queue.lock();
+                let mut queue = self.stream.queue.lock();
                 match queue.waiting.pop_front() {
                     None => {
                         queue.is_taken = false;
@@ -173,18 +171,24 @@ impl Drop for Turn {
                     Some(arrival) => {
                         queue.waiting.push_front(arrival);
                         drop(queue);
-                        let hold = Some((stream, Arc::clone(&next)));
-                        Arc::clone(&next).deliver(Self { hold });
+                        Arc::clone(&self.next).deliver(Self::new(&self.stream, &self.next));
                         return;
                     }
                 }
             };
-            let hold = Some((Arc::clone(&stream), Arc::clone(&next)));
-            match waiter.send(Self { hold }) {
+            match waiter.send(Self::new(&self.stream, &self.next)) {
                 Ok(()) => return,
-                // Nobody waits any more. Taken apart, so that it does not pass itself on.
-                Err(mut turn) => turn.hold = None,
+                // Nobody waits any more; this one is not to pass itself on as well.
+                Err(mut turn) => turn.is_over = true,
             }
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.pass_on();
         }
     }
 }
