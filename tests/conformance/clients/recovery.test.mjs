@@ -305,3 +305,33 @@ describe('a history that forgets', () => {
     });
   }
 });
+
+describe('a server that keeps no sessions', () => {
+  let server;
+  before(async () => {
+    server = await startServer({ recovery_window_ms: 0 });
+  });
+  after(() => server?.stop());
+
+  scenario('gives neither a pid nor an offset, and takes none', async (t) => {
+    const organization = freshOrganization();
+    const line = await startLine(server.port);
+    t.after(() => line.close());
+    const { socket } = page(t, line, organization);
+    const heard = [];
+    socket.on('kpi:update', (...values) => heard.push(values));
+    const subscribed = once(socket, 'client:subscribe');
+    await once(socket, 'connect');
+    await subscribed;
+    assert.equal(socket._pid, undefined);
+    await server.broadcast('/kpi', { organization_id: organization, n: 1 });
+    await until(() => heard.length === 1, 'the event');
+    assert.equal(heard[0].length, 2, 'the payload and the meta');
+    socket._pid = 'anything';
+    const back = once(socket, 'connect');
+    line.cut();
+    line.mend();
+    await back;
+    assert.ok(!socket.recovered);
+  });
+});
