@@ -17,9 +17,9 @@ use orgcast::domain::event::{Catalogue, Event, MessageId, Priority};
 use orgcast::domain::grants::Principal;
 use orgcast::domain::identity::{DepartmentId, Identity, OrganizationId, QueueName, UserId};
 use orgcast::domain::room::{Channel, Place, audience};
+use orgcast::domain::target::Target;
 use orgcast::domain::time::UnixMillis;
 use orgcast::hub::admission::AdmissionOptions;
-use orgcast::hub::audience::Target;
 use orgcast::hub::connection::{NewConnection, Protocol};
 use orgcast::hub::outbound::{Encoding, Outbound};
 use orgcast::hub::ports::{Deliver, Delivery};
@@ -27,7 +27,7 @@ use orgcast::hub::{AuthenticatedConnection, Hub, HubOptions};
 use orgcast::node::publish::Publication;
 use orgcast::node::sessions::RecoveryOptions;
 use orgcast::node::{Node, NodeOptions};
-use orgcast::protocol::envelope::event_frame;
+use orgcast::protocol::envelope::{StreamPlace, event_frame};
 use orgcast::server::clock::SystemClock;
 use orgcast::store::streams::{MemoryBroker, StreamOptions};
 use orgcast::wire::websocket::deflate::compress_frame;
@@ -121,7 +121,7 @@ fn crowded(rooms: usize) -> (Arc<Hub>, Vec<AuthenticatedConnection>) {
             let member = &members[(room * MEMBERS + seat) % CONNECTIONS];
             for department in [None, Some(room % 10)] {
                 member
-                    .subscribe(&kpi, &place(department, Some(room)))
+                    .subscribe(&kpi, &place(department, Some(room)), 0)
                     .unwrap();
             }
         }
@@ -225,7 +225,7 @@ fn envelopes(criterion: &mut Criterion) {
     let event = event(200);
     for encoding in ENCODINGS {
         group.bench_function(format!("{encoding:?}"), |bencher| {
-            bencher.iter(|| event_frame(encoding, black_box(&event), None));
+            bencher.iter(|| event_frame(encoding, black_box(&event), StreamPlace::default()));
         });
     }
     group.finish();
@@ -234,15 +234,16 @@ fn envelopes(criterion: &mut Criterion) {
 fn deflate(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("deflate, 4 KB");
     let event = event(4096);
-    let frame = event_frame(Encoding::SocketIo, &event, None);
+    let frame = event_frame(Encoding::SocketIo, &event, StreamPlace::default());
     let threshold = 64;
     assert!(compress_frame(&frame, threshold).is_some());
     group.bench_function("miss: the first recipient", |bencher| {
         bencher.iter(|| compress_frame(black_box(&frame), threshold));
     });
     let outbound = Outbound::new(Arc::new(event), None, Instant::now());
-    let encode =
-        |outbound: &Outbound| event_frame(Encoding::SocketIo, &outbound.event, outbound.position);
+    let encode = |outbound: &Outbound| {
+        event_frame(Encoding::SocketIo, &outbound.event, StreamPlace::default())
+    };
     group.bench_function("hit: every other", |bencher| {
         bencher.iter(|| {
             black_box(&outbound)

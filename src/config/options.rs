@@ -24,8 +24,8 @@ use crate::node::sessions::RecoveryOptions;
 use crate::protocol::engine_io::EngineOptions;
 use crate::protocol::plain::PlainOptions;
 use crate::protocol::socket_io::SocketIoOptions;
-use crate::store::HistoryOptions;
 use crate::store::streams::StreamOptions;
+use crate::store::{HistoryOptions, LatestOptions};
 use crate::wire::connections::Connections;
 use crate::wire::http_stream::HttpTimeouts;
 use crate::wire::send_queue::LinkOptions;
@@ -188,6 +188,11 @@ fn streams(config: &Config) -> StreamOptions {
             max_bytes: config.history_max_bytes,
             ttl_ms: config.history_ttl_ms,
         },
+        latest: LatestOptions {
+            max_values: config.latest_max_values,
+            max_bytes: config.history_max_bytes,
+            ttl_ms: config.latest_ttl_ms,
+        },
     }
 }
 
@@ -206,10 +211,7 @@ fn recovery(config: &Config) -> RecoveryOptions {
     RecoveryOptions {
         window: Duration::from_millis(config.recovery_window_ms),
         max_sessions,
-        // What a client missed stands in its queue, with as much room left for what comes meanwhile.
-        max_events: config
-            .recovery_max_events
-            .min(config.send_queue_max_messages / 2),
+        max_events: config.recovery_max_events,
     }
 }
 

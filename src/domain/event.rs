@@ -126,6 +126,8 @@ pub struct CatalogueEntry {
     pub name: EventName,
     /// Without a channel an event goes to the organization's own room.
     pub channel: Option<Channel>,
+    /// Of what it says the latest counts: it is kept for those who come later.
+    pub is_value: bool,
     /// A dense number, for counting.
     pub index: usize,
 }
@@ -165,6 +167,8 @@ struct BuiltInGroup {
 #[derive(Debug, Deserialize)]
 struct BuiltInEvent {
     name: String,
+    #[serde(default)]
+    latest: bool,
 }
 
 fn built_in(json: &str) -> Result<Vec<BuiltInGroup>, CatalogueError> {
@@ -186,18 +190,18 @@ impl Catalogue {
         for group in built_in(BUILT_IN)? {
             let channel = group.channel.as_deref().unwrap_or_default();
             for event in &group.events {
-                catalogue.add(&event.name, channel)?;
+                catalogue.add(&event.name, channel, event.latest)?;
             }
         }
         for (event, channel) in events {
-            catalogue.add(event, channel)?;
+            catalogue.add(event, channel, false)?;
         }
         catalogue.channels.insert(Channel::all());
         catalogue.channels.extend(channels);
         Ok(catalogue)
     }
 
-    fn add(&mut self, event: &str, channel: &str) -> Result<(), CatalogueError> {
+    fn add(&mut self, event: &str, channel: &str, is_value: bool) -> Result<(), CatalogueError> {
         let channel = match channel {
             "" => None,
             text => Some(
@@ -212,15 +216,17 @@ impl Catalogue {
             self.channels.insert(channel.clone());
         }
         let name: Arc<str> = event.into();
-        let index = self
-            .entries
-            .get(&name)
-            .map_or(self.entries.len(), |entry| entry.index);
+        // What a built-in event is, it is in another channel, too.
+        let (index, is_value) = match self.entries.get(&name) {
+            Some(entry) => (entry.index, entry.is_value),
+            None => (self.entries.len(), is_value),
+        };
         self.entries.insert(
             name.clone(),
             CatalogueEntry {
                 name: EventName(name),
                 channel,
+                is_value,
                 index,
             },
         );

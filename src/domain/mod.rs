@@ -9,4 +9,5 @@ pub mod json;
 pub mod position;
 pub mod room;
 pub mod suggest;
+pub mod target;
 pub mod time;

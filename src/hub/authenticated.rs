@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Hub;
-use super::connection::Connection;
+use super::connection::{Connection, Joined};
 use crate::domain::error::{ClientError, Code};
 use crate::domain::grants::Principal;
 use crate::domain::identity::Identity;
@@ -64,7 +64,7 @@ impl ConnectionGuard {
             for permit in principal.own_rooms() {
                 // Bounded by the organization's connections, so not by `room_max_size`.
                 if let Ok(entry) = organization.join(permit, &self.connection, 0) {
-                    membership.rooms.push(entry);
+                    membership.rooms.push(Joined { entry, behind: 0 });
                 }
             }
             let connection = Arc::clone(&self.connection);
@@ -108,6 +108,15 @@ fn gone() -> ClientError {
     ClientError::new(Code::InternalError, "the connection is closing")
 }
 
+/// What a connection has subscribed to.
+#[derive(Debug, Default)]
+pub struct Subscribed {
+    /// The rooms' names.
+    pub names: Vec<RoomName>,
+    /// The rooms among them that it was not in before.
+    pub new: Vec<Room>,
+}
+
 /// An authenticated connection.
 pub struct AuthenticatedConnection {
     guard: ConnectionGuard,
@@ -120,6 +129,10 @@ impl AuthenticatedConnection {
     }
 
     pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    pub fn shared_principal(&self) -> &Arc<Principal> {
         &self.principal
     }
 
@@ -144,7 +157,7 @@ impl AuthenticatedConnection {
             return Err(gone());
         }
         let mut ended = Vec::new();
-        membership.rooms.retain(|entry| {
+        membership.rooms.retain(|Joined { entry, .. }| {
             let stays = principal.admits(&entry.room);
             if !stays {
                 organization.leave(entry, connection);
@@ -161,13 +174,14 @@ impl AuthenticatedConnection {
         Ok(ended)
     }
 
-    /// Subscribes to each channel at the place: all of them, or none and an error. Subscribing
-    /// again changes nothing. Answers the rooms' names. `UNAUTHORIZED` for what is not granted.
+    /// Subscribes to each channel at the place, whose events are then heard `behind` this number: all of them, or none
+    /// and an error. Subscribing again changes nothing. `UNAUTHORIZED` for what is not granted.
     pub fn subscribe(
         &self,
         channels: &[Channel],
         place: &Place,
-    ) -> Result<Vec<RoomName>, ClientError> {
+        behind: u64,
+    ) -> Result<Subscribed, ClientError> {
         let permits = self.principal.subscriptions(channels, place)?;
         let options = &self.guard.hub.options;
         let organization = self.organization()?;
@@ -176,13 +190,15 @@ impl AuthenticatedConnection {
             return Err(gone());
         }
         let before = membership.rooms.len();
-        let mut names = Vec::with_capacity(permits.len());
+        let mut subscribed = Subscribed::default();
         for permit in permits {
             let name = permit.room().name();
-            names.push(name.clone());
-            if membership.rooms.iter().any(|entry| entry.name == name) {
+            subscribed.names.push(name.clone());
+            let mut rooms = membership.rooms.iter();
+            if rooms.any(|joined| joined.entry.name == name) {
                 continue;
             }
+            let room = permit.room().clone();
             let limit = options.max_subscriptions_per_connection;
             // The organization's and the user's room are not subscriptions.
             let joined = if limit != 0 && membership.rooms.len() - 2 >= limit {
@@ -202,16 +218,21 @@ impl AuthenticatedConnection {
                     })
             };
             match joined {
-                Ok(entry) => membership.rooms.push(entry),
+                Ok(entry) => {
+                    // Most have one subscription beside the rooms of their own.
+                    membership.rooms.reserve_exact(1);
+                    membership.rooms.push(Joined { entry, behind });
+                    subscribed.new.push(room);
+                }
                 Err(error) => {
-                    for entry in membership.rooms.drain(before..) {
-                        organization.leave(&entry, self.connection());
+                    for joined in membership.rooms.drain(before..) {
+                        organization.leave(&joined.entry, self.connection());
                     }
                     return Err(error);
                 }
             }
         }
-        Ok(names)
+        Ok(subscribed)
     }
 
     /// Ends the subscriptions to these channels at exactly this place; answers the names of the
@@ -228,10 +249,11 @@ impl AuthenticatedConnection {
         let mut missed = Vec::new();
         for channel in channels {
             let name = Room::Subscription(channel.clone(), place.clone()).name();
-            let at = membership.rooms.iter().position(|entry| entry.name == name);
+            let mut rooms = membership.rooms.iter();
+            let at = rooms.position(|joined| joined.entry.name == name);
             if let Some(at) = at {
-                let entry = membership.rooms.remove(at);
-                organization.leave(&entry, self.connection());
+                let joined = membership.rooms.remove(at);
+                organization.leave(&joined.entry, self.connection());
                 left.push(name);
             } else if !left.contains(&name) {
                 missed.push(name.to_string());

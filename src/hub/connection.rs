@@ -9,13 +9,14 @@ use parking_lot::Mutex;
 
 use super::expiry::TokenLifetime;
 use super::limits::{ConnectionPermit, SlotGuard};
-use super::ports::{Deliver, Given};
+use super::ports::{Deliver, Given, HeardRoom};
 use super::registry::RoomEntry;
 use crate::domain::error::CloseReason;
 use crate::domain::event::{AckId, MessageId};
 use crate::domain::grants::{Principal, TokenId};
 use crate::domain::identity::{ConnectionId, Identity};
-use crate::domain::room::Room;
+use crate::domain::room::Channel;
+use crate::domain::target::Target;
 use crate::domain::time::UnixMillis;
 
 /// Which protocol a client speaks.
@@ -51,6 +52,9 @@ pub struct Connection {
     /// Its slot among all connections, and its rate.
     pub(super) permit: Arc<ConnectionPermit>,
     pub(super) deliver: Arc<dyn Deliver>,
+    /// Up to which number of its organization's stream it was given what it hears, while it is behind; [`NOT_BEHIND`]
+    /// otherwise.
+    caught_up_to: AtomicU64,
     pub(super) membership: Mutex<Membership>,
     /// Acknowledgements that it was asked for and has not given, the oldest first.
     outstanding_acks: Mutex<VecDeque<(AckId, MessageId)>>,
@@ -60,6 +64,25 @@ pub struct Connection {
 
 /// Acknowledgements that one connection may owe. Who owes more is not asked for the oldest any more.
 const MAX_OUTSTANDING_ACKS: usize = 1024;
+
+/// A connection gets events as they come.
+const NOT_BEHIND: u64 = u64::MAX;
+
+/// A room that a connection is in.
+pub(super) struct Joined {
+    pub entry: Arc<RoomEntry>,
+    /// As in [`HeardRoom`].
+    pub behind: u64,
+}
+
+impl Joined {
+    pub fn heard(&self) -> HeardRoom {
+        HeardRoom {
+            room: self.entry.room.clone(),
+            behind: self.behind,
+        }
+    }
+}
 
 /// Where a connection belongs. Its lock is taken before any room's.
 #[derive(Default)]
@@ -72,7 +95,7 @@ pub(super) struct Membership {
     pub lifetime: TokenLifetime,
     /// Its slot among the organization's connections.
     pub slot: Option<SlotGuard>,
-    pub rooms: Vec<Arc<RoomEntry>>,
+    pub rooms: Vec<Joined>,
     /// It has left: nothing may be joined any more.
     pub closed: bool,
     /// Why the server closes it, if it does.
@@ -113,6 +136,7 @@ impl Connection {
             last_activity: AtomicU64::new(connected_at.0),
             permit: new.permit,
             deliver: new.deliver,
+            caught_up_to: AtomicU64::new(NOT_BEHIND),
             membership: Mutex::default(),
             outstanding_acks: Mutex::default(),
             was_rate_limited: AtomicBool::new(false),
@@ -166,10 +190,57 @@ impl Connection {
     }
 
     /// The rooms that it is in.
-    pub fn rooms(&self) -> Vec<Room> {
+    pub fn rooms(&self) -> Vec<HeardRoom> {
         let membership = self.membership.lock();
-        let rooms = membership.rooms.iter();
-        rooms.map(|entry| entry.room.clone()).collect()
+        membership.rooms.iter().map(Joined::heard).collect()
+    }
+
+    /// Whether it hears the event of this number.
+    pub fn hears(
+        &self,
+        number: u64,
+        target: &Target,
+        channel: Option<&Channel>,
+        cascade: bool,
+    ) -> bool {
+        let membership = self.membership.lock();
+        let Some(identity) = &membership.identity else {
+            return false;
+        };
+        let heard = membership
+            .rooms
+            .iter()
+            .filter(|joined| number > joined.behind);
+        let rooms = heard.map(|joined| &joined.entry.room);
+        target.is_heard_by(channel, cascade, self.id, &identity.user, rooms)
+    }
+
+    /// Whether it has left, or is about to.
+    pub fn is_closed(&self) -> bool {
+        self.membership.lock().closed
+    }
+
+    /// Up to which number it was given what it hears, if it is behind: then events are not handed to it as they come.
+    pub fn caught_up_to(&self) -> Option<u64> {
+        let number = self.caught_up_to.load(Ordering::Acquire);
+        (number != NOT_BEHIND).then_some(number)
+    }
+
+    /// From now on it is behind, or not any more. To be called while nothing is delivered in its organization, but for
+    /// the progress of one that is behind.
+    pub fn set_caught_up_to(&self, number: Option<u64>) {
+        let number = number.unwrap_or(NOT_BEHIND);
+        self.caught_up_to.store(number, Ordering::Release);
+    }
+
+    /// Whether so much waits for it that nothing should be added without need.
+    pub fn is_congested(&self) -> bool {
+        self.deliver.is_congested()
+    }
+
+    /// The number of the last event that it was given in the order of the stream.
+    pub fn last_given(&self) -> u64 {
+        self.deliver.last_given()
     }
 
     /// Ends what carries it, without counting why: its client is served elsewhere.

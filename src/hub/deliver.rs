@@ -89,7 +89,13 @@ impl Hub {
                     next.deliver.warm();
                 }
             }
+            let is_behind = connection.caught_up_to().is_some();
             for (event, delivered) in events.iter().zip(delivered.iter_mut()) {
+                // Whoever is behind gets it out of the stream.
+                if is_behind && event.position.is_some() {
+                    delivered.accepted += 1;
+                    continue;
+                }
                 match deliver_one(event, connection) {
                     Delivery::Written => {
                         delivered.accepted += 1;
@@ -116,6 +122,28 @@ impl Hub {
         metrics.delivered.fetch_add(accepted, Ordering::Relaxed);
         metrics.dropped.fetch_add(dropped, Ordering::Relaxed);
         metrics.publish_to_socket.record_all(&times);
+    }
+}
+
+impl Hub {
+    /// Hands a connection that is behind the next event that it hears; whether it goes on after it.
+    pub fn deliver_behind(&self, event: &Arc<Outbound>, connection: &Arc<Connection>) -> bool {
+        match deliver_one(event, connection) {
+            Delivery::Written | Delivery::Queued => {
+                self.metrics.delivered.fetch_add(1, Ordering::Relaxed);
+                true
+            }
+            Delivery::Dropped => {
+                self.metrics.dropped.fetch_add(1, Ordering::Relaxed);
+                true
+            }
+            Delivery::Overflow => {
+                self.record_close(connection, CloseReason::TooSlow);
+                self.remove(connection);
+                false
+            }
+            Delivery::Gone => false,
+        }
     }
 }
 

@@ -33,8 +33,8 @@ use crate::domain::time::{Clock, UnixMillis};
 use crate::metrics::rejections::RejectionReport;
 use crate::metrics::{Metrics, Received};
 use admission::{AdmissionControl, AdmissionOptions};
-pub use authenticated::{AuthenticatedConnection, ConnectionGuard};
-use connection::{Connection, NewConnection};
+pub use authenticated::{AuthenticatedConnection, ConnectionGuard, Subscribed};
+use connection::{Connection, Joined, NewConnection};
 use deliver::Deliveries;
 use events::Heard;
 use expiry::ExpiryQueue;
@@ -167,7 +167,8 @@ impl Hub {
             departures.departed(Departure {
                 connection: connection.id,
                 number: connection.number,
-                rooms: rooms.iter().map(|entry| entry.room.clone()).collect(),
+                rooms: rooms.iter().map(Joined::heard).collect(),
+                caught_up_to: connection.caught_up_to(),
                 reason,
                 given: connection.given(),
                 owed_acks: connection.owed_acks(),
@@ -178,7 +179,7 @@ impl Hub {
         if let Some(organization) = self.registry.organization(&identity.organization) {
             organization.connections.remove(&connection.number);
             for room in &rooms {
-                organization.leave(room, connection);
+                organization.leave(&room.entry, connection);
             }
         }
         drop(place);

@@ -34,6 +34,8 @@ pub struct Outbound {
     pub event: Arc<Event>,
     /// Where it stands in its organization's stream; `None` if it is for one client alone.
     pub position: Option<Position>,
+    /// It is sent outside the order of the stream: it says nothing of what came before it.
+    pub is_replayed: bool,
     /// When it was accepted, for the publish-to-socket time.
     pub accepted_at: Instant,
     /// Nothing else was being delivered when this began to be, nor just before, so that nothing may be
@@ -49,10 +51,19 @@ impl Outbound {
         Self {
             event,
             position,
+            is_replayed: false,
             accepted_at,
             is_alone: AtomicBool::new(false),
             frames: Default::default(),
             compressed: Default::default(),
+        }
+    }
+
+    /// The same for one that is sent outside the order of the stream.
+    pub fn replayed(event: Arc<Event>, position: Position) -> Self {
+        Self {
+            is_replayed: true,
+            ..Self::new(event, Some(position), Instant::now())
         }
     }
 

@@ -54,9 +54,19 @@ pub trait Deliver: Send + Sync {
     /// Frames that wait to be written.
     fn waiting(&self) -> usize;
 
+    /// Whether so much waits that nothing should be added without need.
+    fn is_congested(&self) -> bool {
+        false
+    }
+
     /// The numbers of the last events that it was given, for connections that can be recovered.
     fn given(&self) -> Given {
         Given::default()
+    }
+
+    /// The number of the last event that it was given in the order of the stream.
+    fn last_given(&self) -> u64 {
+        self.given().last()
     }
 
     /// How the client is connected at this moment: `websocket` or `polling`.
@@ -106,13 +116,22 @@ impl Given {
     }
 }
 
+/// A room, and behind which number of the organization's stream its events are heard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeardRoom {
+    pub room: Room,
+    pub behind: u64,
+}
+
 /// A connection that leaves.
 #[derive(Debug)]
 pub struct Departure {
     pub connection: ConnectionId,
     /// The how many-th of this server it is.
     pub number: u64,
-    pub rooms: Vec<Room>,
+    pub rooms: Vec<HeardRoom>,
+    /// If it was behind, up to which number it was given what it hears.
+    pub caught_up_to: Option<u64>,
     /// Why the server closed it, if it did.
     pub reason: Option<CloseReason>,
     pub given: Given,

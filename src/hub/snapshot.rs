@@ -37,6 +37,7 @@ impl ConnectionSnapshot {
         let mut subscriptions: Vec<RoomName> = membership
             .rooms
             .iter()
+            .map(|joined| &joined.entry)
             .filter(|entry| matches!(entry.room, Room::Subscription(..)))
             .map(|entry| entry.name.clone())
             .collect();

@@ -1,6 +1,5 @@
 //! One client, from its connection to its end: who it is, and what it may do for that.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,15 +7,18 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::Node;
+use super::catch_up::CatchUp;
+use super::opening::{self, Kind, Newcomer, Opening, Owed, Wanted};
 use super::publish::{Publication, Receipt};
 use super::sessions::SessionKey;
 use super::streams::Turn;
 use crate::auth::credentials::Credentials;
-use crate::domain::error::{ClientError, CloseReason, Code};
+use crate::domain::error::{ClientError, CloseReason, Code, NotRecovered};
 use crate::domain::event::Priority;
 use crate::domain::grants::Principal;
+use crate::domain::position::Position;
 use crate::domain::room::{Channel, Place, Room, RoomName};
-use crate::hub::audience::Target;
+use crate::domain::target::Target;
 use crate::hub::connection::{Connection, NewConnection};
 use crate::hub::rates::Attempts;
 use crate::hub::{AuthenticatedConnection, ConnectionGuard};
@@ -35,6 +37,22 @@ pub struct Client {
     attempts: Attempts,
     /// `None` only inside [`Client::enter`].
     state: Option<State>,
+    /// Behind this number of its stream it has what is for itself, or its whole organization.
+    own_behind: u64,
+    /// Up to where it was served elsewhere.
+    offset: Option<Box<Position>>,
+}
+
+/// What became of a subscription.
+pub struct Subscription {
+    /// The rooms' names.
+    pub rooms: Vec<RoomName>,
+    /// How many events it opens with behind an offset, if it was to; or why it can't.
+    pub missed: Option<Result<usize, NotRecovered>>,
+    /// How many it opens with otherwise, if it was to.
+    pub replayed: Option<usize>,
+    /// What is given behind the answer.
+    pub catch_up: Option<CatchUp>,
 }
 
 impl Client {
@@ -46,6 +64,8 @@ impl Client {
             connection: Arc::clone(guard.connection()),
             attempts: Attempts::default(),
             state: Some(State::Anonymous(guard)),
+            own_behind: 0,
+            offset: None,
         }
     }
 
@@ -56,6 +76,11 @@ impl Client {
     /// What the client may, once it has authenticated; `UNAUTHORIZED` before.
     pub fn principal(&self) -> Result<&Principal, ClientError> {
         Ok(self.member()?.principal())
+    }
+
+    /// It goes on with a session that began behind this number.
+    pub(super) fn begin_behind(&mut self, number: u64) {
+        self.own_behind = number;
     }
 
     pub(super) fn member(&self) -> Result<&AuthenticatedConnection, ClientError> {
@@ -82,6 +107,9 @@ impl Client {
         let node = Arc::clone(&self.node);
         // From which position on it hears its organization is known only while nothing is delivered there.
         let turn = node.streams.turn(&principal.identity.organization).await;
+        if self.member().is_err() {
+            self.own_behind = turn.position().seq;
+        }
         let ended = match (node.sessions.of(self.connection.id), key) {
             (Some(session), _) => {
                 let ended = self.enter(Arc::clone(&principal), welcome)?;
@@ -155,31 +183,99 @@ impl Client {
         outcome
     }
 
-    /// Subscribes to each channel at the place: all of them, or none and an error. Answers the rooms'
-    /// names. Nothing is delivered in its organization until the turn is dropped.
+    /// The client was elsewhere before, up to this offset: each subscription from now on opens with what it missed.
+    pub fn go_on_behind(&mut self, offset: Position) {
+        self.offset = Some(Box::new(offset));
+    }
+
+    /// Subscribes to each channel at the place: all of them, or none and an error. What it is to open with is
+    /// given behind the answer; nothing else is delivered in its organization until then.
     pub async fn subscribe(
-        &self,
+        &mut self,
         channels: &[String],
         place: &Place,
-    ) -> Result<(Vec<RoomName>, Turn), ClientError> {
-        let member = self.member()?;
+        wanted: Wanted,
+    ) -> Result<Subscription, ClientError> {
         let channels = self.known(channels)?;
-        let own = &member.principal().identity.organization;
-        let turn = self.node.streams.turn(own).await;
-        let Some(session) = self.node.sessions.of(self.connection.id) else {
-            return Ok((member.subscribe(&channels, place)?, turn));
-        };
-        let before: HashSet<RoomName> = self.connection.rooms().iter().map(Room::name).collect();
-        let names = member.subscribe(&channels, place)?;
-        let new: Vec<_> = names
+        let principal = Arc::clone(self.member()?.shared_principal());
+        principal.subscriptions(&channels, place)?;
+        let identity = &principal.identity;
+        let turn = self.node.streams.turn(&identity.organization).await;
+        let position = turn.position();
+        let before = self.connection.rooms();
+        let mut new: Vec<Room> = channels
             .iter()
-            .filter(|name| !before.contains(*name))
+            .map(|channel| Room::Subscription(channel.clone(), place.clone()))
             .collect();
-        let (beginnings, seq) = (&mut session.state.lock().beginnings, turn.position().seq);
-        // Most have one subscription, and each of them is kept.
-        beginnings.reserve_exact(new.len());
-        beginnings.extend(new.into_iter().map(|name| (name.clone(), seq)));
-        Ok((names, turn))
+        new.retain(|room| before.iter().all(|heard| heard.room != *room));
+        let newcomer = Newcomer {
+            connection: self.connection.id,
+            user: &identity.user,
+            new: &new,
+            before: &before,
+            own_behind: self.own_behind,
+        };
+        let log = &*turn.stream().log;
+        let offset = wanted.since.or(self.offset.as_deref().copied());
+        // Of a client that was elsewhere, other subscriptions are still to come, which go on from the same offset.
+        let is_unbroken = wanted.since.is_some() && self.connection.caught_up_to().is_none();
+        let since = offset.map(|offset| {
+            let most = self.node.sessions.options().max_events;
+            let kept = newcomer.since(log, offset, most)?;
+            // What came already came behind it, or nothing did.
+            let is_in_order = is_unbroken && self.connection.last_given() <= offset.seq;
+            Ok((kept, offset.seq, is_in_order))
+        });
+        let behind = match &since {
+            Some(Ok((_, offset, true))) => *offset,
+            _ => position.seq,
+        };
+        let subscribed = self.member()?.subscribe(&channels, place, behind)?;
+        let mut subscription = Subscription {
+            rooms: subscribed.names,
+            missed: None,
+            replayed: None,
+            catch_up: None,
+        };
+        let session = self.node.sessions.of(self.connection.id);
+        let mut opening = None;
+        let owed: Vec<Owed> = match since {
+            Some(Ok((kept, offset, is_in_order))) => {
+                subscription.missed = Some(Ok(kept.len()));
+                self.own_behind = self.own_behind.min(offset);
+                if !is_in_order {
+                    opening = Some(Kind::Since(offset));
+                } else if let Some(session) = &session {
+                    let start = &mut session.state.lock().start.seq;
+                    *start = (*start).min(offset);
+                }
+                opening::owed(kept, !is_in_order).collect()
+            }
+            refused => {
+                subscription.missed = refused.map(|refused| refused.map(|_| 0));
+                opening = match wanted {
+                    Wanted { latest: true, .. } => Some(Kind::Latest),
+                    Wanted { history, .. } => history.map(Kind::History),
+                };
+                let kept = opening.map(|kind| newcomer.again(log, kind, position));
+                subscription.replayed = kept.as_ref().map(Vec::len);
+                opening::owed(kept.unwrap_or_default(), true).collect()
+            }
+        };
+        if let Some(missed) = &subscription.missed {
+            let refused = missed.as_ref().err().copied();
+            self.node.hub.metrics.count_recovery(refused);
+        }
+        if let (Some(session), Some(kind), false) = (&session, opening, owed.is_empty()) {
+            session.state.lock().openings.push(Opening {
+                rooms: subscribed.new,
+                kind,
+                at: position.seq,
+            });
+        }
+        let catch_up = CatchUp::new(&self.node.catch_ups, &self.connection, turn, owed);
+        subscription.catch_up = Some(catch_up);
+        Ok(subscription)
     }
 
     /// Ends the subscriptions to these channels at exactly this place; answers the names of the
@@ -192,8 +288,11 @@ impl Client {
         let member = self.member()?;
         let names = member.unsubscribe(&self.known(channels)?, place)?;
         if let Some(session) = self.node.sessions.of(self.connection.id) {
-            let beginnings = &mut session.state.lock().beginnings;
-            beginnings.retain(|(name, _)| !names.contains(name));
+            let openings = &mut session.state.lock().openings;
+            for opening in &mut *openings {
+                opening.rooms.retain(|room| !names.contains(&room.name()));
+            }
+            openings.retain(|opening| !opening.rooms.is_empty());
         }
         Ok(names)
     }

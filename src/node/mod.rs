@@ -2,8 +2,10 @@
 //! alone. They may wait, for a key, for a store, for their turn; the hub never does.
 
 mod acks;
+pub mod catch_up;
 pub mod client;
 pub mod follow;
+pub mod opening;
 pub mod ports;
 pub mod publish;
 pub mod recovery;
@@ -15,6 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use acks::AckCollectors;
+use catch_up::CatchUps;
 use ports::{Broker, RevocationStore};
 use sessions::{RecoveryOptions, Sessions};
 use streams::Streams;
@@ -45,6 +48,7 @@ pub struct Node {
     acks: AckCollectors,
     pub streams: Arc<Streams>,
     pub sessions: Arc<Sessions>,
+    pub catch_ups: Arc<CatchUps>,
 }
 
 impl Node {
@@ -57,6 +61,7 @@ impl Node {
     ) -> Arc<Self> {
         let streams = Streams::new(Arc::clone(&hub), broker);
         let sessions = Sessions::new(options.recovery, Arc::clone(&streams));
+        let catch_ups = CatchUps::new(&hub, &streams);
         hub.tell_of_departures(Arc::clone(&sessions) as _);
         Arc::new(Self {
             hub,
@@ -66,6 +71,7 @@ impl Node {
             authenticator,
             revocations,
             acks: AckCollectors::default(),
+            catch_ups,
         })
     }
 

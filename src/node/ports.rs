@@ -10,8 +10,8 @@ use crate::domain::error::ClientError;
 use crate::domain::event::Event;
 use crate::domain::identity::OrganizationId;
 use crate::domain::position::Position;
+use crate::domain::target::Target;
 use crate::domain::time::UnixMillis;
-use crate::hub::audience::Target;
 
 /// Keeps the streams of organizations.
 pub trait Broker: Send + Sync {
@@ -37,8 +37,14 @@ pub trait StreamLog: Send + Sync {
     /// The position of the last event.
     fn top(&self) -> Position;
 
-    /// The kept events behind a position, the oldest first, at most `limit`.
+    /// The kept events behind a position: the first of them, at most `limit`, in order.
     fn since(&self, position: Position, limit: usize) -> Result<Vec<Arc<Kept>>, Lost>;
+
+    /// The kept events up to a number: the last of them, at most `limit`, in order.
+    fn until(&self, number: u64, limit: usize) -> Vec<Arc<Kept>>;
+
+    /// Of each event that is a value the newest at each place, in the order of the stream.
+    fn latest(&self) -> Vec<Arc<Kept>>;
 }
 
 /// An event, and whom it is for.
@@ -48,6 +54,8 @@ pub struct Published {
     pub target: Target,
     /// It is also for subscriptions beneath its target.
     pub cascade: bool,
+    /// It takes the place of the one before it: what counts is the latest.
+    pub is_value: bool,
 }
 
 /// An event of a stream.
@@ -64,8 +72,6 @@ pub enum Lost {
     Epoch,
     /// Some of it is not kept any more.
     Trimmed,
-    /// There is more of it than was asked for.
-    TooMany,
 }
 
 /// Keeps who is revoked.

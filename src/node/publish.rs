@@ -16,8 +16,8 @@ use crate::domain::event::{CatalogueEntry, Event, MessageId, Priority};
 use crate::domain::identity::OrganizationId;
 use crate::domain::position::Position;
 use crate::domain::room::Channel;
+use crate::domain::target::Target;
 use crate::domain::time::UnixMillis;
-use crate::hub::audience::Target;
 
 /// What a backend, or a client, wants to be told.
 #[derive(Debug)]
@@ -90,7 +90,7 @@ impl Node {
         self.hub.metrics.count_published(&entry, accepted_at);
         let event = Arc::new(Event {
             id: MessageId::now_v7(),
-            name: entry.name,
+            name: entry.name.clone(),
             channel,
             priority: publication.priority,
             ack_id: publication.requires_ack.then(|| self.acks.next_id()),
@@ -117,6 +117,7 @@ impl Node {
                     event: Arc::clone(&event),
                     target,
                     cascade,
+                    is_value: entry.is_value,
                 },
                 accepted_at,
                 done,

@@ -3,11 +3,12 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::Node;
+use super::catch_up::CatchUp;
 use super::client::Client;
-use super::ports::{Kept, Lost};
+use super::opening::{self, Opening, Owed};
+use super::ports::Kept;
 use super::sessions::{Away, Place, Recoverable, SessionKey};
 use super::streams::Turn;
 use crate::domain::error::{CloseReason, NotRecovered};
@@ -17,9 +18,7 @@ use crate::domain::identity::ConnectionId;
 use crate::domain::position::Position;
 use crate::domain::room::{Room, RoomName};
 use crate::hub::connection::NewConnection;
-use crate::hub::deliver::Delivered;
-use crate::hub::outbound::Outbound;
-use crate::hub::ports::FirstBehind;
+use crate::hub::ports::{FirstBehind, HeardRoom};
 
 /// What a client that comes back says.
 pub struct Comeback<'a> {
@@ -30,37 +29,20 @@ pub struct Comeback<'a> {
     pub principal: Option<Principal>,
 }
 
-impl From<Lost> for NotRecovered {
-    fn from(lost: Lost) -> Self {
-        match lost {
-            Lost::Epoch => Self::Epoch,
-            Lost::Trimmed => Self::Trimmed,
-            Lost::TooMany => Self::TooMany,
-        }
-    }
-}
-
-/// A client that goes on where it was. Nothing is delivered in its organization until this is dropped.
+/// A client that goes on where it was.
 pub struct Recovered {
     pub client: Client,
     pub subscriptions: Vec<RoomName>,
-    missed: Vec<Arc<Outbound>>,
-    _turn: Turn,
+    /// How many events it missed.
+    pub missed: usize,
+    catch_up: CatchUp,
 }
 
 impl Recovered {
     /// Gives the client what it missed. To be called behind the answer to its comeback.
-    pub fn deliver(self, node: &Node) -> Client {
-        let mut delivered = vec![Delivered::default(); self.missed.len()];
-        let connection = Arc::clone(self.client.connection());
-        node.hub
-            .deliver_local(&self.missed, &[connection], &mut delivered);
+    pub fn deliver(self) -> Client {
+        self.catch_up.deliver();
         self.client
-    }
-
-    /// How many events it missed.
-    pub fn missed(&self) -> usize {
-        self.missed.len()
     }
 }
 
@@ -116,15 +98,17 @@ impl Client {
             .ok_or(NotRecovered::Unknown)?;
         let id = session.connection_id;
         let mut client = Self::connect(node, new(id));
-        let beginnings = session.state.lock().beginnings.clone();
-        node.sessions.end(&session);
+        client.begin_behind(session.state.lock().start.seq);
+        let start = session.state.lock().start;
         node.sessions.begin(
             comeback.key,
             client.connection(),
             Arc::clone(&principal),
-            session.start,
-            beginnings,
+            start,
+            missed.openings,
         );
+        // Behind it, so that there is a session of this key at each moment.
+        node.sessions.end(&session);
         if client
             .enter(Arc::clone(&principal), || welcome(id))
             .is_err()
@@ -132,37 +116,46 @@ impl Client {
             node.sessions.restore(session);
             return Err(NotRecovered::Unknown);
         }
-        let outbound = |kept: &Arc<Kept>| {
-            let event = Arc::clone(&kept.published.event);
-            Arc::new(Outbound::new(event, Some(kept.position), Instant::now()))
-        };
-        let mut recovered = Recovered {
-            subscriptions: client.subscribe_again(&away.rooms),
-            client,
-            missed: missed.iter().map(outbound).collect(),
-            _turn: turn,
-        };
+        let subscriptions = client.subscribe_again(away.rooms);
+        let mut owed: Vec<Owed> = opening::owed(missed.again, true).collect();
+        owed.extend(opening::owed(missed.in_order, false));
         // Who was revoked between the check and the entry is found here, or by the revocation. It has been
         // welcomed by then, so that it is closed like anybody else.
         if node.authenticator.recheck(&principal, now).is_err() {
-            let connection = recovered.client.connection();
-            node.hub.close_now(connection, CloseReason::Revoked);
-            recovered.missed.clear();
+            node.hub
+                .close_now(client.connection(), CloseReason::Revoked);
+            owed.clear();
         }
-        Ok(recovered)
+        Ok(Recovered {
+            subscriptions,
+            missed: owed.len(),
+            catch_up: CatchUp::new(&node.catch_ups, client.connection(), turn, owed),
+            client,
+        })
     }
 
     /// Subscribes to what it was subscribed to, as far as that is still granted.
-    fn subscribe_again(&self, rooms: &[Room]) -> Vec<RoomName> {
-        let again = |room: &Room| match room {
+    fn subscribe_again(&self, rooms: Vec<HeardRoom>) -> Vec<RoomName> {
+        let again = |HeardRoom { room, behind }| match room {
             Room::Subscription(channel, place) => {
-                let channel = std::slice::from_ref(channel);
-                self.member().ok()?.subscribe(channel, place).ok()
+                let member = self.member().ok()?;
+                let subscribed = member.subscribe(&[channel], &place, behind).ok()?;
+                Some(subscribed.names)
             }
             _ => None,
         };
-        rooms.iter().filter_map(again).flatten().collect()
+        rooms.into_iter().filter_map(again).flatten().collect()
     }
+}
+
+/// What a client has not got.
+struct Missed {
+    /// In the order of the stream.
+    in_order: Vec<Arc<Kept>>,
+    /// What its subscriptions opened with, and it may have.
+    again: Vec<Arc<Kept>>,
+    /// Those that it may not have got by then.
+    openings: Vec<Opening>,
 }
 
 /// What a client at this offset has not got.
@@ -171,25 +164,25 @@ fn missed(
     session: &Recoverable,
     turn: &Turn,
     offset: Option<&str>,
-) -> Result<Vec<Arc<Kept>>, NotRecovered> {
-    let stream = turn.stream();
+) -> Result<Missed, NotRecovered> {
+    let log = &*turn.stream().log;
     let state = session.state.lock();
     let (rooms, given_up_to, given, owed) = match &state.place {
-        // While the turn is held, all that it hears was given to it.
+        // While the turn is held, all that it hears was given to it, unless it is behind.
         Place::Connected(connection) => (
             connection.rooms(),
-            stream.log.top(),
+            connection.caught_up_to().unwrap_or(log.top().seq),
             connection.given(),
             connection.owed_acks(),
         ),
         Place::Away(away) => (
             away.rooms.clone(),
-            away.given_up_to,
+            away.given_up_to.seq,
             away.given,
             away.owed_acks.clone(),
         ),
     };
-    let mut from = session.start;
+    let mut from = state.start;
     if let Some(text) = offset {
         let offset: Position = text.parse().map_err(|_| NotRecovered::Unknown)?;
         if offset.epoch != from.epoch {
@@ -198,42 +191,43 @@ fn missed(
         // An offset from before the session means its start.
         from.seq = from.seq.max(offset.seq);
     }
+    let mut openings = state.openings.clone();
+    openings.retain(|opening| from.seq <= opening.at);
     // What it heard last may be forgotten long since: nothing in between was for it.
     match given.first_behind(from.seq) {
         FirstBehind::Event(first) => from.seq = from.seq.max(first - 1),
-        FirstBehind::None => from.seq = from.seq.max(given_up_to.seq),
+        FirstBehind::None => from.seq = from.seq.max(given_up_to),
         FirstBehind::Unknown => {}
     }
     let owed: HashSet<MessageId> = owed.into_iter().collect();
     let identity = &state.principal.identity;
-    // Behind which number each room is heard.
-    let beginning = |room: &Room| {
-        let (name, mut beginnings) = (room.name(), state.beginnings.iter());
-        let own = beginnings.find(|(of, _)| *of == name);
-        own.map_or(0, |(_, beginning)| *beginning)
-    };
-    let rooms: Vec<(&Room, u64)> = rooms.iter().map(|room| (room, beginning(room))).collect();
     let is_missed = |kept: &Arc<Kept>| {
         let (seq, published) = (kept.position.seq, &kept.published);
         let event = &published.event;
         let is_acknowledged =
             event.ack_id.is_some() && seq <= given.last() && !owed.contains(&event.id);
-        let hearing = rooms.iter().filter(|(_, beginning)| seq > *beginning);
+        let hearing = rooms.iter().filter(|heard| seq > heard.behind);
         !is_acknowledged
             && published.target.is_heard_by(
                 event.channel.as_ref(),
                 published.cascade,
                 session.connection_id,
                 &identity.user,
-                hearing.map(|(room, _)| *room),
+                hearing.map(|heard| &heard.room),
             )
     };
-    let mut kept = stream.log.since(from, usize::MAX)?;
-    kept.retain(is_missed);
-    if kept.len() > node.sessions.options().max_events {
+    let mut in_order = log.since(from, usize::MAX)?;
+    in_order.retain(is_missed);
+    let client = (session.connection_id, &identity.user);
+    let again = opening::again(&openings, log, client, &rooms, &in_order);
+    if in_order.len() + again.len() > node.sessions.options().max_events {
         return Err(NotRecovered::TooMany);
     }
-    Ok(kept)
+    Ok(Missed {
+        in_order,
+        again,
+        openings,
+    })
 }
 
 /// Ends the session's old connection, if it has one; what the session had then.

@@ -12,15 +12,15 @@ use dashmap::DashMap;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
+use super::opening::Opening;
 use super::streams::Streams;
 use crate::domain::error::CloseReason;
 use crate::domain::event::MessageId;
 use crate::domain::grants::Principal;
 use crate::domain::identity::ConnectionId;
 use crate::domain::position::Position;
-use crate::domain::room::{Room, RoomName};
 use crate::hub::connection::Connection;
-use crate::hub::ports::{Departure, Departures, Given};
+use crate::hub::ports::{Departure, Departures, Given, HeardRoom};
 
 /// How sessions are recovered.
 #[derive(Debug, Clone, Copy)]
@@ -70,15 +70,15 @@ impl SessionKey {
 pub struct Recoverable {
     key: SessionKey,
     pub connection_id: ConnectionId,
-    /// Events up to here came before the session.
-    pub start: Position,
     pub(super) state: Mutex<RecoverableState>,
 }
 
 pub(super) struct RecoverableState {
     pub principal: Arc<Principal>,
-    /// Behind which number each subscription hears events, where that is not the session's start.
-    pub beginnings: Vec<(RoomName, u64)>,
+    /// Events up to here came before the session.
+    pub start: Position,
+    /// Of which its client may not have everything.
+    pub openings: Vec<Opening>,
     pub place: Place,
 }
 
@@ -92,7 +92,7 @@ pub(super) enum Place {
 /// What a session had when its connection ended.
 #[derive(Clone)]
 pub(super) struct Away {
-    pub rooms: Vec<Room>,
+    pub rooms: Vec<HeardRoom>,
     /// All that it heard up to here was given to the connection ..
     pub given_up_to: Position,
     /// .. and these were the last of it.
@@ -148,15 +148,15 @@ impl Sessions {
         connection: &Arc<Connection>,
         principal: Arc<Principal>,
         start: Position,
-        beginnings: Vec<(RoomName, u64)>,
+        openings: Vec<Opening>,
     ) {
         let session = Arc::new(Recoverable {
             key,
             connection_id: connection.id,
-            start,
             state: Mutex::new(RecoverableState {
                 principal,
-                beginnings,
+                start,
+                openings,
                 place: Place::Connected(Arc::clone(connection)),
             }),
         });
@@ -255,10 +255,13 @@ impl Departures for Sessions {
             _ => return,
         }
         let organization = &state.principal.identity.organization;
-        let given_up_to = match self.streams.existing(organization) {
+        let mut given_up_to = match self.streams.existing(organization) {
             Some(stream) => stream.delivered(),
-            None => session.start,
+            None => state.start,
         };
+        if let Some(number) = departure.caught_up_to {
+            given_up_to.seq = given_up_to.seq.min(number);
+        }
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
         state.place = Place::Away(Box::new(Away {
             rooms: departure.rooms,

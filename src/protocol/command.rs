@@ -12,9 +12,11 @@ use crate::domain::event::MessageId;
 use crate::domain::fields::{self, CHANNELS, FILTERS, Field};
 use crate::domain::identity::OrganizationId;
 use crate::domain::json::{Members, text};
+use crate::domain::position::{Position, PositionError};
 use crate::domain::room::Place;
 use crate::domain::suggest;
 use crate::metrics::Received;
+use crate::node::opening::{MAX_HISTORY, Wanted};
 
 /// The events that clients may send. Each has one name for its reply (protocol, section 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,18 +94,81 @@ pub fn credentials(data: &Members<'_>) -> Result<Option<Credentials>, ClientErro
     Credentials::from_object(&object)
 }
 
-/// Which channels a subscription names, and where.
-pub fn subscription(
-    data: &Members<'_>,
-    own: &OrganizationId,
-) -> Result<(Vec<String>, Place), ClientError> {
+/// The offset up to which a client was served elsewhere, out of the data of `authenticate`.
+pub fn offset(data: &Members<'_>) -> Result<Option<Position>, ClientError> {
+    position(&data.values(|name| name == OFFSET)?, OFFSET)
+}
+
+const OFFSET: &str = "offset";
+
+fn position(object: &Map<String, Value>, name: &str) -> Result<Option<Position>, ClientError> {
+    let invalid = |why: String| Err(ClientError::invalid(format!("`{name}`: {why}")));
+    match object.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => match text.parse() {
+            Ok(position) => Ok(Some(position)),
+            Err(error) => invalid(format!("{error}, not `{}`", fields::shown(text))),
+        },
+        Some(other) => invalid(format!("{PositionError}, not {}", fields::kind_of(other))),
+    }
+}
+
+/// What a client asks for that subscribes.
+pub struct Subscription {
+    pub channels: Vec<String>,
+    pub place: Place,
+    pub wanted: Wanted,
+}
+
+/// Which channels a subscription names, and where, and what it is to open with.
+pub fn subscription(data: &Members<'_>, own: &OrganizationId) -> Result<Subscription, ClientError> {
     let object = data.known(&SUBSCRIPTION)?;
     let channels = channels(&object)?;
+    let wanted = wanted(&object)?;
     let place = fields::place(&filter(object)?, Some(own))?;
-    Ok((
+    Ok(Subscription {
         channels,
-        place.unwrap_or_else(|| Place::organization(own.clone())),
-    ))
+        place: place.unwrap_or_else(|| Place::organization(own.clone())),
+        wanted,
+    })
+}
+
+const SINCE: &str = "since";
+const LATEST: &str = "latest";
+const HISTORY: &str = "history";
+
+fn wanted(object: &Map<String, Value>) -> Result<Wanted, ClientError> {
+    let refused = |name: &str, allowed: String, found: &Value| {
+        let found = match found {
+            Value::Number(number) => number.to_string(),
+            other => fields::kind_of(other).to_owned(),
+        };
+        ClientError::invalid(format!("`{name}` must be {allowed}, not {found}"))
+    };
+    let latest = match object.get(LATEST) {
+        None | Some(Value::Null) => false,
+        Some(Value::Bool(latest)) => *latest,
+        Some(other) => return Err(refused(LATEST, "true or false".to_owned(), other)),
+    };
+    let history = match object.get(HISTORY) {
+        None | Some(Value::Null) => None,
+        Some(found) => {
+            let count = found.as_u64().and_then(|count| usize::try_from(count).ok());
+            let count = count.filter(|count| (1..=MAX_HISTORY).contains(count));
+            let allowed = || format!("a whole number from 1 to {MAX_HISTORY}");
+            Some(count.ok_or_else(|| refused(HISTORY, allowed(), found))?)
+        }
+    };
+    if latest && history.is_some() {
+        return Err(ClientError::invalid(
+            "a subscription opens with `latest` or with `history`, not with both",
+        ));
+    }
+    Ok(Wanted {
+        since: position(object, SINCE)?,
+        latest,
+        history,
+    })
 }
 
 /// The channels of a subscription: a list, or a single name.
@@ -125,8 +190,11 @@ fn channels(object: &Map<String, Value>) -> Result<Vec<String>, ClientError> {
 const PLACE: &[Field] = &[fields::ORGANIZATION, fields::DEPARTMENT, fields::QUEUE];
 
 /// What a subscription is read from.
-const SUBSCRIPTION: [Field; 5] = [
+const SUBSCRIPTION: [Field; 8] = [
     CHANNELS,
+    Field(&[SINCE]),
+    Field(&[LATEST]),
+    Field(&[HISTORY]),
     fields::ORGANIZATION,
     fields::DEPARTMENT,
     fields::QUEUE,
@@ -220,7 +288,8 @@ mod tests {
     fn read(data: &Value) -> Result<(Vec<String>, Place), ClientError> {
         let own = OrganizationId::new("own").unwrap();
         let data = serde_json::value::to_raw_value(data).unwrap();
-        subscription(&of_command(Some(&data), "subscribe")?, &own)
+        let asked = subscription(&of_command(Some(&data), "subscribe")?, &own)?;
+        Ok((asked.channels, asked.place))
     }
 
     #[test]

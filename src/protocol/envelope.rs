@@ -55,11 +55,29 @@ pub fn encoding(envelope: Envelope, tenant: Tenant) -> Encoding {
     }
 }
 
+/// Where an event stands in its stream, as a client is told.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct StreamPlace {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offset: Option<Position>,
+    /// It comes outside the order of the stream.
+    #[serde(rename = "replayed", skip_serializing_if = "std::ops::Not::not")]
+    pub is_replayed: bool,
+}
+
+impl StreamPlace {
+    /// The offset from which a client may go on that has this event.
+    pub fn moving_offset(self) -> Option<Position> {
+        self.offset.filter(|_| !self.is_replayed)
+    }
+}
+
 /// The WebSocket frame of an event in this encoding of the plain protocol.
-pub fn event_frame(encoding: Encoding, event: &Event, offset: Option<Position>) -> Bytes {
+pub fn event_frame(encoding: Encoding, event: &Event, place: StreamPlace) -> Bytes {
     let payload = with_base64(event);
     text_frame(&Plain {
-        offset,
+        offset: place.moving_offset(),
+        meta: place.is_replayed.then_some(place),
         ..Plain::event(encoding, event, &payload)
     })
 }
@@ -147,6 +165,8 @@ struct Plain<'a> {
     requires_ack: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     offset: Option<Position>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    meta: Option<StreamPlace>,
     #[serde(flatten)]
     tenant: Option<TenantField<'a>>,
 }
@@ -187,6 +207,7 @@ impl<'a> Plain<'a> {
             priority: None,
             requires_ack: false,
             offset: None,
+            meta: None,
             tenant: None,
         }
     }
@@ -357,8 +378,12 @@ mod tests {
             r#"{"file":{"_placeholder":true,"num":0},"n":[{"_placeholder":true,"num":7}]}"#;
         event.payload = RawValue::from_string(payload.into()).unwrap();
         event.attachments = vec![Bytes::from_static(&[1, 2, 3])];
-        let sent: Value =
-            serde_json::from_str(&text(&event_frame(Encoding::Event, &event, None))).unwrap();
+        let sent: Value = serde_json::from_str(&text(&event_frame(
+            Encoding::Event,
+            &event,
+            StreamPlace::default(),
+        )))
+        .unwrap();
         let expected = json!({"file": {"base64": "AQID"}, "n": [{"_placeholder": true, "num": 7}]});
         assert_eq!(sent["data"], expected);
     }
@@ -392,8 +417,12 @@ mod tests {
             object.insert("id".into(), json!(MessageId::nil()));
             object.insert("channel".into(), json!("kpi"));
             object.insert("priority".into(), json!("high"));
-            let sent: Value =
-                serde_json::from_str(&text(&event_frame(encoding, &event(), None))).unwrap();
+            let sent: Value = serde_json::from_str(&text(&event_frame(
+                encoding,
+                &event(),
+                StreamPlace::default(),
+            )))
+            .unwrap();
             assert_eq!(sent, expected, "{encoding:?}");
         }
     }

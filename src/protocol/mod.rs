@@ -31,7 +31,7 @@ use crate::wire::send_queue::{DropPolicy, Observer, Overdue, Pushed};
 use crate::wire::websocket::deflate::compress_frame;
 use crate::wire::websocket::violation::ProtocolViolation;
 use engine_io::ProtocolVersion;
-use envelope::event_frame;
+use envelope::{StreamPlace, event_frame};
 use socket_io::{Beside, event_frames};
 
 /// Tells the hub's statistics how long events waited.
@@ -57,17 +57,21 @@ fn outgoing<'a>(link: &Link, outbound: &'a Outbound, encoding: Encoding) -> &'a 
 }
 
 fn encode(encoding: Encoding, outbound: &Outbound) -> Bytes {
-    let (event, position) = (&outbound.event, outbound.position);
-    let meta = Beside::Meta(position);
+    let event = &outbound.event;
+    let place = StreamPlace {
+        offset: outbound.position,
+        is_replayed: outbound.is_replayed,
+    };
+    let meta = Beside::Meta(place);
     match encoding {
         Encoding::SocketIo => event_frames(ProtocolVersion::V4, event, meta),
         Encoding::SocketIoPayload => event_frames(ProtocolVersion::V4, event, Beside::Nothing),
         Encoding::SocketIoOffset => {
-            event_frames(ProtocolVersion::V4, event, Beside::MetaAndOffset(position))
+            event_frames(ProtocolVersion::V4, event, Beside::MetaAndOffset(place))
         }
         Encoding::SocketIoV3 => event_frames(ProtocolVersion::V3, event, meta),
         Encoding::SocketIoV3Payload => event_frames(ProtocolVersion::V3, event, Beside::Nothing),
-        _ => event_frame(encoding, event, position),
+        _ => event_frame(encoding, event, place),
     }
 }
 

@@ -16,11 +16,13 @@ use crate::domain::error::{ClientError, Code, NotRecovered};
 use crate::domain::event::AckId;
 use crate::domain::fields::Tenant;
 use crate::domain::json::Members;
+use crate::domain::position::Position;
 use crate::domain::time::UnixMillis;
 use crate::hub::connection::{Connection, NewConnection};
 use crate::metrics::Received;
 use crate::node::Node;
-use crate::node::client::Client;
+use crate::node::catch_up::CatchUp;
+use crate::node::client::{Client, Subscription};
 use crate::node::recovery::Recovered;
 use crate::node::sessions::SessionKey;
 use crate::node::streams::Turn;
@@ -83,9 +85,24 @@ fn raw(object: &impl Serialize) -> Box<RawValue> {
 /// What became of something that a client said.
 pub struct Handled {
     pub reply: Reply,
-    /// Nothing is delivered in the client's organization until this is dropped, so that the answer to a
-    /// subscription is sent before the first event of it.
-    _turn: Option<Turn>,
+    behind: Option<Behind>,
+}
+
+/// What comes behind an answer. Nothing is delivered in the client's organization until this is gone, so that the
+/// answer to a subscription is sent before the first event of it.
+enum Behind {
+    /// What comes next.
+    Next(#[expect(dead_code, reason = "held, not read")] Turn),
+    CatchUp(CatchUp),
+}
+
+impl Handled {
+    /// Goes on with what comes behind the answer, which has been sent.
+    pub fn finish(self) {
+        if let Some(Behind::CatchUp(catch_up)) = self.behind {
+            catch_up.deliver();
+        }
+    }
 }
 
 /// Something that a client says: an event's name, its data, and binary data that it has placeholders
@@ -158,17 +175,17 @@ impl Session {
             .as_ref()
             .map_or(Received::Unknown, |verb| verb.counted_as());
         self.node.hub.received(&self.connection, counted);
-        let mut turn = None;
+        let mut behind = None;
         let outcome = match verb {
             Ok(verb) => {
-                let object = self.run(verb, said, &mut turn).await;
+                let object = self.run(verb, said, &mut behind).await;
                 object.map(|object| Reply::Done(verb.reply(), object))
             }
             Err(error) => Err(error),
         };
         Handled {
             reply: outcome.unwrap_or_else(|error| self.fail(error)),
-            _turn: turn,
+            behind,
         }
     }
 
@@ -207,6 +224,11 @@ impl Session {
         }
     }
 
+    /// The client was elsewhere before, up to this offset.
+    pub async fn go_on_behind(&self, offset: Position) {
+        self.client.lock().await.go_on_behind(offset);
+    }
+
     /// Records an acknowledgement by its number.
     pub fn acknowledge(&self, id: AckId) {
         self.node.acknowledge_id(&self.connection, id);
@@ -216,7 +238,7 @@ impl Session {
         &self,
         verb: Verb,
         said: Said<'_>,
-        turn: &mut Option<Turn>,
+        behind: &mut Option<Behind>,
     ) -> Result<Box<RawValue>, ClientError> {
         let Said {
             event,
@@ -232,30 +254,39 @@ impl Session {
         let mut client = self.client.lock().await;
         let object = match verb {
             Verb::Authenticate => {
-                let credentials =
-                    command::credentials(&of_command(data, event)?)?.ok_or_else(|| {
-                        ClientError::new(
-                            Code::AuthFailed,
-                            "send user_id and organization_id, or a token",
-                        )
-                    })?;
+                let data = of_command(data, event)?;
+                let offset = command::offset(&data)?;
+                let credentials = command::credentials(&data)?.ok_or_else(|| {
+                    ClientError::new(
+                        Code::AuthFailed,
+                        "send user_id and organization_id, or a token",
+                    )
+                })?;
                 let (object, held) = self
                     .authenticate(&mut client, credentials, key, || {})
                     .await?;
-                *turn = Some(held);
+                *behind = Some(Behind::Next(held));
+                if let Some(offset) = offset {
+                    client.go_on_behind(offset);
+                }
                 object
             }
             Verb::Subscribe => {
                 let own = &client.principal()?.identity.organization;
-                let (channels, place) = command::subscription(&of_command(data, event)?, own)?;
-                let (rooms, held) = client.subscribe(&channels, &place).await?;
-                *turn = Some(held);
-                json!({ "success": true, "subscriptions": rooms })
+                let command::Subscription {
+                    channels,
+                    place,
+                    wanted,
+                } = command::subscription(&of_command(data, event)?, own)?;
+                let subscription = client.subscribe(&channels, &place, wanted).await?;
+                let object = subscribed(&subscription);
+                *behind = subscription.catch_up.map(Behind::CatchUp);
+                object
             }
             Verb::Unsubscribe => {
                 let own = &client.principal()?.identity.organization;
-                let (channels, place) = command::subscription(&of_command(data, event)?, own)?;
-                let rooms = client.unsubscribe(&channels, &place)?;
+                let asked = command::subscription(&of_command(data, event)?, own)?;
+                let rooms = client.unsubscribe(&asked.channels, &asked.place)?;
                 json!({ "success": true, "subscriptions": rooms })
             }
             // Who has not said who it is gets nothing back that it sent.
@@ -318,11 +349,31 @@ fn welcomed(client: &Client) -> Result<Value, ClientError> {
     }))
 }
 
+/// What a client is told that has subscribed.
+fn subscribed(subscription: &Subscription) -> Value {
+    let mut object = json!({ "success": true, "subscriptions": subscription.rooms });
+    match subscription.missed {
+        None => {}
+        Some(Ok(missed)) => {
+            object["recovered"] = json!(true);
+            object["missed"] = json!(missed);
+        }
+        Some(Err(reason)) => {
+            object["recovered"] = json!(false);
+            object["reason"] = json!(reason.label());
+        }
+    }
+    if let Some(replayed) = subscription.replayed {
+        object["replayed"] = json!(replayed);
+    }
+    object
+}
+
 /// What a client is told that goes on where it was.
 pub fn recovered(recovered: &Recovered) -> Result<Reply, ClientError> {
     let mut object = welcomed(&recovered.client)?;
     object["recovered"] = json!(true);
-    object["missed"] = json!(recovered.missed());
+    object["missed"] = json!(recovered.missed);
     object["subscriptions"] = json!(recovered.subscriptions);
     Ok(Reply::done(Verb::Authenticate.reply(), &object))
 }

@@ -121,7 +121,7 @@ impl History {
         self.events = VecDeque::new();
     }
 
-    /// The events behind a position, the oldest first, at most `limit`.
+    /// The first events behind a position, at most `limit`, in order.
     pub fn since(&self, position: Position, limit: usize) -> Result<Vec<Arc<Kept>>, Lost> {
         if position.epoch != self.epoch || position.seq > self.top {
             return Err(Lost::Epoch);
@@ -132,9 +132,15 @@ impl History {
         // Numbers have no holes behind the floor.
         let skipped = usize::try_from(position.seq - self.floor).unwrap_or(usize::MAX);
         let behind = self.events.iter().skip(skipped);
-        if behind.len() > limit {
-            return Err(Lost::TooMany);
-        }
-        Ok(behind.cloned().collect())
+        Ok(behind.take(limit).cloned().collect())
+    }
+
+    /// The last events up to a number, at most `limit`, in order.
+    pub fn until(&self, number: u64, limit: usize) -> Vec<Arc<Kept>> {
+        let behind_floor = number.saturating_sub(self.floor);
+        let end = usize::try_from(behind_floor)
+            .map_or(self.events.len(), |end| end.min(self.events.len()));
+        let begin = end.saturating_sub(limit);
+        self.events.range(begin..end).cloned().collect()
     }
 }

@@ -7,6 +7,7 @@ use dashmap::DashMap;
 use parking_lot::Mutex;
 
 use super::history::{History, HistoryOptions};
+use super::latest::{Latest, LatestOptions};
 use crate::domain::identity::OrganizationId;
 use crate::domain::position::Position;
 use crate::domain::time::UnixMillis;
@@ -20,6 +21,7 @@ pub struct StreamOptions {
     /// Bytes of what all of them keep together.
     pub max_bytes: usize,
     pub history: HistoryOptions,
+    pub latest: LatestOptions,
 }
 
 impl Default for StreamOptions {
@@ -28,25 +30,40 @@ impl Default for StreamOptions {
             max_organizations: 10_000,
             max_bytes: 256 * 1024 * 1024,
             history: HistoryOptions::default(),
+            latest: LatestOptions::default(),
         }
+    }
+}
+
+/// What is kept of one stream.
+struct Content {
+    history: History,
+    latest: Latest,
+}
+
+impl Content {
+    /// An event that is in both counts twice.
+    fn bytes(&self) -> usize {
+        self.history.bytes() + self.latest.bytes()
     }
 }
 
 /// One stream.
 struct MemoryStream {
-    options: HistoryOptions,
-    history: Mutex<History>,
+    history: HistoryOptions,
+    latest: LatestOptions,
+    content: Mutex<Content>,
     /// Bytes of all streams.
     all_bytes: Arc<AtomicUsize>,
 }
 
 impl MemoryStream {
-    /// Changes the history, and the account of all.
-    fn change<T>(&self, change: impl FnOnce(&mut History) -> T) -> T {
-        let mut history = self.history.lock();
-        let before = history.bytes();
-        let outcome = change(&mut history);
-        let after = history.bytes();
+    /// Changes what is kept, and the account of all.
+    fn change<T>(&self, change: impl FnOnce(&mut Content) -> T) -> T {
+        let mut content = self.content.lock();
+        let before = content.bytes();
+        let outcome = change(&mut content);
+        let after = content.bytes();
         if after >= before {
             self.all_bytes.fetch_add(after - before, Ordering::Relaxed);
         } else {
@@ -58,21 +75,33 @@ impl MemoryStream {
 
 impl StreamLog for MemoryStream {
     fn append(&self, event: Published) -> Arc<Kept> {
-        self.change(|history| history.append(event, &self.options))
+        self.change(|content| {
+            let kept = content.history.append(event, &self.history);
+            content.latest.note(&kept, &self.latest);
+            kept
+        })
     }
 
     fn top(&self) -> Position {
-        self.history.lock().top()
+        self.content.lock().history.top()
     }
 
     fn since(&self, position: Position, limit: usize) -> Result<Vec<Arc<Kept>>, Lost> {
-        self.history.lock().since(position, limit)
+        self.content.lock().history.since(position, limit)
+    }
+
+    fn until(&self, number: u64, limit: usize) -> Vec<Arc<Kept>> {
+        self.content.lock().history.until(number, limit)
+    }
+
+    fn latest(&self) -> Vec<Arc<Kept>> {
+        self.content.lock().latest.values().cloned().collect()
     }
 }
 
 impl Drop for MemoryStream {
     fn drop(&mut self) {
-        let bytes = self.history.get_mut().bytes();
+        let bytes = self.content.get_mut().bytes();
         self.all_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
@@ -107,7 +136,10 @@ impl MemoryBroker {
         let mut silent: Vec<_> = self
             .streams
             .iter()
-            .map(|stream| (stream.history.lock().last_at(), stream.key().clone()))
+            .map(|stream| {
+                let last_at = stream.content.lock().history.last_at();
+                (last_at, stream.key().clone())
+            })
             .collect();
         silent.sort_unstable();
         let mut forgotten = 0;
@@ -121,7 +153,10 @@ impl MemoryBroker {
             } else if is_too_much()
                 && let Some(stream) = self.streams.get(&organization)
             {
-                stream.change(History::clear);
+                stream.change(|content| {
+                    content.history.clear();
+                    content.latest = Latest::default();
+                });
             }
         }
     }
@@ -134,8 +169,12 @@ impl Broker for MemoryBroker {
         }
         let stream = self.streams.entry(organization.clone()).or_insert_with(|| {
             Arc::new(MemoryStream {
-                options: self.options.history,
-                history: Mutex::new(History::new(rand::random())),
+                history: self.options.history,
+                latest: self.options.latest,
+                content: Mutex::new(Content {
+                    history: History::new(rand::random()),
+                    latest: Latest::default(),
+                }),
                 all_bytes: Arc::clone(&self.bytes),
             })
         });
@@ -149,7 +188,10 @@ impl Broker for MemoryBroker {
 
     fn sweep(&self, now: UnixMillis) {
         for stream in &self.streams {
-            stream.change(|history| history.trim(now, &self.options.history));
+            stream.change(|content| {
+                content.history.trim(now, &stream.history);
+                content.latest.trim(now, &stream.latest);
+            });
         }
         self.forget_silent();
     }
@@ -162,34 +204,10 @@ impl Broker for MemoryBroker {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::value::RawValue;
 
     use super::*;
-    use crate::domain::event::{Catalogue, Event, MessageId, Priority};
-    use crate::hub::audience::Target;
     use crate::store::history::size;
-
-    fn published(organization: &str, at: u64, bytes: usize) -> Published {
-        let catalogue = Catalogue::new([], []).unwrap();
-        let entry = catalogue.event("kpi:update").unwrap();
-        let organization = OrganizationId::new(organization).unwrap();
-        let payload = format!("\"{}\"", "x".repeat(bytes));
-        Published {
-            event: Arc::new(Event {
-                id: MessageId::nil(),
-                name: entry.name.clone(),
-                channel: entry.channel.clone(),
-                priority: Priority::Medium,
-                ack_id: None,
-                organization: Some(organization.clone()),
-                payload: RawValue::from_string(payload).unwrap(),
-                attachments: Vec::new(),
-                timestamp: UnixMillis(at),
-            }),
-            target: Target::Users(organization, Vec::new()),
-            cascade: false,
-        }
-    }
+    use crate::store::testing::published;
 
     fn numbers(stream: &dyn StreamLog, seq: u64, limit: usize) -> Result<Vec<u64>, Lost> {
         let position = Position {
@@ -233,12 +251,14 @@ mod tests {
                 Err(Lost::Epoch)
             } else if asked < floor {
                 Err(Lost::Trimmed)
-            } else if wanted.len() > limit {
-                Err(Lost::TooMany)
             } else {
-                Ok(wanted)
+                Ok(wanted.into_iter().take(limit).collect())
             };
             prop_assert_eq!(numbers(&*stream, asked, limit), expected);
+            let until: Vec<u64> = stream.until(asked, limit).iter().map(|kept| kept.position.seq).collect();
+            let end = asked.min(top);
+            let begin = floor.max(end.saturating_sub(limit as u64)).min(end);
+            prop_assert_eq!(until, (begin + 1..=end).collect::<Vec<u64>>());
             prop_assert!(broker.bytes() <= 20_000);
         }
     }

@@ -7,13 +7,14 @@ use orgcast::domain::error::{ClientError, CloseReason, NotRecovered};
 use orgcast::domain::grants::{Grants, Principal};
 use orgcast::domain::identity::{Identity, OrganizationId, UserId};
 use orgcast::domain::room::Channel;
+use orgcast::domain::target::Target;
 use orgcast::domain::time::UnixMillis;
 use orgcast::hub::HubOptions;
 use orgcast::hub::admission::AdmissionOptions;
-use orgcast::hub::audience::Target;
 use orgcast::hub::connection::NewConnection;
 use orgcast::node::Node;
 use orgcast::node::client::Client;
+use orgcast::node::opening::Wanted;
 use orgcast::node::recovery::{Comeback, Recovered};
 use orgcast::node::sessions::SessionKey;
 
@@ -101,11 +102,13 @@ async fn who_was_closed_for_what_it_did_does_not_come_back() {
 async fn what_is_not_granted_any_more_is_not_subscribed_to_again() {
     let hub = hub(options());
     let node = node(&hub);
-    let page = Page::open(&node, 1).await;
-    let client = page.client.as_ref().unwrap();
+    let mut page = Page::open(&node, 1).await;
+    let client = page.client.as_mut().unwrap();
     for channel in ["kpi", "alerts"] {
         let channels = [channel.to_owned()];
-        let subscribed = client.subscribe(&channels, &place("a", None, None)).await;
+        let subscribed = client
+            .subscribe(&channels, &place("a", None, None), Wanted::default())
+            .await;
         subscribed.unwrap();
     }
     let fewer = Principal {
@@ -157,9 +160,13 @@ async fn a_session_outlasts_that_its_organization_is_full() {
     let hub = hub(full_at(1));
     let node = node(&hub);
     let mut page = Page::open(&node, 1).await;
-    let client = page.client.as_ref().unwrap();
+    let client = page.client.as_mut().unwrap();
     let subscribed = client
-        .subscribe(&["kpi".to_owned()], &place("a", None, None))
+        .subscribe(
+            &["kpi".to_owned()],
+            &place("a", None, None),
+            Wanted::default(),
+        )
         .await;
     subscribed.unwrap();
     page.subscriptions.push(("kpi", ("a", None, None)));
@@ -175,7 +182,7 @@ async fn a_session_outlasts_that_its_organization_is_full() {
     drop(other);
     page.come_back(&node).await;
     page.lose(0, true);
-    let arrived: Vec<u64> = page.arrived.iter().map(|(_, number)| *number).collect();
+    let arrived: Vec<u64> = page.arrived.iter().map(|event| event.number).collect();
     assert_eq!(arrived, [1, 2]);
 }
 
@@ -191,7 +198,7 @@ async fn of_those_who_come_back_at_once_one_has_the_session_at_each_moment() {
             let (node, page) = (Arc::clone(&node), Arc::clone(&page));
             tries.spawn(async move {
                 let recovered = back(&node, &page, None).await.unwrap();
-                recovered.deliver(&node)
+                recovered.deliver()
             });
         }
         let mut clients = Vec::new();

@@ -15,8 +15,8 @@ use orgcast::domain::identity::{
     ConnectionId, DepartmentId, Identity, OrganizationId, QueueName, UserId,
 };
 use orgcast::domain::room::{Channel, Place};
+use orgcast::domain::target::Target;
 use orgcast::hub::admission::AdmissionOptions;
-use orgcast::hub::audience::Target;
 use orgcast::hub::connection::{NewConnection, Protocol};
 use orgcast::hub::lists::Begin;
 use orgcast::hub::outbound::Outbound;
@@ -100,7 +100,7 @@ pub fn node(hub: &Arc<Hub>) -> Arc<Node> {
         recovery: RecoveryOptions {
             window: Duration::from_mins(2),
             max_sessions: 100,
-            max_events: 500,
+            max_events: 20_000,
         },
     };
     let revocations: Arc<Revocations> = Arc::default();
@@ -239,7 +239,7 @@ proptest! {
                 let spot = (home(at), dept, queue);
                 let member = members[at].as_ref().unwrap();
                 let channels = [Channel::new(channel).unwrap()];
-                member.subscribe(&channels, &place(spot.0, dept, queue)).unwrap();
+                member.subscribe(&channels, &place(spot.0, dept, queue), 0).unwrap();
                 if !active.contains(&(at, channel, spot)) {
                     active.push((at, channel, spot));
                 }
@@ -418,10 +418,10 @@ async fn limits_refuse_with_their_code_and_come_back() {
         ["kpi", "alerts", "backlog"].map(|name| Channel::new(name).unwrap());
     let here = place("a", None, None);
     members[0]
-        .subscribe(std::slice::from_ref(&kpi), &here)
+        .subscribe(std::slice::from_ref(&kpi), &here, 0)
         .unwrap();
     let error = members[1]
-        .subscribe(&[alerts.clone(), kpi.clone()], &here)
+        .subscribe(&[alerts.clone(), kpi.clone()], &here, 0)
         .unwrap_err();
     assert_eq!(error.code, Code::RoomFull);
     let rooms: Vec<String> = hub
@@ -437,11 +437,11 @@ async fn limits_refuse_with_their_code_and_come_back() {
         "all or nothing: {rooms:?}"
     );
     let error = members[0]
-        .subscribe(&[alerts, backlog], &place("a", None, Some("q")))
+        .subscribe(&[alerts, backlog], &place("a", None, Some("q")), 0)
         .unwrap_err();
     assert_eq!(error.code, Code::SubscriptionFailed);
     let error = members[0]
-        .subscribe(&[kpi], &place("b", None, None))
+        .subscribe(&[kpi], &place("b", None, None), 0)
         .unwrap_err();
     assert_eq!(error.code, Code::Unauthorized);
 
@@ -530,7 +530,7 @@ fn a_storm_leaves_nothing_behind() {
                     let recorder = Recorder::default();
                     let member = join(&hub, &recorder, &format!("u{thread}"), org);
                     let here = place(org, None, (round % 3 == 0).then_some("q"));
-                    let _ = member.subscribe(&kpi, &here);
+                    let _ = member.subscribe(&kpi, &here, 0);
                     if round % 5 == 0 {
                         let _ = member.unsubscribe(&kpi, &here);
                     }

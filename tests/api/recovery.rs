@@ -1,18 +1,21 @@
 //! Clients that lose their connections at random and come back, against a list of what each should hear.
 
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use orgcast::auth::credentials::Credentials;
 use orgcast::domain::error::{CloseReason, NotRecovered};
 use orgcast::domain::identity::ConnectionId;
 use orgcast::domain::position::Position;
-use orgcast::hub::audience::Target;
+use orgcast::domain::target::Target;
 use orgcast::hub::connection::NewConnection;
 use orgcast::hub::outbound::Outbound;
 use orgcast::hub::ports::{Deliver, Delivery, Given};
 use orgcast::node::Node;
 use orgcast::node::client::Client;
+use orgcast::node::opening::Wanted;
 use orgcast::node::publish::Publication;
 use orgcast::node::recovery::Comeback;
 use orgcast::node::sessions::SessionKey;
@@ -24,17 +27,39 @@ use crate::hub::{Spot, hears, hub, newcomer, node, options, place, publication, 
 /// What a server wrote for one client, of which the end may never arrive.
 #[derive(Default)]
 pub struct Wire {
-    written: Mutex<Vec<(Position, u64)>>,
+    written: Mutex<Vec<Arrived>>,
     given: Mutex<Given>,
+    asked: AtomicUsize,
+}
+
+/// An event as a client has it.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrived {
+    pub position: Position,
+    pub number: u64,
+    /// It came outside the order of the stream.
+    pub is_replayed: bool,
 }
 
 impl Deliver for Wire {
     fn deliver(&self, outbound: &Arc<Outbound>) -> Delivery {
         let position = outbound.position.unwrap();
         let number = outbound.event.payload.get().parse().unwrap();
-        self.given.lock().unwrap().note(position.seq);
-        self.written.lock().unwrap().push((position, number));
+        let is_replayed = outbound.is_replayed;
+        if !is_replayed {
+            self.given.lock().unwrap().note(position.seq);
+        }
+        self.written.lock().unwrap().push(Arrived {
+            position,
+            number,
+            is_replayed,
+        });
         Delivery::Written
+    }
+
+    /// Now and then it takes nothing.
+    fn is_congested(&self) -> bool {
+        self.asked.fetch_add(1, Ordering::Relaxed) % 37 == 36
     }
 
     fn close(&self, _reason: CloseReason) {}
@@ -66,10 +91,13 @@ pub fn credentials(user: &str) -> Credentials {
 /// A client as a page is one: it has what arrived, and knows the offset of the last of it.
 pub struct Page {
     pub key: SessionKey,
+    user: usize,
     id: ConnectionId,
     pub client: Option<Client>,
     wire: Arc<Wire>,
-    pub arrived: Vec<(Position, u64)>,
+    pub arrived: Vec<Arrived>,
+    /// With which offset it came here from elsewhere.
+    moved_at: Option<u64>,
     /// What it should have, in the end.
     expected: Vec<u64>,
     pub subscriptions: Vec<(&'static str, Spot)>,
@@ -77,7 +105,8 @@ pub struct Page {
 
 impl Page {
     pub async fn open(node: &Arc<Node>, number: usize) -> Self {
-        let key = SessionKey::of(&number.to_string());
+        static OPENED: AtomicUsize = AtomicUsize::new(0);
+        let key = SessionKey::of(&OPENED.fetch_add(1, Ordering::Relaxed).to_string());
         let wire = Arc::new(Wire::default());
         let mut client = Client::connect(node, newcomer(&node.hub, Arc::clone(&wire) as _));
         let own = credentials(&format!("u{number}"));
@@ -85,12 +114,46 @@ impl Page {
         authenticated.unwrap();
         Self {
             key,
+            user: number,
             id: client.connection().id,
             client: Some(client),
             wire,
             arrived: Vec::new(),
+            moved_at: None,
             expected: Vec::new(),
             subscriptions: Vec::new(),
+        }
+    }
+
+    /// Whether something came outside the order, of which no offset says whether it arrived: only a session knows.
+    fn has_replays(&self) -> bool {
+        let written = self.wire.written.lock().unwrap();
+        written.iter().any(|event| event.is_replayed)
+    }
+
+    /// With what its subscriptions open: since when it had them elsewhere nobody knows.
+    fn expect_what_opens(&mut self, published: &[(&'static str, Spot, bool)]) {
+        let Some(offset) = self.moved_at else { return };
+        for (number, (channel, at, cascade)) in (1..).zip(published) {
+            let mut subscriptions = self.subscriptions.iter();
+            let is_new = number > offset && !self.expected.contains(&number);
+            if is_new && subscriptions.any(|own| hears(own, &(*channel, *at), *cascade)) {
+                self.expected.push(number);
+            }
+        }
+    }
+
+    /// It has what it should have, and in order; only what came outside the order may have come again.
+    fn check(&self) {
+        let arrived: BTreeSet<u64> = self.arrived.iter().map(|event| event.number).collect();
+        let expected: BTreeSet<u64> = self.expected.iter().copied().collect();
+        assert_eq!(arrived, expected);
+        let in_order = self.arrived.iter().filter(|event| !event.is_replayed);
+        let numbers: Vec<u64> = in_order.map(|event| event.position.seq).collect();
+        assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
+        if self.arrived.iter().all(|event| !event.is_replayed) {
+            let arrived: Vec<u64> = self.arrived.iter().map(|event| event.number).collect();
+            assert_eq!(arrived, self.expected);
         }
     }
 
@@ -104,12 +167,42 @@ impl Page {
         }
     }
 
+    /// The offset of the last event that came in the order of the stream.
+    fn offset(&self) -> Option<Position> {
+        let mut in_order = self.arrived.iter().filter(|event| !event.is_replayed);
+        in_order.next_back().map(|event| event.position)
+    }
+
+    /// Goes on elsewhere, where its session is not known: it authenticates and subscribes anew.
+    async fn move_on(&mut self, node: &Arc<Node>) {
+        node.sessions.end_of(self.id);
+        let offset = self.offset();
+        let mut moved = Self::open(node, self.user).await;
+        let client = moved.client.as_mut().unwrap();
+        if let Some(offset) = offset {
+            client.go_on_behind(offset);
+        }
+        for (channel, (org, dept, queue)) in &self.subscriptions {
+            let channels = [(*channel).to_owned()];
+            let place = place(org, *dept, *queue);
+            let subscribed = client.subscribe(&channels, &place, Wanted::default()).await;
+            let subscription = subscribed.unwrap();
+            let is_recovered = offset.is_some();
+            assert_eq!(
+                subscription.missed.is_some_and(|missed| missed.is_ok()),
+                is_recovered
+            );
+            subscription.catch_up.unwrap().deliver();
+        }
+        self.client = moved.client.take();
+        self.key = moved.key;
+        self.id = moved.id;
+        self.wire = moved.wire;
+    }
+
     pub async fn come_back(&mut self, node: &Arc<Node>) {
         let wire = Arc::new(Wire::default());
-        let offset = self
-            .arrived
-            .last()
-            .map(|(position, _)| position.to_string());
+        let offset = self.offset().map(|offset| offset.to_string());
         let comeback = Comeback {
             key: self.key,
             offset: offset.as_deref(),
@@ -123,11 +216,12 @@ impl Page {
         let recovered = recovered.unwrap_or_else(|reason| panic!("{reason:?}"));
         let again = recovered.subscriptions.len();
         assert_eq!(again, self.subscriptions.len());
-        let client = recovered.deliver(node);
+        let client = recovered.deliver();
         assert_eq!(client.connection().id, self.id);
         // The old one goes only now, as its transport's task would.
         self.client = Some(client);
         self.wire = wire;
+        self.moved_at = None;
     }
 }
 
@@ -138,6 +232,8 @@ enum Step {
     Unsubscribe(usize, prop::sample::Index),
     /// Loses so many events; whether the server notices before it is back; what is published meanwhile.
     Lose(usize, usize, bool, Vec<(&'static str, Spot)>),
+    /// The same, and the server does not know it any more.
+    Move(usize, usize, Vec<(&'static str, Spot)>),
 }
 
 const PAGES: usize = 4;
@@ -152,11 +248,16 @@ fn in_a() -> impl Strategy<Value = Spot> {
 
 fn step() -> impl Strategy<Value = Step> {
     let event = prop_oneof![Just("kpi"), Just("alerts")];
-    let missed = proptest::collection::vec((event.clone(), in_a()), 0..6);
+    let count = prop_oneof![9 => 0_usize..6, 1 => 60_usize..200];
+    let missed = count.prop_flat_map({
+        let event = event.clone();
+        move |count| proptest::collection::vec((event.clone(), in_a()), count)
+    });
     prop_oneof![
         5 => (event, in_a(), any::<bool>()).prop_map(|(channel, at, cascade)| Step::Publish(channel, at, cascade)),
         2 => (0..PAGES, channel(), in_a()).prop_map(|(page, channel, at)| Step::Subscribe(page, channel, at)),
         1 => (0..PAGES, any::<prop::sample::Index>()).prop_map(|(page, which)| Step::Unsubscribe(page, which)),
+        1 => (0..PAGES, 0_usize..5, missed.clone()).prop_map(|(page, lost, missed)| Step::Move(page, lost, missed)),
         3 => (0..PAGES, 0_usize..5, any::<bool>(), missed)
             .prop_map(|(page, lost, notices, missed)| Step::Lose(page, lost, notices, missed)),
     ]
@@ -166,11 +267,21 @@ struct World {
     node: Arc<Node>,
     pages: Vec<Page>,
     number: u64,
+    /// What was published, by number.
+    published: Vec<(&'static str, Spot, bool)>,
 }
 
 impl World {
+    /// Waits until nobody is behind.
+    async fn settle(&self) {
+        while self.node.catch_ups.behind() > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     async fn publish(&mut self, channel: &'static str, at: Spot, cascade: bool) {
         self.number += 1;
+        self.published.push((channel, at, cascade));
         let (org, dept, queue) = at;
         let target = Target::Place(place(org, dept, queue));
         let published = self.node.publish(Publication {
@@ -193,15 +304,19 @@ impl World {
             Step::Subscribe(page, channel, at) => {
                 let page = &mut self.pages[page];
                 let (org, dept, queue) = at;
-                let client = page.client.as_ref().unwrap();
+                let client = page.client.as_mut().unwrap();
                 let channels = [channel.to_owned()];
-                let subscribed = client.subscribe(&channels, &place(org, dept, queue)).await;
-                subscribed.unwrap();
+                let subscribed = client
+                    .subscribe(&channels, &place(org, dept, queue), Wanted::default())
+                    .await;
+                subscribed.unwrap().catch_up.unwrap().deliver();
                 if !page.subscriptions.contains(&(channel, at)) {
                     page.subscriptions.push((channel, at));
+                    page.expect_what_opens(&self.published);
                 }
             }
             Step::Unsubscribe(page, which) => {
+                self.settle().await;
                 let page = &mut self.pages[page];
                 // What it has not got of a subscription that it ends, nobody brings it.
                 page.lose(0, false);
@@ -213,6 +328,25 @@ impl World {
                 let client = page.client.as_ref().unwrap();
                 let left = client.unsubscribe(&[channel.to_owned()], &place(org, dept, queue));
                 left.unwrap();
+            }
+            Step::Move(page, lost, missed) => {
+                // Without an offset there is nothing to go on from.
+                if self.pages[page].offset().is_none() {
+                    return;
+                }
+                let has_replays = self.pages[page].has_replays();
+                self.pages[page].lose(if has_replays { 0 } else { lost }, true);
+                if self.pages[page].offset().is_none() {
+                    self.pages[page].come_back(&self.node).await;
+                    return;
+                }
+                for (channel, at) in missed {
+                    self.publish(channel, at, false).await;
+                }
+                let page = &mut self.pages[page];
+                page.moved_at = page.offset().map(|offset| offset.seq);
+                page.move_on(&self.node).await;
+                page.expect_what_opens(&self.published);
             }
             Step::Lose(page, lost, notices, missed) => {
                 self.pages[page].lose(lost, notices);
@@ -232,7 +366,7 @@ proptest! {
     fn whoever_comes_back_has_everything_once_and_in_order(
         steps in proptest::collection::vec(step(), 1..60),
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
             let hub = hub(options());
             let node = node(&hub);
@@ -240,10 +374,11 @@ proptest! {
             for number in 0..PAGES {
                 pages.push(Page::open(&node, number).await);
             }
-            let mut world = World { node, pages, number: 0 };
+            let mut world = World { node, pages, number: 0, published: Vec::new() };
             for step in steps {
                 world.step(step).await;
             }
+            world.settle().await;
             assert_eq!(hub.connection_count(), PAGES);
             for page in &mut world.pages {
                 // It is still found under its id.
@@ -252,9 +387,7 @@ proptest! {
                 assert_eq!(found.unwrap().recipients, 1);
                 page.expected.push(0);
                 page.lose(0, false);
-                let arrived: Vec<u64> = page.arrived.iter().map(|(_, number)| *number).collect();
-                assert_eq!(arrived, page.expected);
-                assert!(page.arrived.is_sorted_by_key(|(position, _)| position.seq));
+                page.check();
             }
         });
     }
@@ -265,9 +398,9 @@ async fn whoever_can_not_come_back_is_told_why_and_nothing_is_changed() {
     let hub = hub(options());
     let node = node(&hub);
     let page = Page::open(&node, 1).await;
-    let back = async |key: &str, offset: Option<&str>| {
+    let back = async |key: SessionKey, offset: Option<&str>| {
         let comeback = Comeback {
-            key: SessionKey::of(key),
+            key,
             offset,
             principal: None,
         };
@@ -275,13 +408,12 @@ async fn whoever_can_not_come_back_is_told_why_and_nothing_is_changed() {
         let recovered = Client::recover(&node, comeback, new, |_| {}).await;
         recovered.err()
     };
-    assert_eq!(back("2", None).await, Some(NotRecovered::Unknown));
-    assert_eq!(
-        back("1", Some("nonsense")).await,
-        Some(NotRecovered::Unknown)
-    );
-    let elsewhere = "000000000000-1";
-    assert_eq!(back("1", Some(elsewhere)).await, Some(NotRecovered::Epoch));
+    let (own, other) = (page.key, SessionKey::of("another"));
+    assert_eq!(back(other, None).await, Some(NotRecovered::Unknown));
+    let nonsense = back(own, Some("nonsense")).await;
+    assert_eq!(nonsense, Some(NotRecovered::Unknown));
+    let elsewhere = back(own, Some("000000000000-1")).await;
+    assert_eq!(elsewhere, Some(NotRecovered::Epoch));
     assert_eq!(hub.connection_count(), 1);
     assert!(page.client.unwrap().connection().is_authenticated());
     let counted = hub.metrics.recoveries();

@@ -6,8 +6,8 @@ use std::time::Instant;
 use orgcast::domain::error::CloseReason;
 use orgcast::domain::position::Position;
 use orgcast::domain::room::Channel;
+use orgcast::domain::target::Target;
 use orgcast::hub::AuthenticatedConnection;
-use orgcast::hub::audience::Target;
 use orgcast::hub::outbound::Outbound;
 use orgcast::hub::ports::{Deliver, Delivery};
 use orgcast::node::Node;
@@ -67,7 +67,9 @@ async fn all_connections_get_what_many_publish_in_one_order_that_of_the_receipts
     for member in 0..MEMBERS {
         let notes = Notes::default();
         let joined = join_with(&hub, Arc::new(notes.clone()), &member.to_string(), "a");
-        joined.subscribe(&[kpi()], &place("a", None, None)).unwrap();
+        joined
+            .subscribe(&[kpi()], &place("a", None, None), 0)
+            .unwrap();
         members.push((notes, joined));
     }
     let mut publishers = tokio::task::JoinSet::new();
@@ -112,7 +114,9 @@ async fn publishers_that_hang_up_stop_neither_their_own_event_nor_those_of_other
     for member in 0..MEMBERS {
         let notes = Notes::default();
         let joined = join_with(&hub, Arc::new(notes.clone()), &member.to_string(), "a");
-        joined.subscribe(&[kpi()], &place("a", None, None)).unwrap();
+        joined
+            .subscribe(&[kpi()], &place("a", None, None), 0)
+            .unwrap();
         members.push((notes, joined));
     }
     let mut hasty = Vec::new();
@@ -149,7 +153,7 @@ async fn each_organization_counts_for_itself_and_what_is_for_all_is_in_each_stre
     let [in_a, in_b] = [Notes::default(), Notes::default()];
     let a = join_with(&hub, Arc::new(in_a.clone()), "u", "a");
     let _b = join_with(&hub, Arc::new(in_b.clone()), "u", "b");
-    a.subscribe(&[kpi()], &place("a", None, None)).unwrap();
+    a.subscribe(&[kpi()], &place("a", None, None), 0).unwrap();
     publish(&node, "1").await;
     publish(&node, "2").await;
     let everyone = Target::Everyone {

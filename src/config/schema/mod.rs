@@ -99,10 +99,14 @@ section! {
         ack_timeout_ms: u64 = 30_000, day();
         /// Events of one organization that are kept for clients that come back; 0 = none.
         history_size: usize = 20_000;
-        /// Bytes of one organization's events that are kept.
+        /// Bytes of one organization's events that are kept, and likewise of its latest values.
         history_max_bytes: usize = 8 * MIB;
         /// Milliseconds that an event is kept; 0 = not at all.
         history_ttl_ms: u64 = names::DAY_MS;
+        /// Latest values of one organization that are kept, however old the history is; 0 = none.
+        latest_max_values: usize = 10_000;
+        /// Milliseconds that a latest value is kept; 0 = not at all.
+        latest_ttl_ms: u64 = names::DAY_MS;
         /// Bytes of all organizations' events that are kept together; those of the longest silent ones go first.
         history_max_bytes_total: usize = 256 * MIB;
         /// Organizations without connections whose events are kept.
@@ -111,7 +115,7 @@ section! {
         recovery_window_ms: u64 = 120_000, names::at_most_a_day();
         /// Sessions that are kept for clients that are away; 0 = twice max_connections_total, or 100000 where that is unlimited.
         recovery_max_sessions: usize = 0;
-        /// Events that a client that comes back may have missed, at most half of send_queue_max_messages.
+        /// Events that a client that comes back may have missed.
         recovery_max_events: usize = 10_000;
         /// Messages that may wait to be written to one connection, 1 to 1000000; over it the connection is closed.
         send_queue_max_messages: usize = 1024, Rule::Within(1, MAX_MESSAGES, "it must be between 1 and 1000000");

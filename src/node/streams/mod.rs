@@ -130,6 +130,12 @@ impl Streams {
         self.of(organization).turn(&next).await
     }
 
+    /// The same for a stream at hand.
+    pub async fn turn_of(self: &Arc<Self>, stream: &Arc<Stream>) -> Turn {
+        let next: Arc<dyn Next> = Arc::clone(self) as _;
+        stream.turn(&next).await
+    }
+
     /// Numbers and delivers what waits, then passes the turn on.
     async fn deliver_all(self: Arc<Self>, turn: Turn) {
         let mut pause = Pause::default();
@@ -160,6 +166,7 @@ impl Streams {
             event,
             target,
             cascade,
+            ..
         } = &first.published;
         let channel = event.channel.as_ref();
         let recipients = self.hub.audience(target, channel, *cascade).await;

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::domain::position::Position;
-use crate::hub::audience::Target;
+use crate::domain::target::Target;
 use crate::hub::deliver::Delivered;
 use crate::node::ports::{Published, StreamLog};
 

@@ -186,10 +186,11 @@ impl PlainConnection {
                 self.sender.know(self.session.tenant().await);
                 self.sender.reply(&handled.reply, inbound.id.as_ref());
                 // It passes by itself, so the client is to come back.
-                let Reply::Failed(error) = &handled.reply else {
-                    return None;
-                };
-                let is_full = error.code == Code::ConnectionLimit;
+                let is_full = matches!(
+                    &handled.reply,
+                    Reply::Failed(error) if error.code == Code::ConnectionLimit
+                );
+                handled.finish();
                 is_full.then_some(End::Closed(CloseReason::ConnectionLimit))
             }
             Err((error, id)) => {

@@ -32,6 +32,8 @@ pub(super) struct PlainSender {
     opened: Instant,
     /// Milliseconds after `opened`.
     heard_at: AtomicU64,
+    /// The number of the last event that it was given in the order of its stream.
+    last_given: AtomicU64,
 }
 
 struct State {
@@ -55,6 +57,7 @@ impl PlainSender {
             ping_timeout: options.ping_timeout,
             opened: Instant::now(),
             heard_at: AtomicU64::new(0),
+            last_given: AtomicU64::new(0),
         }
     }
 
@@ -120,6 +123,9 @@ impl Deliver for PlainSender {
     }
 
     fn deliver(&self, outbound: &Arc<Outbound>) -> Delivery {
+        if let Some(position) = outbound.position.filter(|_| !outbound.is_replayed) {
+            self.last_given.store(position.seq, Ordering::Relaxed);
+        }
         let encoding = self.state.lock().encoding;
         let frame = outgoing(&self.link, outbound, encoding);
         let delivery = delivery(push_event(&self.link, frame, outbound));
@@ -168,6 +174,14 @@ impl Deliver for PlainSender {
 
     fn waiting(&self) -> usize {
         self.link.waiting().0
+    }
+
+    fn is_congested(&self) -> bool {
+        self.link.is_congested()
+    }
+
+    fn last_given(&self) -> u64 {
+        self.last_given.load(Ordering::Relaxed)
     }
 
     fn transport(&self) -> &'static str {

@@ -91,9 +91,10 @@ impl SocketIo {
             deliver: Arc::clone(session) as Arc<dyn Deliver>,
         };
         let mut refused = None;
-        if let Some(comeback) = comeback.filter(|_| client.form.has_offset()) {
+        let comeback = comeback.filter(|_| client.form.has_offset());
+        if let Some(comeback) = &comeback {
             match self
-                .go_on(session, &comeback, credentials.clone(), new)
+                .go_on(session, comeback, credentials.clone(), new)
                 .await
             {
                 Ok(()) => return Ok(()),
@@ -112,6 +113,11 @@ impl SocketIo {
         let reply = connected
             .authenticate_handshake(credentials, key, welcome)
             .await?;
+        // What it missed comes with its subscriptions.
+        let offset = comeback.and_then(|comeback| comeback.offset?.parse().ok());
+        if let (Some(NotRecovered::Unknown), Some(offset)) = (refused, offset) {
+            connected.go_on_behind(offset).await;
+        }
         entered(client, connected, key);
         if let Some(reply) = reply {
             answer(session, None, &reply.with_refusal(refused));
@@ -150,7 +156,7 @@ impl SocketIo {
         if let (true, Ok(reply)) = (is_told, session::recovered(&recovered)) {
             answer(session, None, &reply);
         }
-        let connected = session::Session::of(&self.node, recovered.deliver(&self.node));
+        let connected = session::Session::of(&self.node, recovered.deliver());
         entered(client, connected, Some(key));
         Ok(())
     }

@@ -21,7 +21,7 @@ impl Deliver for Session<SocketIo> {
 
     fn deliver(&self, outbound: &Arc<Outbound>) -> Delivery {
         let form = self.connection.form;
-        if let Some(position) = outbound.position.filter(|_| form.has_offset()) {
+        if let Some(position) = outbound.position.filter(|_| !outbound.is_replayed) {
             // Before it can be known to have come.
             self.connection.given.lock().note(position.seq);
         }
@@ -58,6 +58,10 @@ impl Deliver for Session<SocketIo> {
 
     fn waiting(&self) -> usize {
         self.link().waiting().0
+    }
+
+    fn is_congested(&self) -> bool {
+        self.link().is_congested()
     }
 
     fn given(&self) -> Given {

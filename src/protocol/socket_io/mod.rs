@@ -195,6 +195,7 @@ async fn handle_event(
     {
         session.close(CloseReason::ConnectionLimit);
     }
+    handled.finish();
 }
 
 impl Application for SocketIo {

@@ -8,11 +8,11 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::domain::event::{Event, MessageId, Priority};
-use crate::domain::position::Position;
 use crate::domain::room::Channel;
 use crate::domain::time::UnixMillis;
 use crate::protocol::engine_io::ProtocolVersion;
 use crate::protocol::engine_io::packet::binary_frame;
+use crate::protocol::envelope::StreamPlace;
 use crate::wire::websocket::frame::{Opcode, server_frame};
 
 /// The events of clients that the reference implementation takes for a broken packet.
@@ -32,14 +32,14 @@ pub struct Meta<'a> {
     pub channel: Option<&'a Channel>,
     pub timestamp: UnixMillis,
     pub priority: Priority,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub offset: Option<Position>,
+    #[serde(flatten)]
+    pub place: StreamPlace,
 }
 
 impl<'a> Meta<'a> {
-    pub fn of(event: &'a Event, offset: Option<Position>) -> Self {
+    pub fn of(event: &'a Event, place: StreamPlace) -> Self {
         Self {
-            offset,
+            place,
             id: event.id,
             channel: event.channel.as_ref(),
             timestamp: event.timestamp,
@@ -53,9 +53,9 @@ impl<'a> Meta<'a> {
 pub(in crate::protocol) enum Beside {
     Nothing,
     /// Its meta, with its position in the stream if it has one.
-    Meta(Option<Position>),
+    Meta(StreamPlace),
     /// The same, and the position once more as the last argument, where stock clients look for it.
-    MetaAndOffset(Option<Position>),
+    MetaAndOffset(StreamPlace),
 }
 
 /// The frames of an event: `42["name",payload,meta]`, with an acknowledgement's number and attachments
@@ -69,11 +69,13 @@ pub(in crate::protocol) fn event(version: ProtocolVersion, event: &Event, beside
     write_json(&mut text, &event.name.as_str());
     text.push(b',');
     text.extend_from_slice(event.payload.get().as_bytes());
-    if let Beside::Meta(offset) | Beside::MetaAndOffset(offset) = beside {
+    if let Beside::Meta(place) | Beside::MetaAndOffset(place) = beside {
         text.push(b',');
-        write_json(&mut text, &Meta::of(event, offset));
+        write_json(&mut text, &Meta::of(event, place));
     }
-    if let Beside::MetaAndOffset(Some(offset)) = beside {
+    if let Beside::MetaAndOffset(place) = beside
+        && let Some(offset) = place.moving_offset()
+    {
         text.push(b',');
         write_json(&mut text, &offset);
     }
@@ -280,7 +282,7 @@ mod tests {
     use super::*;
     use crate::domain::event::Catalogue;
     use crate::domain::identity::OrganizationId;
-    use crate::domain::position::Epoch;
+    use crate::domain::position::{Epoch, Position};
 
     fn an_event() -> Event {
         let catalogue = Catalogue::new([], []).unwrap();
@@ -308,7 +310,7 @@ mod tests {
         let v4 = ProtocolVersion::V4;
         let mut sent = an_event();
         assert_eq!(
-            text(&event(v4, &sent, Beside::Meta(None))),
+            text(&event(v4, &sent, Beside::Meta(StreamPlace::default()))),
             r#"42["kpi:update",{"health_score": 85.0},{"id":"00000000-0000-0000-0000-000000000000","channel":"kpi","timestamp":"2024-01-15T10:30:00.000Z","priority":"high"}]"#
         );
         let alone = r#"42["kpi:update",{"health_score": 85.0}]"#;
@@ -317,10 +319,19 @@ mod tests {
             epoch: Epoch::from_random(0),
             seq: 7,
         };
-        let whole = text(&event(v4, &sent, Beside::MetaAndOffset(Some(position))));
+        let mut place = StreamPlace {
+            offset: Some(position),
+            is_replayed: false,
+        };
+        let whole = text(&event(v4, &sent, Beside::MetaAndOffset(place)));
         let end = r#""priority":"high","offset":"000000000000-7"},"000000000000-7"]"#;
         assert!(whole.ends_with(end), "{whole}");
-        assert!(!text(&event(v4, &sent, Beside::MetaAndOffset(None))).contains("offset"));
+        place.is_replayed = true;
+        let replayed = text(&event(v4, &sent, Beside::MetaAndOffset(place)));
+        let end = r#""offset":"000000000000-7","replayed":true}]"#;
+        assert!(replayed.ends_with(end), "{replayed}");
+        let nowhere = Beside::MetaAndOffset(StreamPlace::default());
+        assert!(!text(&event(v4, &sent, nowhere)).contains("offset"));
         sent.ack_id = Some(17);
         let acked = r#"4217["kpi:update",{"health_score": 85.0}]"#;
         assert_eq!(text(&event(v4, &sent, Beside::Nothing)), acked);

@@ -19,13 +19,13 @@ use self::shortcut::ShortcutRequest;
 use crate::domain::error::ClientError;
 use crate::domain::event::MessageId;
 use crate::domain::position::Position;
+use crate::domain::target::Target;
 use crate::domain::time::UnixMillis;
 use crate::http::extract::api_key::{ApiKey, Broadcast};
 use crate::http::extract::body::{self, Body};
 use crate::http::extract::query::Query;
 use crate::http::response::ErrorResponse;
 use crate::http::state::App;
-use crate::hub::audience::Target;
 use crate::node::publish::Publication;
 
 /// So many bytes of a body count as one request.

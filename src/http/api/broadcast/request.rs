@@ -13,8 +13,8 @@ use crate::domain::fields::{self, Field};
 use crate::domain::identity::OrganizationId;
 use crate::domain::json::{self, Members};
 use crate::domain::suggest;
+use crate::domain::target::Target;
 use crate::http::extract::body;
-use crate::hub::audience::Target;
 use crate::node::publish::Publication;
 
 /// The event that carries a notification of `{title, body}`.

@@ -9,8 +9,8 @@ use crate::domain::fields::{self, Field};
 use crate::domain::identity::{DepartmentId, OrganizationId, QueueName};
 use crate::domain::json;
 use crate::domain::room::Place;
+use crate::domain::target::Target;
 use crate::http::extract::body;
-use crate::hub::audience::Target;
 use crate::node::publish::Publication;
 
 /// A payload with the place that it is for. Whatever else is in it is passed on as well.

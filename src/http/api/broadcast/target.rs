@@ -12,7 +12,7 @@ use crate::domain::fields::{self, CONNECTIONS, Field, USERS};
 use crate::domain::identity::{ConnectionId, DepartmentId, OrganizationId, QueueName, UserId};
 use crate::domain::room::Place;
 use crate::domain::suggest;
-use crate::hub::audience::Target;
+use crate::domain::target::Target;
 
 /// Most ids that one broadcast may name.
 pub(super) const MAX_IDS: usize = 10_000;

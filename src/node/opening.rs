@@ -1,0 +1,214 @@
+//! What a subscription opens with: what was missed since an offset, the latest values, or the last events.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::ports::{Kept, Lost, StreamLog};
+use crate::domain::error::NotRecovered;
+use crate::domain::identity::{ConnectionId, UserId};
+use crate::domain::position::Position;
+use crate::domain::room::Room;
+use crate::domain::target::Target;
+use crate::hub::outbound::Outbound;
+use crate::hub::ports::HeardRoom;
+
+/// What a client wants to have when it subscribes, beside what is published from then on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Everything behind this offset.
+    pub since: Option<Position>,
+    /// The latest value of each event at each place; not where everything since an offset could be had.
+    pub latest: bool,
+    /// Likewise the last so many events.
+    pub history: Option<usize>,
+}
+
+/// The most events that a subscription may open with.
+pub const MAX_HISTORY: usize = 1000;
+
+/// Events that are read at a time from the end of a stream.
+const PAGE: usize = 1000;
+
+/// What a new subscription opens with, apart from its being in the order of the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Since(u64),
+    Latest,
+    History(usize),
+}
+
+/// A subscription whose opening is sent outside the order of the stream, so that no offset shows whether its client
+/// has it.
+#[derive(Debug, Clone)]
+pub(super) struct Opening {
+    pub rooms: Vec<Room>,
+    pub kind: Kind,
+    /// Where the stream was. Whoever has a later event has what came with this.
+    pub at: u64,
+}
+
+/// Who new subscriptions are for, and what that client has already.
+pub(super) struct Newcomer<'a> {
+    pub connection: ConnectionId,
+    pub user: &'a UserId,
+    pub new: &'a [Room],
+    /// The rooms that it was in before.
+    pub before: &'a [HeardRoom],
+    /// Behind this number it has what is for itself, or its whole organization.
+    pub own_behind: u64,
+}
+
+impl Newcomer<'_> {
+    fn hears<'b>(&self, kept: &Kept, rooms: impl Iterator<Item = &'b Room>) -> bool {
+        let published = &kept.published;
+        let channel = published.event.channel.as_ref();
+        published.target.is_heard_by(
+            channel,
+            published.cascade,
+            self.connection,
+            self.user,
+            rooms,
+        )
+    }
+
+    /// Whether no subscription is needed to hear it.
+    fn is_own(kept: &Kept) -> bool {
+        let published = &kept.published;
+        !matches!(published.target, Target::Place(_)) || published.event.channel.is_none()
+    }
+
+    /// Whether it is of its new subscriptions, and no earlier one has brought it.
+    fn opens_with(&self, kept: &Kept) -> bool {
+        if Self::is_own(kept) {
+            return false;
+        }
+        let seq = kept.position.seq;
+        let before = self.before.iter().filter(|heard| seq > heard.behind);
+        self.hears(kept, self.new.iter()) && !self.hears(kept, before.map(|heard| &heard.room))
+    }
+
+    /// Whether it is for itself, or its whole organization, and it has not got it.
+    fn has_missed_own(&self, kept: &Kept) -> bool {
+        let before = self.before.iter().map(|heard| &heard.room);
+        kept.position.seq <= self.own_behind && Self::is_own(kept) && self.hears(kept, before)
+    }
+
+    /// What it missed behind an offset, at most so many.
+    pub fn since(
+        &self,
+        log: &dyn StreamLog,
+        offset: Position,
+        most: usize,
+    ) -> Result<Vec<Arc<Kept>>, NotRecovered> {
+        let mut kept = log.since(offset, usize::MAX)?;
+        kept.retain(|kept| self.opens_with(kept) || self.has_missed_own(kept));
+        if kept.len() > most {
+            return Err(NotRecovered::TooMany);
+        }
+        Ok(kept)
+    }
+
+    /// The latest values.
+    pub fn latest(&self, log: &dyn StreamLog) -> Vec<Arc<Kept>> {
+        let mut latest = log.latest();
+        latest.retain(|kept| self.opens_with(kept));
+        latest
+    }
+
+    /// The last events, in the order of the stream.
+    pub fn history(&self, log: &dyn StreamLog, count: usize) -> Vec<Arc<Kept>> {
+        let (mut found, mut until) = (Vec::new(), log.top().seq);
+        loop {
+            let page = log.until(until, PAGE);
+            let Some(first) = page.first() else { break };
+            until = first.position.seq - 1;
+            let heard = page.into_iter().rev().filter(|kept| self.opens_with(kept));
+            found.extend(heard.take(count - found.len()));
+            if found.len() == count {
+                break;
+            }
+        }
+        found.reverse();
+        found
+    }
+
+    /// What an opening brings, once more.
+    pub fn again(&self, log: &dyn StreamLog, kind: Kind, epoch: Position) -> Vec<Arc<Kept>> {
+        match kind {
+            Kind::Since(seq) => {
+                let all = log.since(Position { seq, ..epoch }, usize::MAX);
+                let mut kept = all.unwrap_or_default();
+                kept.retain(|kept| self.opens_with(kept));
+                kept
+            }
+            Kind::Latest => self.latest(log),
+            Kind::History(count) => self.history(log, count),
+        }
+    }
+}
+
+/// An event that one connection is owed.
+#[derive(Debug, Clone)]
+pub(super) struct Owed {
+    pub kept: Arc<Kept>,
+    /// It is sent outside the order of the stream.
+    pub is_replayed: bool,
+}
+
+impl Owed {
+    pub fn outbound(&self) -> Arc<Outbound> {
+        let event = Arc::clone(&self.kept.published.event);
+        let position = self.kept.position;
+        Arc::new(if self.is_replayed {
+            Outbound::replayed(event, position)
+        } else {
+            Outbound::new(event, Some(position), Instant::now())
+        })
+    }
+}
+
+/// Events as they are owed, in their order.
+pub(super) fn owed(kept: Vec<Arc<Kept>>, is_replayed: bool) -> impl Iterator<Item = Owed> {
+    kept.into_iter().map(move |kept| Owed { kept, is_replayed })
+}
+
+/// The openings whose events its client may not have, brought again: each event once, and none of those that come
+/// in the order of the stream.
+pub(super) fn again(
+    openings: &[Opening],
+    log: &dyn StreamLog,
+    client: (ConnectionId, &UserId),
+    rooms: &[HeardRoom],
+    in_order: &[Arc<Kept>],
+) -> Vec<Arc<Kept>> {
+    let mut seen: HashSet<u64> = in_order.iter().map(|kept| kept.position.seq).collect();
+    let mut found = Vec::new();
+    for opening in openings {
+        let mut new = opening.rooms.clone();
+        new.retain(|room| rooms.iter().any(|heard| heard.room == *room));
+        let newcomer = Newcomer {
+            connection: client.0,
+            user: client.1,
+            new: &new,
+            before: &[],
+            own_behind: 0,
+        };
+        let kept = newcomer.again(log, opening.kind, log.top());
+        let kept = kept
+            .into_iter()
+            .filter(|kept| kept.position.seq <= opening.at);
+        found.extend(kept.filter(|kept| seen.insert(kept.position.seq)));
+    }
+    found.sort_by_key(|kept| kept.position.seq);
+    found
+}
+
+impl From<Lost> for NotRecovered {
+    fn from(lost: Lost) -> Self {
+        match lost {
+            Lost::Epoch => Self::Epoch,
+            Lost::Trimmed => Self::Trimmed,
+        }
+    }
+}
