@@ -227,7 +227,7 @@ impl Client {
             Ok((kept, offset.seq, is_in_order))
         });
         let behind = match &since {
-            Some(Ok((_, offset, true))) => *offset,
+            Some(Ok((_, offset, _))) => *offset,
             _ => position.seq,
         };
         let subscribed = self.member()?.subscribe(&channels, place, behind)?;

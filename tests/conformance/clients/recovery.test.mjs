@@ -170,6 +170,22 @@ describe('a stock client that was away', () => {
     });
   }
 
+  for (const [name, transports] of Object.entries(TRANSPORTS)) {
+    scenario(`gets more than its queue may hold, and what comes meanwhile behind it: ${name}`, async (t) => {
+      const client = await ready(t, transports ? { transports } : {});
+      const publishAll = async (first, last) => {
+        for (let n = first; n <= last; n += 1) await publish(client.organization, n);
+      };
+      await publish(client.organization, 1);
+      await until(() => client.heard.length === 1, 'the first event');
+      await away(client, () => publishAll(2, 3000));
+      await publishAll(3001, 3200);
+      assert.equal(client.socket.recovered, true);
+      const all = await heardThrough(client, 3201);
+      assert.deepEqual(all, Array.from({ length: 3201 }, (_, at) => at + 1));
+    });
+  }
+
   scenario('hears of a later subscription only what came behind it', async (t) => {
     const client = await ready(t);
     await publish(client.organization, 1);
