@@ -13,7 +13,9 @@ use tower::{Layer, Service};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::api::{broadcast, connections, disconnect, health, metrics, revocations, rooms, stats};
+use super::api::{
+    broadcast, connections, disconnect, health, history, metrics, revocations, rooms, stats,
+};
 use super::client_ip::{self, Proxies};
 use super::middleware::compression::{self, Readable};
 use super::middleware::origin::{self, Origins};
@@ -140,6 +142,8 @@ where
         .routes(routes!(connections::connections))
         .routes(routes!(connections::connection))
         .routes(routes!(rooms::rooms))
+        .routes(routes!(history::history))
+        .routes(routes!(history::latest))
         .routes(routes!(disconnect::disconnect))
         .routes(routes!(revocations::revoke))
         .routes(routes!(revocations::revocations, revocations::take_back))

@@ -8,6 +8,7 @@ pub mod follow;
 pub mod opening;
 pub mod ports;
 pub mod publish;
+pub mod reading;
 pub mod recovery;
 pub mod revoke;
 pub mod sessions;

@@ -19,6 +19,9 @@ pub trait Broker: Send + Sync {
     /// it, its numbers go on.
     fn stream(&self, organization: &OrganizationId) -> Arc<dyn StreamLog>;
 
+    /// The stream of an organization, if it has one.
+    fn existing(&self, organization: &OrganizationId) -> Option<Arc<dyn StreamLog>>;
+
     /// The organizations that have a stream.
     fn organizations(&self) -> Vec<OrganizationId>;
 

@@ -181,6 +181,11 @@ impl Broker for MemoryBroker {
         Arc::clone(&stream) as _
     }
 
+    fn existing(&self, organization: &OrganizationId) -> Option<Arc<dyn StreamLog>> {
+        let stream = self.streams.get(organization)?;
+        Some(Arc::clone(&stream) as _)
+    }
+
     fn organizations(&self) -> Vec<OrganizationId> {
         let streams = self.streams.iter();
         streams.map(|stream| stream.key().clone()).collect()

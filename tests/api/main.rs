@@ -14,6 +14,7 @@ mod demo;
 mod docs;
 mod envelopes;
 mod files;
+mod history;
 mod hub;
 mod logs;
 mod metrics;

@@ -157,6 +157,13 @@ async fn every_body_is_what_its_description_says() {
     for at in ["/api/ws/health", "/healthz", "/readyz"] {
         api.ask(&server, ("GET", at, at), None, 200).await;
     }
+    for at in ["/api/ws/history", "/api/ws/latest"] {
+        for organization in ["org_1", "nobody"] {
+            let path = format!("{at}?organization_id={organization}");
+            api.ask(&server, ("GET", at, &path), None, 200).await;
+        }
+        api.ask(&server, ("GET", at, at), None, 400).await;
+    }
 
     let at = "/api/ws/disconnect/{userId}";
     api.ask(&server, ("POST", at, "/api/ws/disconnect/u2"), None, 200)

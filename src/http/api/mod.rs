@@ -4,6 +4,7 @@ pub(super) mod broadcast;
 pub(super) mod connections;
 pub(super) mod disconnect;
 pub(super) mod health;
+pub(super) mod history;
 pub(super) mod metrics;
 mod page;
 pub(super) mod revocations;

@@ -16,7 +16,7 @@ use crate::domain::time::UnixMillis;
 use crate::hub::Hub;
 use crate::hub::deliver::Delivered;
 use crate::hub::outbound::Outbound;
-use crate::node::ports::{Broker, Published};
+use crate::node::ports::{Broker, Published, StreamLog};
 use stream::Next;
 
 /// After so many deliveries, some milliseconds, a publisher lets others run. To pause more often costs
@@ -99,6 +99,11 @@ impl Streams {
     pub fn existing(&self, organization: &OrganizationId) -> Option<Arc<Stream>> {
         let stream = self.by_organization.get(organization)?;
         Some(Arc::clone(&stream))
+    }
+
+    /// What is kept of an organization, with connections or without.
+    pub fn log(&self, organization: &OrganizationId) -> Option<Arc<dyn StreamLog>> {
+        self.broker.existing(organization)
     }
 
     /// Bytes of what is kept.
