@@ -61,6 +61,8 @@ impl ConnectionGuard {
                 return Err((self, gone()));
             }
             welcome();
+            // These, and for most one subscription beside them.
+            membership.rooms.reserve_exact(3);
             for permit in principal.own_rooms() {
                 // Bounded by the organization's connections, so not by `room_max_size`.
                 if let Ok(entry) = organization.join(permit, &self.connection, 0) {
@@ -219,7 +221,6 @@ impl AuthenticatedConnection {
             };
             match joined {
                 Ok(entry) => {
-                    // Most have one subscription beside the rooms of their own.
                     membership.rooms.reserve_exact(1);
                     membership.rooms.push(Joined { entry, behind });
                     subscribed.new.push(room);

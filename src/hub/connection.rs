@@ -56,8 +56,6 @@ pub struct Connection {
     /// otherwise.
     caught_up_to: AtomicU64,
     pub(super) membership: Mutex<Membership>,
-    /// Acknowledgements that it was asked for and has not given, the oldest first.
-    outstanding_acks: Mutex<VecDeque<(AckId, MessageId)>>,
     /// A message of it was refused for its rate before it authenticated.
     was_rate_limited: AtomicBool,
 }
@@ -100,6 +98,8 @@ pub(super) struct Membership {
     pub closed: bool,
     /// Why the server closes it, if it does.
     pub ended_by: Option<CloseReason>,
+    /// Acknowledgements that it was asked for and has not given, the oldest first. Boxed: most have none.
+    outstanding_acks: Option<Box<VecDeque<(AckId, MessageId)>>>,
 }
 
 impl Membership {
@@ -138,14 +138,14 @@ impl Connection {
             deliver: new.deliver,
             caught_up_to: AtomicU64::new(NOT_BEHIND),
             membership: Mutex::default(),
-            outstanding_acks: Mutex::default(),
             was_rate_limited: AtomicBool::new(false),
         }
     }
 
     /// Notes that the connection is about to be asked for an acknowledgement.
     pub(super) fn expect_ack(&self, id: AckId, message: MessageId) {
-        let mut outstanding = self.outstanding_acks.lock();
+        let mut membership = self.membership.lock();
+        let outstanding = membership.outstanding_acks.get_or_insert_default();
         if outstanding.len() == MAX_OUTSTANDING_ACKS {
             outstanding.pop_front();
         }
@@ -154,8 +154,12 @@ impl Connection {
 
     /// Whether an acknowledgement of this number is outstanding.
     pub fn owes_ack(&self, id: AckId) -> bool {
-        let outstanding = self.outstanding_acks.lock();
-        outstanding.iter().any(|(owed, _)| *owed == id)
+        let membership = self.membership.lock();
+        let mut outstanding = membership
+            .outstanding_acks
+            .iter()
+            .flat_map(|acks| acks.iter());
+        outstanding.any(|(owed, _)| *owed == id)
     }
 
     /// The acknowledgement of this number is not outstanding any more; answers of which message it is.
@@ -169,19 +173,24 @@ impl Connection {
     }
 
     fn take_ack_if(&self, wanted: impl Fn(&(AckId, MessageId)) -> bool) -> Option<MessageId> {
-        let mut outstanding = self.outstanding_acks.lock();
+        let mut membership = self.membership.lock();
+        let outstanding = membership.outstanding_acks.as_mut()?;
         let at = outstanding.iter().position(wanted)?;
         let (_, message) = outstanding.remove(at)?;
         if outstanding.is_empty() {
-            *outstanding = VecDeque::new();
+            membership.outstanding_acks = None;
         }
         Some(message)
     }
 
     /// The messages whose acknowledgements are outstanding.
     pub fn owed_acks(&self) -> Vec<MessageId> {
-        let outstanding = self.outstanding_acks.lock();
-        outstanding.iter().map(|(_, message)| *message).collect()
+        let membership = self.membership.lock();
+        let outstanding = membership
+            .outstanding_acks
+            .iter()
+            .flat_map(|acks| acks.iter());
+        outstanding.map(|(_, message)| *message).collect()
     }
 
     /// The numbers of the last events that it was given, for connections that can be recovered.
