@@ -60,6 +60,10 @@ pub struct Connection {
     was_rate_limited: AtomicBool,
 }
 
+/// The oldest first.
+#[derive(Default)]
+struct OutstandingAcks(VecDeque<(AckId, MessageId)>);
+
 /// Acknowledgements that one connection may owe. Who owes more is not asked for the oldest any more.
 const MAX_OUTSTANDING_ACKS: usize = 1024;
 
@@ -99,7 +103,7 @@ pub(super) struct Membership {
     /// Why the server closes it, if it does.
     pub ended_by: Option<CloseReason>,
     /// Acknowledgements that it was asked for and has not given, the oldest first. Boxed: most have none.
-    outstanding_acks: Option<Box<VecDeque<(AckId, MessageId)>>>,
+    outstanding_acks: Option<Box<OutstandingAcks>>,
 }
 
 impl Membership {
@@ -145,7 +149,7 @@ impl Connection {
     /// Notes that the connection is about to be asked for an acknowledgement.
     pub(super) fn expect_ack(&self, id: AckId, message: MessageId) {
         let mut membership = self.membership.lock();
-        let outstanding = membership.outstanding_acks.get_or_insert_default();
+        let outstanding = &mut membership.outstanding_acks.get_or_insert_default().0;
         if outstanding.len() == MAX_OUTSTANDING_ACKS {
             outstanding.pop_front();
         }
@@ -158,7 +162,7 @@ impl Connection {
         let mut outstanding = membership
             .outstanding_acks
             .iter()
-            .flat_map(|acks| acks.iter());
+            .flat_map(|acks| acks.0.iter());
         outstanding.any(|(owed, _)| *owed == id)
     }
 
@@ -174,7 +178,7 @@ impl Connection {
 
     fn take_ack_if(&self, wanted: impl Fn(&(AckId, MessageId)) -> bool) -> Option<MessageId> {
         let mut membership = self.membership.lock();
-        let outstanding = membership.outstanding_acks.as_mut()?;
+        let outstanding = &mut membership.outstanding_acks.as_mut()?.0;
         let at = outstanding.iter().position(wanted)?;
         let (_, message) = outstanding.remove(at)?;
         if outstanding.is_empty() {
@@ -189,7 +193,7 @@ impl Connection {
         let outstanding = membership
             .outstanding_acks
             .iter()
-            .flat_map(|acks| acks.iter());
+            .flat_map(|acks| acks.0.iter());
         outstanding.map(|(_, message)| *message).collect()
     }
 

@@ -2,17 +2,19 @@
 //! when it subscribed. A little of it is given at once; of more the connection takes as much as its socket takes, and
 //! meanwhile what is published waits for it in the stream, not in its queue.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dashmap::DashMap;
 use parking_lot::Mutex;
 
-use super::opening::Owed;
+use super::opening;
 use super::ports::Kept;
 use super::streams::{Stream, Streams, Turn};
 use crate::domain::error::CloseReason;
+use crate::domain::event::MessageId;
 use crate::domain::position::Position;
 use crate::hub::Hub;
 use crate::hub::connection::Connection;
@@ -27,12 +29,19 @@ const PAGE: usize = 64;
 /// How long a connection that takes no more is left alone.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Connections that are behind, by their numbers, with what they are still owed. What was published since comes
-/// behind it.
+/// Events that one connection, and all together, may be owed outside the order of their streams before the next
+/// subscription that opens with something waits.
+const MAX_OWED: usize = 10_000;
+const MAX_OWED_BY_ALL: usize = 4_000_000;
+
+/// Connections that are behind.
 pub struct CatchUps {
     hub: Arc<Hub>,
     streams: Arc<Streams>,
-    behind: DashMap<u64, Arc<Mutex<VecDeque<Owed>>>>,
+    /// By their numbers, with what they are owed outside the order of the stream. What was published since comes
+    /// behind it.
+    behind: DashMap<u64, Arc<Mutex<VecDeque<Arc<Kept>>>>>,
+    owed: AtomicUsize,
 }
 
 impl CatchUps {
@@ -41,12 +50,52 @@ impl CatchUps {
             hub: Arc::clone(hub),
             streams: Arc::clone(streams),
             behind: DashMap::new(),
+            owed: AtomicUsize::new(0),
         })
     }
 
     /// How many connections are behind.
     pub fn behind(&self) -> usize {
         self.behind.len()
+    }
+
+    /// Waits until the connection may be owed more.
+    pub(super) async fn room(&self, connection: &Connection) {
+        while !connection.is_closed() {
+            let queue = self
+                .behind
+                .get(&connection.number)
+                .map(|queue| Arc::clone(&queue));
+            let own = queue.map_or(0, |queue| queue.lock().len());
+            if own < MAX_OWED && self.owed.load(Ordering::Relaxed) < MAX_OWED_BY_ALL {
+                return;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+/// What a client missed in the order of the stream.
+pub(super) struct Missed {
+    /// It begins behind this position.
+    pub from: Position,
+    pub events: Vec<Arc<Kept>>,
+    pub answered: Answered,
+}
+
+/// Which events with acknowledgement a client has answered.
+#[derive(Debug, Default)]
+pub(super) struct Answered {
+    /// Of those up to this number, all ..
+    pub up_to: u64,
+    /// .. but these.
+    pub owed: HashSet<MessageId>,
+}
+
+impl Answered {
+    pub fn has(&self, kept: &Kept) -> bool {
+        let event = &kept.published.event;
+        event.ack_id.is_some() && kept.position.seq <= self.up_to && !self.owed.contains(&event.id)
     }
 }
 
@@ -55,7 +104,15 @@ pub struct CatchUp {
     all: Arc<CatchUps>,
     connection: Arc<Connection>,
     turn: Turn,
-    owed: Vec<Owed>,
+    /// Outside the order of the stream.
+    replayed: Vec<Arc<Kept>>,
+    missed: Option<Missed>,
+}
+
+fn payload_bytes<'a>(events: impl Iterator<Item = &'a Arc<Kept>>) -> usize {
+    events
+        .map(|kept| kept.published.event.payload.get().len())
+        .sum()
 }
 
 impl CatchUp {
@@ -63,54 +120,66 @@ impl CatchUp {
         all: &Arc<CatchUps>,
         connection: &Arc<Connection>,
         turn: Turn,
-        owed: Vec<Owed>,
+        replayed: Vec<Arc<Kept>>,
+        missed: Option<Missed>,
     ) -> Self {
         Self {
             all: Arc::clone(all),
             connection: Arc::clone(connection),
             turn,
-            owed,
+            replayed,
+            missed,
         }
+    }
+
+    fn is_little(&self) -> bool {
+        let missed = self.missed.iter().flat_map(|missed| &missed.events);
+        let all = self.replayed.iter().chain(missed);
+        all.clone().count() <= EVENTS_AT_ONCE
+            && payload_bytes(all) <= BYTES_AT_ONCE
+            && !self.connection.is_congested()
     }
 
     /// Gives it, or begins to. To be called when the answer has been sent.
     pub fn deliver(self) {
+        let is_little = self.is_little();
         let Self {
             all,
             connection,
             turn,
-            owed,
+            replayed,
+            missed,
         } = self;
-        if owed.is_empty() {
-            return;
-        }
         // While the turn is held, nobody who is behind is found to be so no more.
         if let Some(queue) = all.behind.get(&connection.number) {
-            queue.lock().extend(owed);
+            all.owed.fetch_add(replayed.len(), Ordering::Relaxed);
+            queue.lock().extend(replayed);
             return;
         }
-        let payloads = owed.iter().map(|owed| &owed.kept.published.event.payload);
-        let bytes: usize = payloads.map(|payload| payload.get().len()).sum();
-        let is_little = owed.len() <= EVENTS_AT_ONCE && bytes <= BYTES_AT_ONCE;
-        if is_little && !connection.is_congested() {
-            for owed in owed {
-                if !all.hub.deliver_behind(&owed.outbound(), &connection) {
+        if is_little {
+            let replayed = replayed.into_iter().map(|kept| (kept, true));
+            let missed = missed.into_iter().flat_map(|missed| missed.events);
+            for (kept, is_replayed) in replayed.chain(missed.map(|kept| (kept, false))) {
+                let outbound = opening::outbound(&kept, is_replayed);
+                if !all.hub.deliver_behind(&outbound, &connection) {
                     return;
                 }
             }
             return;
         }
-        let position = turn.position();
-        let first = owed.iter().find(|owed| !owed.is_replayed);
-        let given = first.map_or(position.seq, |first| first.kept.position.seq - 1);
-        connection.set_caught_up_to(Some(given));
-        let owed = Arc::new(Mutex::new(VecDeque::from(owed)));
-        all.behind.insert(connection.number, Arc::clone(&owed));
+        let position = missed
+            .as_ref()
+            .map_or(turn.position(), |missed| missed.from);
+        connection.set_caught_up_to(Some(position.seq));
+        all.owed.fetch_add(replayed.len(), Ordering::Relaxed);
+        let replayed = Arc::new(Mutex::new(VecDeque::from(replayed)));
+        all.behind.insert(connection.number, Arc::clone(&replayed));
         let reader = Reader {
             all,
             connection,
             stream: Arc::clone(turn.stream()),
-            owed,
+            replayed,
+            answered: missed.map(|missed| missed.answered).unwrap_or_default(),
             page: VecDeque::new(),
             position,
         };
@@ -123,7 +192,9 @@ struct Reader {
     all: Arc<CatchUps>,
     connection: Arc<Connection>,
     stream: Arc<Stream>,
-    owed: Arc<Mutex<VecDeque<Owed>>>,
+    /// What it is owed outside the order of the stream, which comes first.
+    replayed: Arc<Mutex<VecDeque<Arc<Kept>>>>,
+    answered: Answered,
     /// Read, and not given yet.
     page: VecDeque<Arc<Kept>>,
     /// Up to here was read.
@@ -133,14 +204,17 @@ struct Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         self.end();
+        let left = self.replayed.lock().len();
+        self.all.owed.fetch_sub(left, Ordering::Relaxed);
     }
 }
 
 impl Reader {
     /// Nothing is left for this reader any more; another one may read for the connection.
     fn end(&self) {
-        let is_own = |_: &u64, owed: &Arc<_>| Arc::ptr_eq(owed, &self.owed);
-        self.all.behind.remove_if(&self.connection.number, is_own);
+        let is_own = |_: &u64, replayed: &Arc<_>| Arc::ptr_eq(replayed, &self.replayed);
+        let number = &self.connection.number;
+        self.all.behind.remove_if(number, is_own);
     }
 
     async fn run(mut self) {
@@ -151,8 +225,8 @@ impl Reader {
                 continue;
             }
             let goes_on = match self.next() {
-                Some(owed) => {
-                    let goes_on = self.give(&owed);
+                Some((kept, is_replayed)) => {
+                    let goes_on = self.give(&kept, is_replayed);
                     given += 1;
                     if given % EVENTS_AT_ONCE == 0 {
                         tokio::task::yield_now().await;
@@ -167,26 +241,22 @@ impl Reader {
         }
     }
 
-    fn next(&mut self) -> Option<Owed> {
-        let owed = self.owed.lock().pop_front();
-        owed.or_else(|| {
-            let kept = self.page.pop_front()?;
-            Some(Owed {
-                kept,
-                is_replayed: false,
-            })
-        })
+    /// The next event, and whether it is outside the order of the stream.
+    fn next(&mut self) -> Option<(Arc<Kept>, bool)> {
+        if let Some(kept) = self.replayed.lock().pop_front() {
+            self.all.owed.fetch_sub(1, Ordering::Relaxed);
+            return Some((kept, true));
+        }
+        self.page.pop_front().map(|kept| (kept, false))
     }
 
     /// Gives it the next event; whether it goes on after it.
-    fn give(&self, owed: &Owed) -> bool {
-        let seq = owed.kept.position.seq;
-        let goes_on = self
-            .all
-            .hub
-            .deliver_behind(&owed.outbound(), &self.connection);
-        if !owed.is_replayed {
-            self.connection.set_caught_up_to(Some(seq));
+    fn give(&self, kept: &Kept, is_replayed: bool) -> bool {
+        let outbound = opening::outbound(kept, is_replayed);
+        let goes_on = self.all.hub.deliver_behind(&outbound, &self.connection);
+        if !is_replayed {
+            let number = kept.position.seq;
+            self.connection.set_caught_up_to(Some(number));
         }
         goes_on
     }
@@ -196,7 +266,7 @@ impl Reader {
         match self.stream.log.since(self.position, PAGE) {
             Ok(page) if page.is_empty() => {
                 let turn = self.all.streams.turn_of(&self.stream).await;
-                let is_done = self.owed.lock().is_empty() && turn.position() == self.position;
+                let is_done = self.replayed.lock().is_empty() && turn.position() == self.position;
                 if is_done {
                     self.connection.set_caught_up_to(None);
                     // Before the turn is passed on, so that nothing is left for a reader that has ended.
@@ -212,10 +282,12 @@ impl Reader {
                 let is_heard = |kept: &Arc<Kept>| {
                     let published = &kept.published;
                     let (channel, seq) = (published.event.channel.as_ref(), kept.position.seq);
-                    connection.hears(seq, &published.target, channel, published.cascade)
+                    !self.answered.has(kept)
+                        && connection.hears(seq, &published.target, channel, published.cascade)
                 };
-                self.page.extend(page.into_iter().filter(is_heard));
-                if self.page.is_empty() && self.owed.lock().is_empty() {
+                let heard: Vec<_> = page.into_iter().filter(is_heard).collect();
+                self.page.extend(heard);
+                if self.page.is_empty() && self.replayed.lock().is_empty() {
                     connection.set_caught_up_to(Some(self.position.seq));
                 }
                 true

@@ -1,5 +1,6 @@
 //! One client, from its connection to its end: who it is, and what it may do for that.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -7,8 +8,8 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::Node;
-use super::catch_up::CatchUp;
-use super::opening::{self, Kind, Newcomer, Opening, Owed, Wanted};
+use super::catch_up::{Answered, CatchUp, Missed};
+use super::opening::{self, Kind, Newcomer, Opening, Wanted};
 use super::publish::{Publication, Receipt};
 use super::sessions::SessionKey;
 use super::streams::Turn;
@@ -39,8 +40,17 @@ pub struct Client {
     state: Option<State>,
     /// Behind this number of its stream it has what is for itself, or its whole organization.
     own_behind: u64,
+    /// Boxed: many never have any.
+    openings: Option<Box<Openings>>,
+}
+
+/// What a client's subscriptions open with.
+#[derive(Default)]
+struct Openings {
     /// Up to where it was served elsewhere.
-    offset: Option<Box<Position>>,
+    offset: Option<Position>,
+    /// When the next one may be.
+    rests_until: Option<Instant>,
 }
 
 /// What became of a subscription.
@@ -65,7 +75,7 @@ impl Client {
             attempts: Attempts::default(),
             state: Some(State::Anonymous(guard)),
             own_behind: 0,
-            offset: None,
+            openings: None,
         }
     }
 
@@ -185,7 +195,25 @@ impl Client {
 
     /// The client was elsewhere before, up to this offset: each subscription from now on opens with what it missed.
     pub fn go_on_behind(&mut self, offset: Position) {
-        self.offset = Some(Box::new(offset));
+        self.openings.get_or_insert_default().offset = Some(offset);
+    }
+
+    fn rest_for(&mut self, looked_at: usize) {
+        let looked_at = u32::try_from(looked_at).unwrap_or(u32::MAX);
+        if looked_at > 0 {
+            let until = Instant::now() + opening::COST * looked_at;
+            self.openings.get_or_insert_default().rests_until = Some(until);
+        }
+    }
+
+    /// Waits until another subscription may open with something: what one looks at, all others of its organization
+    /// wait for, and what it is owed is kept for it.
+    async fn rest(&self) {
+        let openings = self.openings.as_deref();
+        if let Some(until) = openings.and_then(|openings| openings.rests_until) {
+            tokio::time::sleep_until(until.into()).await;
+        }
+        self.node.catch_ups.room(&self.connection).await;
     }
 
     /// Subscribes to each channel at the place: all of them, or none and an error. What it is to open with is
@@ -199,6 +227,14 @@ impl Client {
         let channels = self.known(channels)?;
         let principal = Arc::clone(self.member()?.shared_principal());
         principal.subscriptions(&channels, place)?;
+        let offset = self
+            .openings
+            .as_deref()
+            .and_then(|openings| openings.offset);
+        let offset = wanted.since.or(offset);
+        if offset.is_some() || wanted.latest || wanted.history.is_some() {
+            self.rest().await;
+        }
         let identity = &principal.identity;
         let turn = self.node.streams.turn(&identity.organization).await;
         let position = turn.position();
@@ -214,9 +250,9 @@ impl Client {
             new: &new,
             before: &before,
             own_behind: self.own_behind,
+            looked_at: Cell::new(0),
         };
         let log = &*turn.stream().log;
-        let offset = wanted.since.or(self.offset.as_deref().copied());
         // Of a client that was elsewhere, other subscriptions are still to come, which go on from the same offset.
         let is_unbroken = wanted.since.is_some() && self.connection.caught_up_to().is_none();
         let since = offset.map(|offset| {
@@ -224,10 +260,10 @@ impl Client {
             let kept = newcomer.since(log, offset, most)?;
             // What came already came behind it, or nothing did.
             let is_in_order = is_unbroken && self.connection.last_given() <= offset.seq;
-            Ok((kept, offset.seq, is_in_order))
+            Ok((kept, offset, is_in_order))
         });
         let behind = match &since {
-            Some(Ok((_, offset, _))) => *offset,
+            Some(Ok((_, offset, _))) => offset.seq,
             _ => position.seq,
         };
         let subscribed = self.member()?.subscribe(&channels, place, behind)?;
@@ -239,17 +275,25 @@ impl Client {
         };
         let session = self.node.sessions.of(self.connection.id);
         let mut opening = None;
-        let owed: Vec<Owed> = match since {
+        let (mut replayed, mut in_order) = (Vec::new(), None);
+        match since {
             Some(Ok((kept, offset, is_in_order))) => {
                 subscription.missed = Some(Ok(kept.len()));
-                self.own_behind = self.own_behind.min(offset);
-                if !is_in_order {
-                    opening = Some(Kind::Since(offset));
-                } else if let Some(session) = &session {
-                    let start = &mut session.state.lock().start.seq;
-                    *start = (*start).min(offset);
+                self.own_behind = self.own_behind.min(offset.seq);
+                if is_in_order {
+                    if let Some(session) = &session {
+                        let start = &mut session.state.lock().start.seq;
+                        *start = (*start).min(offset.seq);
+                    }
+                    in_order = Some(Missed {
+                        from: offset,
+                        events: kept,
+                        answered: Answered::default(),
+                    });
+                } else {
+                    opening = Some(Kind::Since(offset.seq));
+                    replayed = kept;
                 }
-                opening::owed(kept, !is_in_order).collect()
             }
             refused => {
                 subscription.missed = refused.map(|refused| refused.map(|_| 0));
@@ -257,23 +301,26 @@ impl Client {
                     Wanted { latest: true, .. } => Some(Kind::Latest),
                     Wanted { history, .. } => history.map(Kind::History),
                 };
-                let kept = opening.map(|kind| newcomer.again(log, kind, position));
-                subscription.replayed = kept.as_ref().map(Vec::len);
-                opening::owed(kept.unwrap_or_default(), true).collect()
+                if let Some(kind) = opening {
+                    replayed = newcomer.again(log, kind, position);
+                    subscription.replayed = Some(replayed.len());
+                }
             }
-        };
+        }
         if let Some(missed) = &subscription.missed {
             let refused = missed.as_ref().err().copied();
             self.node.hub.metrics.count_recovery(refused);
         }
-        if let (Some(session), Some(kind), false) = (&session, opening, owed.is_empty()) {
+        if let (Some(session), Some(kind), false) = (&session, opening, replayed.is_empty()) {
             session.state.lock().openings.push(Opening {
                 rooms: subscribed.new,
                 kind,
                 at: position.seq,
             });
         }
-        let catch_up = CatchUp::new(&self.node.catch_ups, &self.connection, turn, owed);
+        self.rest_for(newcomer.looked_at.get());
+        let all = &self.node.catch_ups;
+        let catch_up = CatchUp::new(all, &self.connection, turn, replayed, in_order);
         subscription.catch_up = Some(catch_up);
         Ok(subscription)
     }

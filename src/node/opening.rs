@@ -1,8 +1,9 @@
 //! What a subscription opens with: what was missed since an offset, the latest values, or the last events.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::ports::{Kept, Lost, StreamLog};
 use crate::domain::error::NotRecovered;
@@ -29,6 +30,9 @@ pub const MAX_HISTORY: usize = 1000;
 
 /// Events that are read at a time from the end of a stream.
 const PAGE: usize = 1000;
+
+/// What a look at one event costs its client: how long the next subscription that opens with something waits.
+pub(super) const COST: Duration = Duration::from_micros(2);
 
 /// What a new subscription opens with, apart from its being in the order of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +61,8 @@ pub(super) struct Newcomer<'a> {
     pub before: &'a [HeardRoom],
     /// Behind this number it has what is for itself, or its whole organization.
     pub own_behind: u64,
+    /// How many events were looked at for it.
+    pub looked_at: Cell<usize>,
 }
 
 impl Newcomer<'_> {
@@ -70,6 +76,10 @@ impl Newcomer<'_> {
             self.user,
             rooms,
         )
+    }
+
+    fn look_at(&self, count: usize) {
+        self.looked_at.set(self.looked_at.get() + count);
     }
 
     /// Whether no subscription is needed to hear it.
@@ -102,6 +112,7 @@ impl Newcomer<'_> {
         most: usize,
     ) -> Result<Vec<Arc<Kept>>, NotRecovered> {
         let mut kept = log.since(offset, usize::MAX)?;
+        self.look_at(kept.len());
         kept.retain(|kept| self.opens_with(kept) || self.has_missed_own(kept));
         if kept.len() > most {
             return Err(NotRecovered::TooMany);
@@ -112,6 +123,7 @@ impl Newcomer<'_> {
     /// The latest values.
     pub fn latest(&self, log: &dyn StreamLog) -> Vec<Arc<Kept>> {
         let mut latest = log.latest();
+        self.look_at(latest.len());
         latest.retain(|kept| self.opens_with(kept));
         latest
     }
@@ -123,6 +135,7 @@ impl Newcomer<'_> {
             let page = log.until(until, PAGE);
             let Some(first) = page.first() else { break };
             until = first.position.seq - 1;
+            self.look_at(page.len());
             let heard = page.into_iter().rev().filter(|kept| self.opens_with(kept));
             found.extend(heard.take(count - found.len()));
             if found.len() == count {
@@ -148,29 +161,14 @@ impl Newcomer<'_> {
     }
 }
 
-/// An event that one connection is owed.
-#[derive(Debug, Clone)]
-pub(super) struct Owed {
-    pub kept: Arc<Kept>,
-    /// It is sent outside the order of the stream.
-    pub is_replayed: bool,
-}
-
-impl Owed {
-    pub fn outbound(&self) -> Arc<Outbound> {
-        let event = Arc::clone(&self.kept.published.event);
-        let position = self.kept.position;
-        Arc::new(if self.is_replayed {
-            Outbound::replayed(event, position)
-        } else {
-            Outbound::new(event, Some(position), Instant::now())
-        })
-    }
-}
-
-/// Events as they are owed, in their order.
-pub(super) fn owed(kept: Vec<Arc<Kept>>, is_replayed: bool) -> impl Iterator<Item = Owed> {
-    kept.into_iter().map(move |kept| Owed { kept, is_replayed })
+/// An event on its way to one connection.
+pub(super) fn outbound(kept: &Kept, is_replayed: bool) -> Arc<Outbound> {
+    let (event, position) = (Arc::clone(&kept.published.event), kept.position);
+    Arc::new(if is_replayed {
+        Outbound::replayed(event, position)
+    } else {
+        Outbound::new(event, Some(position), Instant::now())
+    })
 }
 
 /// The openings whose events its client may not have, brought again: each event once, and none of those that come
@@ -193,6 +191,7 @@ pub(super) fn again(
             new: &new,
             before: &[],
             own_behind: 0,
+            looked_at: Cell::new(0),
         };
         let kept = newcomer.again(log, opening.kind, log.top());
         let kept = kept

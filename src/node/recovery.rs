@@ -1,18 +1,16 @@
 //! Going on with a session: a client that comes back is who it was, hears what it heard, and gets what it
 //! missed, or is told that it can't.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::Node;
-use super::catch_up::CatchUp;
+use super::catch_up::{Answered, CatchUp, Missed};
 use super::client::Client;
-use super::opening::{self, Opening, Owed};
+use super::opening::{self, Opening};
 use super::ports::Kept;
 use super::sessions::{Away, Place, Recoverable, SessionKey};
 use super::streams::Turn;
 use crate::domain::error::{CloseReason, NotRecovered};
-use crate::domain::event::MessageId;
 use crate::domain::grants::Principal;
 use crate::domain::identity::ConnectionId;
 use crate::domain::position::Position;
@@ -117,19 +115,20 @@ impl Client {
             return Err(NotRecovered::Unknown);
         }
         let subscriptions = client.subscribe_again(away.rooms);
-        let mut owed: Vec<Owed> = opening::owed(missed.again, true).collect();
-        owed.extend(opening::owed(missed.in_order, false));
+        let mut brought = missed.again.len() + missed.in_order.events.len();
+        let (mut again, mut in_order) = (missed.again, Some(missed.in_order));
         // Who was revoked between the check and the entry is found here, or by the revocation. It has been
         // welcomed by then, so that it is closed like anybody else.
         if node.authenticator.recheck(&principal, now).is_err() {
             node.hub
                 .close_now(client.connection(), CloseReason::Revoked);
-            owed.clear();
+            (brought, in_order) = (0, None);
+            again.clear();
         }
         Ok(Recovered {
             subscriptions,
-            missed: owed.len(),
-            catch_up: CatchUp::new(&node.catch_ups, client.connection(), turn, owed),
+            missed: brought,
+            catch_up: CatchUp::new(&node.catch_ups, client.connection(), turn, again, in_order),
             client,
         })
     }
@@ -149,9 +148,8 @@ impl Client {
 }
 
 /// What a client has not got.
-struct Missed {
-    /// In the order of the stream.
-    in_order: Vec<Arc<Kept>>,
+struct AllMissed {
+    in_order: Missed,
     /// What its subscriptions opened with, and it may have.
     again: Vec<Arc<Kept>>,
     /// Those that it may not have got by then.
@@ -164,7 +162,7 @@ fn missed(
     session: &Recoverable,
     turn: &Turn,
     offset: Option<&str>,
-) -> Result<Missed, NotRecovered> {
+) -> Result<AllMissed, NotRecovered> {
     let log = &*turn.stream().log;
     let state = session.state.lock();
     let (rooms, given_up_to, given, owed) = match &state.place {
@@ -199,15 +197,16 @@ fn missed(
         FirstBehind::None => from.seq = from.seq.max(given_up_to),
         FirstBehind::Unknown => {}
     }
-    let owed: HashSet<MessageId> = owed.into_iter().collect();
+    let answered = Answered {
+        up_to: given.last(),
+        owed: owed.into_iter().collect(),
+    };
     let identity = &state.principal.identity;
     let is_missed = |kept: &Arc<Kept>| {
         let (seq, published) = (kept.position.seq, &kept.published);
         let event = &published.event;
-        let is_acknowledged =
-            event.ack_id.is_some() && seq <= given.last() && !owed.contains(&event.id);
         let hearing = rooms.iter().filter(|heard| seq > heard.behind);
-        !is_acknowledged
+        !answered.has(kept)
             && published.target.is_heard_by(
                 event.channel.as_ref(),
                 published.cascade,
@@ -216,14 +215,19 @@ fn missed(
                 hearing.map(|heard| &heard.room),
             )
     };
-    let mut in_order = log.since(from, usize::MAX)?;
-    in_order.retain(is_missed);
+    let mut events = log.since(from, usize::MAX)?;
+    events.retain(is_missed);
     let client = (session.connection_id, &identity.user);
-    let again = opening::again(&openings, log, client, &rooms, &in_order);
-    if in_order.len() + again.len() > node.sessions.options().max_events {
+    let again = opening::again(&openings, log, client, &rooms, &events);
+    if events.len() + again.len() > node.sessions.options().max_events {
         return Err(NotRecovered::TooMany);
     }
-    Ok(Missed {
+    let in_order = Missed {
+        from,
+        events,
+        answered,
+    };
+    Ok(AllMissed {
         in_order,
         again,
         openings,
