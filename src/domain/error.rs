@@ -17,12 +17,13 @@ pub enum Code {
     SubscriptionFailed,
     RoomNotFound,
     RoomFull,
+    Conflict,
     ConnectionLimit,
     InternalError,
 }
 
 impl Code {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::AuthFailed,
         Self::Unauthorized,
         Self::InvalidMessage,
@@ -31,6 +32,7 @@ impl Code {
         Self::SubscriptionFailed,
         Self::RoomNotFound,
         Self::RoomFull,
+        Self::Conflict,
         Self::ConnectionLimit,
         Self::InternalError,
     ];
@@ -45,6 +47,7 @@ impl Code {
             Self::SubscriptionFailed => "SUBSCRIPTION_FAILED",
             Self::RoomNotFound => "ROOM_NOT_FOUND",
             Self::RoomFull => "ROOM_FULL",
+            Self::Conflict => "CONFLICT",
             Self::ConnectionLimit => "CONNECTION_LIMIT",
             Self::InternalError => "INTERNAL_ERROR",
         }
@@ -59,7 +62,7 @@ impl Code {
             Self::MessageTooLarge => 413,
             Self::RateLimitExceeded => 429,
             Self::RoomNotFound => 404,
-            Self::RoomFull => 409,
+            Self::RoomFull | Self::Conflict => 409,
             Self::ConnectionLimit => 503,
             Self::InternalError => 500,
         }

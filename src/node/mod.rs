@@ -5,10 +5,12 @@ mod acks;
 pub mod catch_up;
 pub mod client;
 pub mod follow;
+pub mod idempotency;
 pub mod opening;
 pub mod ports;
 pub mod publish;
 pub mod reading;
+mod receipt;
 pub mod recovery;
 pub mod revoke;
 pub mod sessions;
@@ -19,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use acks::AckCollectors;
 use catch_up::CatchUps;
+use idempotency::Idempotency;
 use ports::{Broker, RevocationStore};
 use sessions::{RecoveryOptions, Sessions};
 use streams::Streams;
@@ -50,6 +53,7 @@ pub struct Node {
     pub streams: Arc<Streams>,
     pub sessions: Arc<Sessions>,
     pub catch_ups: Arc<CatchUps>,
+    idempotency: Idempotency,
 }
 
 impl Node {
@@ -73,6 +77,7 @@ impl Node {
             revocations,
             acks: AckCollectors::default(),
             catch_ups,
+            idempotency: Idempotency::default(),
         })
     }
 
@@ -136,6 +141,7 @@ impl Node {
         self.acks.expire(now, self.options.ack_timeout);
         self.streams.sweep(self.hub.now());
         self.sessions.sweep(now);
+        self.idempotency.expire(now);
     }
 
     /// Messages whose acknowledgements are being collected.

@@ -9,15 +9,15 @@ use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 
 use super::Node;
+use super::idempotency::IdempotencyKey;
 use super::ports::Published;
+pub use super::receipt::Receipt;
 use super::streams::Arrival;
 use crate::domain::error::{ClientError, Code};
 use crate::domain::event::{CatalogueEntry, Event, MessageId, Priority};
 use crate::domain::identity::OrganizationId;
-use crate::domain::position::Position;
 use crate::domain::room::Channel;
 use crate::domain::target::Target;
-use crate::domain::time::UnixMillis;
 
 /// What a backend, or a client, wants to be told.
 #[derive(Debug)]
@@ -33,19 +33,6 @@ pub struct Publication {
     pub attachments: Vec<Bytes>,
     /// Also reach every subscription beneath the target.
     pub cascade: bool,
-}
-
-/// What became of a broadcast.
-#[derive(Debug, Clone, Copy)]
-pub struct Receipt {
-    pub message_id: MessageId,
-    pub timestamp: UnixMillis,
-    /// Where it stands in its organization's stream, if it is for one organization.
-    pub offset: Option<Position>,
-    /// Connections it was queued for or written to.
-    pub recipients: usize,
-    /// Connections that were behind and did not get it, its priority being low.
-    pub dropped: usize,
 }
 
 /// What went wrong is in the log.
@@ -74,6 +61,28 @@ impl Node {
                 Err(failed())
             })
         }
+    }
+
+    /// Publishes what `asked` says, once for each key: who asks again gets the first receipt, and waits for it if
+    /// need be. `CONFLICT` if something else was asked for under the key. What fails is not kept.
+    pub async fn publish_once(
+        self: &Arc<Self>,
+        key: IdempotencyKey,
+        asked: &[u8],
+        publication: Publication,
+    ) -> Result<Receipt, ClientError> {
+        let first = self.idempotency.first(&key, asked)?;
+        let node = Arc::clone(self);
+        // A caller that hangs up would otherwise leave a broadcast behind that nobody knows of.
+        let published = tokio::spawn(async move {
+            let publish = || node.publish(publication);
+            let receipt = first.receipt.get_or_try_init(publish).await.copied();
+            receipt.inspect_err(|_| node.idempotency.forget(&key, &first))
+        });
+        published.await.unwrap_or_else(|error| {
+            tracing::error!(error = %error, "a broadcast ended half-way");
+            Err(failed())
+        })
     }
 
     async fn publish_to(

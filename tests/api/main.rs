@@ -16,6 +16,7 @@ mod envelopes;
 mod files;
 mod history;
 mod hub;
+mod idempotency;
 mod logs;
 mod metrics;
 mod openapi;

@@ -1,18 +1,22 @@
 //! Broadcasts from backends (protocol, section 5).
 
+mod idempotency;
 mod query;
 mod request;
 mod shortcut;
 mod target;
 
-use std::net::SocketAddr;
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{ConnectInfo, State};
+use axum::body::Bytes;
+use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Request, State};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use self::idempotency::IdempotencyHeader;
 use self::query::BroadcastQuery;
 use self::request::BroadcastRequest;
 use self::shortcut::ShortcutRequest;
@@ -26,6 +30,7 @@ use crate::http::extract::body::{self, Body};
 use crate::http::extract::query::Query;
 use crate::http::response::ErrorResponse;
 use crate::http::state::App;
+use crate::node::idempotency::IdempotencyKey;
 use crate::node::publish::Publication;
 
 /// So many bytes of a body count as one request.
@@ -62,9 +67,32 @@ fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 
-type Remote = ConnectInfo<SocketAddr>;
-/// Read with the body, since what can't be read counts as a request too.
-type BroadcastQueryRead = Result<Query<BroadcastQuery>, ErrorResponse>;
+/// A request as it came. What of it can't be read counts as a request too.
+pub(in crate::http) struct Asked {
+    remote: SocketAddr,
+    query: Result<Query<BroadcastQuery>, ErrorResponse>,
+    raw_query: Option<String>,
+    idempotency_key: Result<Option<String>, ClientError>,
+    body: Body,
+}
+
+impl FromRequest<App> for Asked {
+    type Rejection = Infallible;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Infallible> {
+        let (mut parts, body) = request.into_parts();
+        let remote = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        let unspecified = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        Ok(Self {
+            remote: remote.map_or(unspecified, |ConnectInfo(remote)| *remote),
+            query: Query::from_request_parts(&mut parts, app).await,
+            raw_query: parts.uri.query().map(str::to_owned),
+            idempotency_key: idempotency::of_headers(&parts.headers),
+            body: Bytes::from_request(Request::from_parts(parts, body), app).await,
+        })
+    }
+}
+
 type Answer = Result<Json<ReceiptBody>, ErrorResponse>;
 
 /// Sends an event to a place, users, connections or everyone.
@@ -74,19 +102,21 @@ type Answer = Result<Json<ReceiptBody>, ErrorResponse>;
     post,
     path = "/api/ws/broadcast",
     tag = "broadcast",
-    params(BroadcastQuery),
+    params(BroadcastQuery, IdempotencyHeader),
     request_body = BroadcastRequest,
     responses((status = 200, description = "It was sent", body = ReceiptBody)),
 )]
 pub(in crate::http) async fn broadcast(
     key: ApiKey<Broadcast>,
     State(app): State<App>,
-    remote: Remote,
-    query: BroadcastQueryRead,
-    body: Body,
+    asked: Asked,
 ) -> Answer {
-    let read = |body: &[u8]| BroadcastRequest::read(body)?.publication(key.organization());
-    publish(&app, &key, remote, query, body, read).await
+    let read = |body: &[u8]| {
+        let mut request = BroadcastRequest::read(body)?;
+        let idempotency_key = request.idempotency_key.take();
+        Ok((request.publication(key.organization())?, idempotency_key))
+    };
+    publish(&app, &key, "/api/ws/broadcast", asked, read).await
 }
 
 /// Sends `kpi:update` to the place that the payload names.
@@ -94,18 +124,16 @@ pub(in crate::http) async fn broadcast(
     post,
     path = "/api/ws/broadcast/kpi",
     tag = "broadcast",
-    params(BroadcastQuery),
+    params(BroadcastQuery, IdempotencyHeader),
     request_body = ShortcutRequest,
     responses((status = 200, description = "It was sent", body = ReceiptBody)),
 )]
 pub(in crate::http) async fn kpi(
     key: ApiKey<Broadcast>,
     state: State<App>,
-    remote: Remote,
-    query: BroadcastQueryRead,
-    body: Body,
+    asked: Asked,
 ) -> Answer {
-    shortcut("kpi:update", &key, state, remote, query, body).await
+    shortcut("kpi:update", &key, state, asked).await
 }
 
 /// Sends `backlog:update` to the place that the payload names.
@@ -113,18 +141,16 @@ pub(in crate::http) async fn kpi(
     post,
     path = "/api/ws/broadcast/backlog",
     tag = "broadcast",
-    params(BroadcastQuery),
+    params(BroadcastQuery, IdempotencyHeader),
     request_body = ShortcutRequest,
     responses((status = 200, description = "It was sent", body = ReceiptBody)),
 )]
 pub(in crate::http) async fn backlog(
     key: ApiKey<Broadcast>,
     state: State<App>,
-    remote: Remote,
-    query: BroadcastQueryRead,
-    body: Body,
+    asked: Asked,
 ) -> Answer {
-    shortcut("backlog:update", &key, state, remote, query, body).await
+    shortcut("backlog:update", &key, state, asked).await
 }
 
 /// Sends `attendance:update` to the place that the payload names.
@@ -132,18 +158,16 @@ pub(in crate::http) async fn backlog(
     post,
     path = "/api/ws/broadcast/attendance",
     tag = "broadcast",
-    params(BroadcastQuery),
+    params(BroadcastQuery, IdempotencyHeader),
     request_body = ShortcutRequest,
     responses((status = 200, description = "It was sent", body = ReceiptBody)),
 )]
 pub(in crate::http) async fn attendance(
     key: ApiKey<Broadcast>,
     state: State<App>,
-    remote: Remote,
-    query: BroadcastQueryRead,
-    body: Body,
+    asked: Asked,
 ) -> Answer {
-    shortcut("attendance:update", &key, state, remote, query, body).await
+    shortcut("attendance:update", &key, state, asked).await
 }
 
 /// Sends `alert:triggered` to the place that the payload names.
@@ -151,33 +175,29 @@ pub(in crate::http) async fn attendance(
     post,
     path = "/api/ws/broadcast/alert",
     tag = "broadcast",
-    params(BroadcastQuery),
+    params(BroadcastQuery, IdempotencyHeader),
     request_body = ShortcutRequest,
     responses((status = 200, description = "It was sent", body = ReceiptBody)),
 )]
 pub(in crate::http) async fn alert(
     key: ApiKey<Broadcast>,
     state: State<App>,
-    remote: Remote,
-    query: BroadcastQueryRead,
-    body: Body,
+    asked: Asked,
 ) -> Answer {
-    shortcut("alert:triggered", &key, state, remote, query, body).await
+    shortcut("alert:triggered", &key, state, asked).await
 }
 
 async fn shortcut(
-    event: &str,
+    event: &'static str,
     key: &ApiKey<Broadcast>,
     State(app): State<App>,
-    remote: Remote,
-    query: BroadcastQueryRead,
-    body: Body,
+    asked: Asked,
 ) -> Answer {
     let read = |body: &[u8]| {
         let request = ShortcutRequest::read(body, key.organization())?;
-        Ok(request.publication(event))
+        Ok((request.publication(event), None))
     };
-    publish(&app, key, remote, query, body, read).await
+    publish(&app, key, event, asked, read).await
 }
 
 /// The target as far as the caller reaches: an organization's key is refused every other
@@ -199,20 +219,27 @@ fn within_reach(target: Target, key: &ApiKey<Broadcast>) -> Result<Target, Clien
     })
 }
 
+/// What is published once, however often it is asked for.
+struct Once {
+    key: IdempotencyKey,
+    /// All that was asked.
+    asked: Vec<u8>,
+}
+
 /// Publishes what `read` makes of the body, unless there were too many requests. They are counted
 /// before it is read, and one that can't be read counts as well.
 async fn publish(
     app: &App,
     key: &ApiKey<Broadcast>,
-    ConnectInfo(remote): Remote,
-    query: BroadcastQueryRead,
-    body: Body,
-    read: impl FnOnce(&[u8]) -> Result<Publication, ClientError>,
+    route: &'static str,
+    asked: Asked,
+    read: impl FnOnce(&[u8]) -> Result<(Publication, Option<String>), ClientError>,
 ) -> Answer {
-    let (admission, address, own) = (&app.hub.admission, remote.ip(), key.organization());
-    let inputs = query
+    let (admission, address, own) = (&app.hub.admission, asked.remote.ip(), key.organization());
+    let inputs = asked
+        .query
         .map_err(|ErrorResponse(error)| error)
-        .and_then(|Query(query)| Ok((query, body::bytes(body, app.max_message_size)?)));
+        .and_then(|Query(query)| Ok((query, body::bytes(asked.body, app.max_message_size)?)));
     let length = inputs.as_ref().map_or(0, |(_, body)| body.len());
     let cost = u32::try_from(length.div_ceil(BYTES_OF_A_REQUEST)).unwrap_or(u32::MAX);
     // Which organization an operator's request is about is known once it was read.
@@ -223,18 +250,30 @@ async fn publish(
     };
     admission.requests(own, address, known_before)?;
     let read = inputs.and_then(|(query, body)| {
-        let mut publication = read(&body)?;
+        let (mut publication, named) = read(&body)?;
         publication.target = within_reach(publication.target, key)?;
-        query.apply(publication)
+        let once = idempotency::key(asked.idempotency_key?, named)?.map(|key| Once {
+            key: IdempotencyKey {
+                organization: publication.target.organization().cloned(),
+                route,
+                key,
+            },
+            asked: [asked.raw_query.unwrap_or_default().as_bytes(), b"\n", &body].concat(),
+        });
+        let (publication, wait_ms) = query.apply(publication)?;
+        Ok((publication, wait_ms, once))
     });
     if own.is_none() {
-        let publication = read.as_ref().ok().map(|(publication, _)| publication);
+        let publication = read.as_ref().ok().map(|(publication, ..)| publication);
         let organization = publication.and_then(|publication| publication.target.organization());
         admission.requests(organization, address, 1)?;
     }
-    let (publication, wait_ms) = read?;
+    let (publication, wait_ms, once) = read?;
     let event = publication.event.clone();
-    let receipt = app.node.publish(publication).await?;
+    let receipt = match once {
+        None => app.node.publish(publication).await?,
+        Some(Once { key, asked }) => app.node.publish_once(key, &asked, publication).await?,
+    };
     let plural = if receipt.recipients == 1 { "" } else { "s" };
     let acks = match wait_ms.map(Duration::from_millis) {
         Some(time) => Some(app.node.wait_for_acks(&receipt, time).await),

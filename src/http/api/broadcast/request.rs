@@ -39,6 +39,7 @@ const TARGET: Field = Field(&["target"]);
 const CHANNEL: Field = Field(&["channel"]);
 const TITLE: Field = Field(&["title"]);
 const BODY: Field = Field(&["body"]);
+const IDEMPOTENCY_KEY: Field = Field(&["idempotency_key", "idempotencyKey"]);
 const EXCLUDED: Field = Field(&["excludeUserIds", "exclude_user_ids"]);
 
 /// An event with a target, or a notification (`title` and `body`) for everyone.
@@ -72,6 +73,9 @@ pub(super) struct BroadcastRequest {
     /// Who does not get the notification.
     #[schema(rename = "excludeUserIds", max_items = 10_000)]
     exclude_user_ids: Option<Vec<String>>,
+    /// As the header `Idempotency-Key`.
+    #[schema(max_length = 128)]
+    pub idempotency_key: Option<String>,
 }
 
 impl BroadcastRequest {
@@ -88,6 +92,7 @@ impl BroadcastRequest {
             TITLE,
             BODY,
             EXCLUDED,
+            IDEMPOTENCY_KEY,
         ];
         suggest::check_all(members.names(), "the body", &known)?;
         // These are passed on as they were written.
@@ -114,6 +119,7 @@ impl BroadcastRequest {
             title,
             body,
             exclude_user_ids: fields::texts(&members, EXCLUDED)?,
+            idempotency_key: text(IDEMPOTENCY_KEY)?,
         })
     }
 
