@@ -369,6 +369,7 @@ impl Client {
             requires_ack: false,
             attachments,
             cascade: false,
+            version: None,
         };
         self.node.publish(publication).await
     }

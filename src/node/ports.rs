@@ -34,8 +34,9 @@ pub trait Broker: Send + Sync {
 
 /// Keeps one stream: its numbers, and its end.
 pub trait StreamLog: Send + Sync {
-    /// Gives an event the next number and keeps it, in one step.
-    fn append(&self, event: Published) -> Arc<Kept>;
+    /// Gives an event the next number and keeps it, in one step; `None` if its version is not greater than that of
+    /// the value which it would take the place of.
+    fn append(&self, event: Published) -> Option<Arc<Kept>>;
 
     /// The position of the last event.
     fn top(&self) -> Position;
@@ -59,6 +60,8 @@ pub struct Published {
     pub cascade: bool,
     /// It takes the place of the one before it: what counts is the latest.
     pub is_value: bool,
+    /// The version of a value.
+    pub version: Option<u64>,
 }
 
 /// An event of a stream.

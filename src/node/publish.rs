@@ -33,6 +33,8 @@ pub struct Publication {
     pub attachments: Vec<Bytes>,
     /// Also reach every subscription beneath the target.
     pub cascade: bool,
+    /// Of a value: it is published only if this is greater than the version of the one before it.
+    pub version: Option<u64>,
 }
 
 /// What went wrong is in the log.
@@ -51,6 +53,7 @@ impl Node {
         let entry = self.entry(&publication.event)?;
         let channel = self.channel(entry, &publication)?;
         publication.target.check(channel.as_ref())?;
+        self.check_version(entry, &publication)?;
         if publication.target.organization().is_some() {
             self.publish_to(publication, entry.clone(), channel).await
         } else {
@@ -117,6 +120,7 @@ impl Node {
             offset: None,
             recipients: 0,
             dropped: 0,
+            is_stale: false,
         };
         let single = parts.len() == 1;
         for (organization, target) in parts {
@@ -127,13 +131,15 @@ impl Node {
                     target,
                     cascade,
                     is_value: entry.is_value,
+                    version: publication.version,
                 },
                 accepted_at,
                 done,
             };
             self.streams.publish(&organization, arrival);
             let published = published.await.map_err(|_| failed())?;
-            receipt.offset = single.then_some(published.position);
+            receipt.offset = published.position.filter(|_| single);
+            receipt.is_stale |= published.position.is_none();
             receipt.recipients += published.delivered.accepted;
             receipt.dropped += published.delivered.dropped;
         }
@@ -188,6 +194,24 @@ impl Node {
             let event: String = event.chars().take(128).collect();
             ClientError::invalid(format!("event `{event}` is not in the catalogue{hint}"))
         })
+    }
+
+    fn check_version(
+        &self,
+        entry: &CatalogueEntry,
+        publication: &Publication,
+    ) -> Result<(), ClientError> {
+        let is_at_place = matches!(publication.target, Target::Place(_));
+        if publication.version.is_none() || (entry.is_value && is_at_place) {
+            return Ok(());
+        }
+        let values = self.hub.catalogue().events().filter(|entry| entry.is_value);
+        let names: BTreeSet<&str> = values.map(|entry| entry.name.as_str()).collect();
+        let names: Vec<&str> = names.into_iter().collect();
+        Err(ClientError::invalid(format!(
+            "a `version` is for a value at a place of one organization; values are: {}",
+            names.join(", ")
+        )))
     }
 
     fn channel(

@@ -15,4 +15,6 @@ pub struct Receipt {
     pub recipients: usize,
     /// Connections that were behind and did not get it, its priority being low.
     pub dropped: usize,
+    /// It was not published: there is a value of its version already, or of a later one.
+    pub is_stale: bool,
 }

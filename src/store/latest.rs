@@ -8,7 +8,7 @@ use crate::domain::event::EventName;
 use crate::domain::room::{Channel, Place};
 use crate::domain::target::Target;
 use crate::domain::time::UnixMillis;
-use crate::node::ports::Kept;
+use crate::node::ports::{Kept, Published};
 
 /// Which latest values are kept of one stream, whichever ends first.
 #[derive(Debug, Clone, Copy)]
@@ -31,9 +31,9 @@ impl Default for LatestOptions {
 /// What a value is the latest of.
 type Key = (EventName, Option<Channel>, Place);
 
-fn key(kept: &Kept) -> Option<Key> {
-    let event = &kept.published.event;
-    match &kept.published.target {
+fn key(published: &Published) -> Option<Key> {
+    let event = &published.event;
+    match &published.target {
         Target::Place(place) => Some((event.name.clone(), event.channel.clone(), place.clone())),
         _ => None,
     }
@@ -56,12 +56,25 @@ impl Latest {
         self.by_number.values()
     }
 
+    /// Whether there is a value of this version, or a later one, already.
+    pub fn is_stale(&self, published: &Published) -> bool {
+        let Some(version) = published.version else {
+            return false;
+        };
+        let number = key(published).and_then(|key| self.numbers.get(&key));
+        let kept = number.and_then(|number| self.by_number.get(number));
+        kept.and_then(|kept| kept.published.version)
+            .is_some_and(|kept| kept >= version)
+    }
+
     /// Keeps an event in the place of the one before it, if it is a value.
     pub fn note(&mut self, kept: &Arc<Kept>, options: &LatestOptions) {
         if !kept.published.is_value || options.max_values == 0 {
             return;
         }
-        let Some(key) = key(kept) else { return };
+        let Some(key) = key(&kept.published) else {
+            return;
+        };
         let number = kept.position.seq;
         if let Some(earlier) = self.numbers.insert(key, number)
             && let Some(earlier) = self.by_number.remove(&earlier)
@@ -85,7 +98,7 @@ impl Latest {
             }
             let first = first.remove();
             self.bytes -= size(&first);
-            if let Some(key) = key(&first) {
+            if let Some(key) = key(&first.published) {
                 self.numbers.remove(&key);
             }
         }

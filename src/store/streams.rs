@@ -74,11 +74,14 @@ impl MemoryStream {
 }
 
 impl StreamLog for MemoryStream {
-    fn append(&self, event: Published) -> Arc<Kept> {
+    fn append(&self, event: Published) -> Option<Arc<Kept>> {
         self.change(|content| {
+            if content.latest.is_stale(&event) {
+                return None;
+            }
             let kept = content.history.append(event, &self.history);
             content.latest.note(&kept, &self.latest);
-            kept
+            Some(kept)
         })
     }
 
@@ -239,7 +242,7 @@ mod tests {
             for (bytes, later) in &sizes {
                 now += later;
                 top += 1;
-                let kept = stream.append(published("a", now, *bytes));
+                let kept = stream.append(published("a", now, *bytes)).unwrap();
                 prop_assert_eq!(kept.position.seq, top);
                 ends.push((top, now, size(&kept)));
                 while ends.len() > 30

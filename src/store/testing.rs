@@ -31,6 +31,7 @@ fn event(name: &str, target: Target, at: u64, bytes: usize) -> Published {
         target,
         cascade: false,
         is_value: entry.is_value,
+        version: None,
     }
 }
 

@@ -168,3 +168,72 @@ async fn what_a_query_gets_wrong_is_named() {
         assert_eq!(answer["error"]["message"], message, "{query}");
     }
 }
+
+#[tokio::test]
+async fn an_older_version_of_a_value_is_not_published() {
+    let server = Server::start(&[]).await;
+    let post = async |path: &str, body: Value| {
+        let (status, answer) = server.send("POST", path, &body.to_string()).await;
+        (status, answer)
+    };
+    let of = |queue: &str, version: u64| {
+        json!({
+            "event": "kpi:update",
+            "target": { "organization_id": "acme", "queue_name": queue },
+            "data": { "n": version },
+            "version": version,
+        })
+    };
+    let path = "/api/ws/broadcast";
+    for (body, is_stale) in [
+        (of("a", 5), false),
+        (of("a", 5), true),
+        (of("a", 4), true),
+        (of("b", 4), false),
+        (of("a", 6), false),
+    ] {
+        let (status, answer) = post(path, body.clone()).await;
+        assert_eq!((status, &answer["success"]), (200, &json!(true)), "{body}");
+        assert_eq!(
+            answer["stale"].as_bool().unwrap_or(false),
+            is_stale,
+            "{body}"
+        );
+        assert_eq!(answer["offset"].is_null(), is_stale, "{body}");
+    }
+    let kpi = json!({ "organization_id": "acme", "queue_name": "a", "n": 7 });
+    let (_, answer) = post("/api/ws/broadcast/kpi?version=6", kpi.clone()).await;
+    assert_eq!(answer["stale"], true);
+    let (_, answer) = post("/api/ws/broadcast/kpi?version=7", kpi.clone()).await;
+    assert_eq!(answer["stale"], Value::Null);
+    // Without one it is the latest, as ever.
+    post("/api/ws/broadcast/kpi", kpi).await;
+    let history = server.get("/api/ws/history?organization_id=acme").await;
+    assert_eq!(numbers(&history), [5, 4, 6, 7, 7]);
+    for (event, target, version, message) in [
+        (
+            "alert:triggered",
+            json!({ "organization_id": "acme" }),
+            json!(1),
+            "a `version` is for a value at a place of one organization; values are: ",
+        ),
+        (
+            "kpi:update",
+            json!({ "organization_id": "acme", "user_ids": ["u"] }),
+            json!(1),
+            "a `version` is for a value at a place of one organization; values are: ",
+        ),
+        (
+            "kpi:update",
+            json!({ "organization_id": "acme" }),
+            json!(-1),
+            "`version` must be a whole number from 0 on, not a number",
+        ),
+    ] {
+        let body = json!({ "event": event, "target": target, "version": version });
+        let (status, answer) = post(path, body).await;
+        assert_eq!(status, 400);
+        let found = answer["error"]["message"].as_str().unwrap();
+        assert!(found.starts_with(message), "{found}");
+    }
+}

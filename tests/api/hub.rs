@@ -177,6 +177,7 @@ pub fn publication(event: &str, payload: &str, target: Target) -> Publication {
         requires_ack: false,
         attachments: Vec::new(),
         cascade: false,
+        version: None,
     }
 }
 

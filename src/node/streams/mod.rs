@@ -179,7 +179,11 @@ impl Streams {
         let mut done = Vec::with_capacity(arrivals.len());
         let mut bytes = 0;
         for arrival in arrivals {
-            let kept = stream.log.append(arrival.published);
+            let Some(kept) = stream.log.append(arrival.published) else {
+                // The caller may have hung up.
+                let _ = arrival.done.send(Receipt::default());
+                continue;
+            };
             let (event, position) = (Arc::clone(&kept.published.event), Some(kept.position));
             bytes += event.payload.get().len();
             events.push(Arc::new(Outbound::new(
@@ -204,7 +208,7 @@ impl Streams {
         for ((position, done), delivered) in done.into_iter().zip(delivered) {
             // The caller may have hung up.
             let _ = done.send(Receipt {
-                position,
+                position: Some(position),
                 delivered,
             });
         }

@@ -34,9 +34,10 @@ impl Arrival {
 }
 
 /// What became of an event.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Receipt {
-    pub position: Position,
+    /// `None` if it was stale, and so not published.
+    pub position: Option<Position>,
     pub delivered: Delivered,
 }
 

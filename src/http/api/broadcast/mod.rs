@@ -56,6 +56,10 @@ pub(in crate::http) struct ReceiptBody {
     #[serde(skip_serializing_if = "is_zero")]
     #[schema(required = false)]
     dropped: usize,
+    /// It was not sent: there is a value of its version already, or of a later one. Left out if it was sent.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    stale: bool,
     /// Connections that have acknowledged it, if `wait_ms` said how long to wait for them. Of those that
     /// nobody waited for there is nothing to say: 0 would read as none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -281,15 +285,18 @@ async fn publish(
     };
     Ok(Json(ReceiptBody {
         success: true,
-        message: format!(
-            "{event} was sent to {} connection{plural}",
-            receipt.recipients
-        ),
+        message: if receipt.is_stale {
+            format!("{event} was not sent: this version, or a later one, is there already")
+        } else {
+            let count = receipt.recipients;
+            format!("{event} was sent to {count} connection{plural}")
+        },
         message_id: receipt.message_id,
         timestamp: receipt.timestamp,
         offset: receipt.offset,
         recipients: receipt.recipients,
         dropped: receipt.dropped,
+        stale: receipt.is_stale,
         acks,
     }))
 }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use utoipa::IntoParams;
 
-use super::request::{CASCADE, PRIORITY, REQUIRES_ACK, parse_priority};
+use super::request::{CASCADE, PRIORITY, REQUIRES_ACK, VERSION, parse_priority};
 use crate::domain::error::ClientError;
 use crate::domain::event::Priority;
 use crate::domain::fields::Field;
@@ -25,10 +25,12 @@ pub(in crate::http) struct BroadcastQuery {
     requires_ack: Option<bool>,
     /// Whether it goes to what is beneath the place as well.
     cascade: Option<bool>,
+    /// Of a value: it is sent only if this is greater than the version of the one before it.
+    version: Option<u64>,
 }
 
 impl FromQuery for BroadcastQuery {
-    const KNOWN: &'static [Field] = &[REQUIRES_ACK, WAIT, PRIORITY, CASCADE];
+    const KNOWN: &'static [Field] = &[REQUIRES_ACK, WAIT, PRIORITY, CASCADE, VERSION];
 
     fn read(parameters: &Map<String, Value>) -> Result<Self, ClientError> {
         Ok(Self {
@@ -38,6 +40,7 @@ impl FromQuery for BroadcastQuery {
                 .transpose()?,
             requires_ack: query::flag(parameters, REQUIRES_ACK.name())?,
             cascade: query::flag(parameters, CASCADE.name())?,
+            version: query::number(parameters, VERSION.name(), 0..=u64::MAX)?,
         })
     }
 }
@@ -51,6 +54,7 @@ impl BroadcastQuery {
         publication.priority = self.priority.unwrap_or(publication.priority);
         publication.requires_ack = self.requires_ack.unwrap_or(publication.requires_ack);
         publication.cascade = self.cascade.unwrap_or(publication.cascade);
+        publication.version = self.version.or(publication.version);
         if self.wait_ms.is_some() && !publication.requires_ack {
             return Err(ClientError::invalid("`wait_ms` needs `requires_ack`: true"));
         }

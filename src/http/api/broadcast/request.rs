@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::target::{TargetRequest, user_ids};
@@ -40,6 +41,7 @@ const CHANNEL: Field = Field(&["channel"]);
 const TITLE: Field = Field(&["title"]);
 const BODY: Field = Field(&["body"]);
 const IDEMPOTENCY_KEY: Field = Field(&["idempotency_key", "idempotencyKey"]);
+pub(super) const VERSION: Field = Field(&["version"]);
 const EXCLUDED: Field = Field(&["excludeUserIds", "exclude_user_ids"]);
 
 /// An event with a target, or a notification (`title` and `body`) for everyone.
@@ -73,9 +75,23 @@ pub(super) struct BroadcastRequest {
     /// Who does not get the notification.
     #[schema(rename = "excludeUserIds", max_items = 10_000)]
     exclude_user_ids: Option<Vec<String>>,
+    /// Of a value: it is sent only if this is greater than the version of the one before it.
+    version: Option<u64>,
     /// As the header `Idempotency-Key`.
     #[schema(max_length = 128)]
     pub idempotency_key: Option<String>,
+}
+
+fn version(members: &Map<String, Value>) -> Result<Option<u64>, ClientError> {
+    match members.get(VERSION.name()) {
+        None | Some(Value::Null) => Ok(None),
+        Some(found) => found.as_u64().map(Some).ok_or_else(|| {
+            let kind = fields::kind_of(found);
+            ClientError::invalid(format!(
+                "`version` must be a whole number from 0 on, not {kind}"
+            ))
+        }),
+    }
 }
 
 impl BroadcastRequest {
@@ -93,6 +109,7 @@ impl BroadcastRequest {
             BODY,
             EXCLUDED,
             IDEMPOTENCY_KEY,
+            VERSION,
         ];
         suggest::check_all(members.names(), "the body", &known)?;
         // These are passed on as they were written.
@@ -120,6 +137,7 @@ impl BroadcastRequest {
             body,
             exclude_user_ids: fields::texts(&members, EXCLUDED)?,
             idempotency_key: text(IDEMPOTENCY_KEY)?,
+            version: version(&members)?,
         })
     }
 
@@ -158,6 +176,7 @@ impl BroadcastRequest {
             requires_ack: self.requires_ack,
             attachments: Vec::new(),
             cascade: self.cascade,
+            version: self.version,
         })
     }
 
@@ -188,6 +207,7 @@ impl BroadcastRequest {
             requires_ack: self.requires_ack,
             attachments: Vec::new(),
             cascade: false,
+            version: self.version,
         })
     }
 }

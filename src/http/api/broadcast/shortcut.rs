@@ -57,6 +57,7 @@ impl ShortcutRequest {
             requires_ack: false,
             attachments: Vec::new(),
             cascade: false,
+            version: None,
         }
     }
 }
