@@ -204,6 +204,7 @@ fn rooms(criterion: &mut Criterion) {
             requires_ack: false,
             attachments: Vec::new(),
             cascade: false,
+            version: None,
         };
         let heard = runtime.block_on(node.publish(publication())).unwrap();
         assert_eq!(heard.recipients, MEMBERS);

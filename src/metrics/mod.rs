@@ -27,17 +27,19 @@ pub enum Received {
     Ping,
     Ack,
     Publish,
+    History,
     Unknown,
 }
 
 impl Received {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Authenticate,
         Self::Subscribe,
         Self::Unsubscribe,
         Self::Ping,
         Self::Ack,
         Self::Publish,
+        Self::History,
         Self::Unknown,
     ];
 
@@ -49,6 +51,7 @@ impl Received {
             Self::Ping => "client:ping",
             Self::Ack => "ack",
             Self::Publish => "client:publish",
+            Self::History => "history",
             Self::Unknown => "unknown",
         }
     }

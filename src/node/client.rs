@@ -11,6 +11,7 @@ use super::Node;
 use super::catch_up::{Answered, CatchUp, Missed};
 use super::opening::{self, Kind, Newcomer, Opening, Wanted};
 use super::publish::{Publication, Receipt};
+use super::reading::{History, Range, Selection};
 use super::sessions::SessionKey;
 use super::streams::Turn;
 use crate::auth::credentials::Credentials;
@@ -342,6 +343,34 @@ impl Client {
             openings.retain(|opening| !opening.rooms.is_empty());
         }
         Ok(names)
+    }
+
+    /// The kept events that subscriptions to these channels at the place would have brought, and those for the user
+    /// alone.
+    pub async fn history(
+        &mut self,
+        channels: &[String],
+        place: &Place,
+        event: Option<String>,
+        range: Range,
+        limit: usize,
+    ) -> Result<History, ClientError> {
+        let mut channels = self.known(channels)?;
+        let principal = Arc::clone(self.member()?.shared_principal());
+        principal.subscriptions(&channels, place)?;
+        self.rest().await;
+        if channels.contains(&Channel::all()) {
+            channels.clear();
+        }
+        let selection = Selection {
+            place: place.clone(),
+            channels,
+            event,
+            user: Some(principal.identity.user.clone()),
+        };
+        let history = self.node.history(&selection, range, limit).await;
+        self.rest_for(history.looked_at);
+        Ok(history)
     }
 
     fn known(&self, channels: &[String]) -> Result<Vec<Channel>, ClientError> {

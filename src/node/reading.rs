@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::Node;
 use super::ports::{Kept, Lost, StreamLog};
-use crate::domain::error::NotRecovered;
+use crate::domain::error::{ClientError, NotRecovered};
+use crate::domain::fields;
+use crate::domain::identity::UserId;
 use crate::domain::position::Position;
 use crate::domain::room::{Channel, Place};
 use crate::domain::target::Target;
@@ -13,10 +15,12 @@ use crate::domain::target::Target;
 #[derive(Debug, Clone)]
 pub struct Selection {
     pub place: Place,
-    /// Of this channel alone.
-    pub channel: Option<Channel>,
+    /// Of these channels alone; none is all.
+    pub channels: Vec<Channel>,
     /// Of this name alone.
     pub event: Option<String>,
+    /// Who reads, if that is a user: then what is for that user is among them.
+    pub user: Option<UserId>,
 }
 
 impl Selection {
@@ -27,13 +31,19 @@ impl Selection {
             Target::Place(place) => {
                 self.place.hears(place) || (kept.published.cascade && self.place.is_beneath(place))
             }
-            Target::Everyone { .. } => true,
-            Target::Users(..) | Target::Connections(..) => false,
+            Target::Everyone { except, .. } => {
+                self.user.as_ref().is_none_or(|user| !except.contains(user))
+            }
+            Target::Users(_, users) => self.user.as_ref().is_some_and(|user| users.contains(user)),
+            Target::Connections(..) => false,
         };
+        let is_own = !matches!(kept.published.target, Target::Place(_)) || event.channel.is_none();
+        let mut channels = self.channels.iter();
+        let is_in_channel = self.channels.is_empty()
+            || (is_own && self.user.is_some())
+            || channels.any(|channel| event.channel.as_ref() == Some(channel));
         let is_named = |name: &String| event.name.as_str() == name;
-        is_at_place
-            && self.event.as_ref().is_none_or(is_named)
-            && (self.channel.is_none() || self.channel == event.channel)
+        is_at_place && self.event.as_ref().is_none_or(is_named) && is_in_channel
     }
 }
 
@@ -46,6 +56,32 @@ pub enum Range {
     Before(Option<Position>),
 }
 
+impl Range {
+    /// The one that an order and offsets stand for.
+    pub fn read(
+        order: Option<&str>,
+        since: Option<Position>,
+        before: Option<Position>,
+    ) -> Result<Self, ClientError> {
+        match (order, since, before) {
+            (None | Some("asc"), since, None) => Ok(Self::Since(since)),
+            (Some("desc"), None, before) => Ok(Self::Before(before)),
+            (None | Some("asc"), _, Some(_)) => {
+                Err(ClientError::invalid("`before` goes with `order=desc`"))
+            }
+            (Some("desc"), Some(_), _) => {
+                Err(ClientError::invalid("`since` goes with `order=asc`"))
+            }
+            (Some(other), ..) => {
+                let other = fields::shown(other);
+                Err(ClientError::invalid(format!(
+                    "`order` is `{other}`; asc and desc are allowed"
+                )))
+            }
+        }
+    }
+}
+
 /// Events of a stream.
 #[derive(Debug, Default)]
 pub struct History {
@@ -56,6 +92,8 @@ pub struct History {
     pub top: Option<Position>,
     /// Why something behind the offset is not there.
     pub incomplete: Option<NotRecovered>,
+    /// How many events were looked at.
+    pub looked_at: usize,
 }
 
 /// Events that are looked at before others run.
@@ -116,6 +154,7 @@ async fn since(
         match log.since(position, PAGE) {
             Ok(page) if page.is_empty() => return,
             Ok(page) => {
+                history.looked_at += page.len();
                 for kept in page {
                     position = kept.position;
                     if !selection.has(&kept) {
@@ -158,6 +197,7 @@ async fn before(
         let page = log.until(until, PAGE);
         let Some(first) = page.first() else { return };
         until = first.position.seq - 1;
+        history.looked_at += page.len();
         for kept in page.into_iter().rev() {
             if !selection.has(&kept) {
                 continue;

@@ -17,6 +17,7 @@ use crate::domain::room::Place;
 use crate::domain::suggest;
 use crate::metrics::Received;
 use crate::node::opening::{MAX_HISTORY, Wanted};
+use crate::node::reading::Range;
 
 /// The events that clients may send. Each has one name for its reply (protocol, section 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub enum Verb {
     Ack,
     /// A client's own event.
     Publish,
+    /// Events of before.
+    History,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +42,7 @@ pub enum PingKind {
 }
 
 const NAMES: &str =
-    "authenticate, subscribe, unsubscribe, publish, client:ping, ping, heartbeat, ack";
+    "authenticate, subscribe, unsubscribe, publish, history, client:ping, ping, heartbeat, ack";
 
 impl Verb {
     pub fn parse(event: &str) -> Result<Self, ClientError> {
@@ -52,6 +55,7 @@ impl Verb {
             "heartbeat" => Self::Ping(PingKind::Heartbeat),
             "ack" => Self::Ack,
             "publish" | "client:publish" => Self::Publish,
+            "history" => Self::History,
             other => {
                 let shown = fields::shown(other);
                 return Err(ClientError::invalid(format!(
@@ -72,6 +76,7 @@ impl Verb {
             Self::Ping(PingKind::Heartbeat) => "heartbeat",
             Self::Ack => "ack",
             Self::Publish => "client:publish",
+            Self::History => "history",
         }
     }
 
@@ -83,6 +88,7 @@ impl Verb {
             Self::Ping(_) => Received::Ping,
             Self::Ack => Received::Ack,
             Self::Publish => Received::Publish,
+            Self::History => Received::History,
         }
     }
 }
@@ -134,6 +140,10 @@ pub fn subscription(data: &Members<'_>, own: &OrganizationId) -> Result<Subscrip
 }
 
 const SINCE: &str = "since";
+const BEFORE: &str = "before";
+const EVENT: Field = Field(&["event"]);
+const ORDER: Field = Field(&["order"]);
+const LIMIT: Field = Field(&["limit"]);
 const LATEST: &str = "latest";
 const HISTORY: &str = "history";
 
@@ -231,6 +241,52 @@ fn filter(mut object: Map<String, Value>) -> Result<Map<String, Value>, ClientEr
             fields::kind_of(&other)
         ))),
     }
+}
+
+/// Which events of before a client asks for.
+pub struct Reading {
+    pub channels: Vec<String>,
+    pub place: Place,
+    pub event: Option<String>,
+    pub range: Range,
+    pub limit: usize,
+}
+
+/// Events that one answer has at the most.
+const MAX_READ: usize = 100;
+
+/// Reads `{channels, place .., event?, since? | order: "desc", before?, limit?}`.
+pub fn reading(data: &Members<'_>, own: &OrganizationId) -> Result<Reading, ClientError> {
+    let fields = [EVENT, Field(&[SINCE]), Field(&[BEFORE]), ORDER, LIMIT];
+    let place_and_channels = [CHANNELS, FILTERS].into_iter().chain(PLACE.iter().copied());
+    let known: Vec<Field> = fields.into_iter().chain(place_and_channels).collect();
+    let mut object = data.known(&known)?;
+    let channels = channels(&object)?;
+    let event = fields::text(&object, EVENT)?.map(str::to_owned);
+    let order = fields::text(&object, ORDER)?.map(str::to_owned);
+    let (since, before) = (position(&object, SINCE)?, position(&object, BEFORE)?);
+    let range = Range::read(order.as_deref(), since, before)?;
+    let limit = match object.get(LIMIT.name()) {
+        None | Some(Value::Null) => MAX_READ,
+        Some(found) => {
+            let limit = found.as_u64().and_then(|limit| usize::try_from(limit).ok());
+            let limit = limit.filter(|limit| (1..=MAX_READ).contains(limit));
+            limit.ok_or_else(|| {
+                ClientError::invalid(format!(
+                    "`limit` must be a whole number from 1 to {MAX_READ}"
+                ))
+            })?
+        }
+    };
+    object.retain(|name, _| fields.iter().all(|field| field.name() != name));
+    let place = fields::place(&filter(object)?, Some(own))?;
+    Ok(Reading {
+        channels,
+        place: place.unwrap_or_else(|| Place::organization(own.clone())),
+        event,
+        range,
+        limit,
+    })
 }
 
 /// A client's own event, as it asks for it.

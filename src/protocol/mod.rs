@@ -6,6 +6,7 @@ pub mod engine_io;
 pub mod envelope;
 mod members;
 pub mod plain;
+mod reading;
 pub mod session;
 pub mod socket_io;
 mod turn;

@@ -11,6 +11,7 @@ use tokio::sync::Mutex;
 
 use super::command::{self, OwnEvent, PingKind, Verb};
 use super::members::{MAX_MEMBERS, members, of_command};
+use super::reading::HistoryReply;
 use crate::auth::credentials::Credentials;
 use crate::domain::error::{ClientError, Code, NotRecovered};
 use crate::domain::event::AckId;
@@ -282,6 +283,19 @@ impl Session {
                 let object = subscribed(&subscription);
                 *behind = subscription.catch_up.map(Behind::CatchUp);
                 object
+            }
+            Verb::History => {
+                let own = &client.principal()?.identity.organization;
+                let asked = command::reading(&of_command(data, event)?, own)?;
+                let command::Reading {
+                    channels,
+                    place,
+                    event,
+                    range,
+                    limit,
+                } = asked;
+                let history = client.history(&channels, &place, event, range, limit);
+                return Ok(raw(&HistoryReply::from(&history.await?)));
             }
             Verb::Unsubscribe => {
                 let own = &client.principal()?.identity.organization;

@@ -98,6 +98,44 @@ describe('a subscription of a stock client', () => {
   }, ORGCAST_ONLY);
 });
 
+describe('the command `history`', () => {
+  scenario('reads what subscriptions would have brought, and what was for the user alone', async (t) => {
+    const organization = freshOrganization();
+    for (let n = 1; n <= 6; n += 1) await value(organization, n % 2 ? 'a' : 'b', n);
+    await server.broadcast('/alert', { organization_id: organization, n: 7 });
+    const notify = (user, n) =>
+      server.broadcast('', { event: 'notification', data: { n }, target: { organization_id: organization, user_ids: [user] } });
+    await notify('u', 8);
+    await notify('somebody else', 9);
+    const { socket } = await page(t, organization);
+    const read = (wanted) => socket.emitWithAck('history', { channels: ['kpi'], ...wanted });
+    const numbers = ({ events }) => events.map(({ data }) => data.n);
+    const all = await read({});
+    assert.deepEqual(numbers(all), [1, 2, 3, 4, 5, 6, 8]);
+    assert.deepEqual([all.success, all.complete, all.next], [true, true, null]);
+    assert.deepEqual(numbers(await read({ queue_name: 'a', event: 'kpi:update' })), [1, 3, 5]);
+    const page1 = await read({ order: 'desc', limit: 2, event: 'kpi:update' });
+    assert.deepEqual(numbers(page1), [6, 5]);
+    assert.deepEqual(numbers(await read({ order: 'desc', limit: 2, event: 'kpi:update', before: page1.next })), [4, 3]);
+    const first = await read({ limit: 1 });
+    assert.deepEqual(numbers(await read({ since: first.next, limit: 2 })), [2, 3]);
+    const [event] = first.events;
+    assert.deepEqual([event.event, event.channel, event.queue_name], ['kpi:update', 'kpi', 'a']);
+    for (const [wanted, message] of [
+      [{ limit: 101 }, '`limit` must be a whole number from 1 to 100'],
+      [{ order: 'up' }, '`order` is `up`; asc and desc are allowed'],
+      [{ before: first.next }, '`before` goes with `order=desc`'],
+      [{ channels: [] }, '`channels` must name at least one channel'],
+      [{ organization_id: 'another' }, undefined],
+    ]) {
+      const { success, error } = await read(wanted);
+      assert.equal(success, false);
+      if (message) assert.equal(error.message, message);
+      else assert.equal(error.code, 'UNAUTHORIZED');
+    }
+  }, ORGCAST_ONLY);
+});
+
 describe('a plain client that was away', () => {
   const identity = (organization_id) => ({ user_id: 'u', organization_id });
   const numbers = async (client, count) => {

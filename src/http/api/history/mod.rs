@@ -141,9 +141,10 @@ pub(in crate::http) async fn history(
         next,
         top,
         incomplete,
+        ..
     } = app
         .node
-        .history(&selection, range.range(), range.limit)
+        .history(&selection, range.range()?, range.limit)
         .await;
     let body = HistoryBody {
         success: true,

@@ -68,8 +68,12 @@ impl LatestQuery {
                 department: self.department_id,
                 queue: self.queue_name,
             },
-            channel: channel.filter(|channel| *channel != Channel::all()),
+            channels: channel
+                .into_iter()
+                .filter(|channel| *channel != Channel::all())
+                .collect(),
             event: self.event,
+            user: None,
         })
     }
 }
@@ -96,19 +100,13 @@ pub(in crate::http) struct RangeQuery {
     #[param(value_type = Option<String>)]
     before: Option<Position>,
     /// `asc`, the oldest first, or `desc`.
-    #[param(value_type = Option<String>, default = "asc")]
-    order: Order,
+    #[param(default = "asc")]
+    order: Option<String>,
 }
 
-/// Whether the newest come first.
-struct Order(bool);
-
 impl RangeQuery {
-    pub fn range(&self) -> Range {
-        match self.order {
-            Order(false) => Range::Since(self.since),
-            Order(true) => Range::Before(self.before),
-        }
+    pub fn range(&self) -> Result<Range, ClientError> {
+        Range::read(self.order.as_deref(), self.since, self.before)
     }
 }
 
@@ -140,28 +138,13 @@ impl FromQuery for HistoryQuery {
 
     fn read(parameters: &Map<String, Value>) -> Result<Self, ClientError> {
         let (since, before) = (offset(parameters, SINCE)?, offset(parameters, BEFORE)?);
-        let is_descending = match query::text(parameters, ORDER.name()) {
-            None | Some("asc") => false,
-            Some("desc") => true,
-            Some(other) => {
-                let other = fields::shown(other);
-                return Err(ClientError::invalid(format!(
-                    "`order` is `{other}`; asc and desc are allowed"
-                )));
-            }
-        };
-        if is_descending && since.is_some() {
-            return Err(ClientError::invalid("`since` goes with `order=asc`"));
-        }
-        if !is_descending && before.is_some() {
-            return Err(ClientError::invalid("`before` goes with `order=desc`"));
-        }
         let range = RangeQuery {
             limit: page::limit(parameters)?,
             since,
             before,
-            order: Order(is_descending),
+            order: query::text(parameters, ORDER.name()).map(str::to_owned),
         };
+        range.range()?;
         Ok(Self(LatestQuery::of(parameters)?, range))
     }
 }
