@@ -131,6 +131,7 @@ impl Client {
                 let (own, start) = (Arc::clone(&principal), turn.position());
                 let sessions = &node.sessions;
                 sessions.begin(key, &self.connection, own, start, Vec::new());
+                self.remember_elsewhere();
                 self.enter(principal, welcome)
                     .inspect_err(|_| sessions.end_of(self.connection.id))?
             }
@@ -197,6 +198,19 @@ impl Client {
     /// The client was elsewhere before, up to this offset: each subscription from now on opens with what it missed.
     pub fn go_on_behind(&mut self, offset: Position) {
         self.openings.get_or_insert_default().offset = Some(offset);
+        self.remember_elsewhere();
+    }
+
+    /// Its session knows it too, should the client lose its connection before it has subscribed.
+    fn remember_elsewhere(&self) {
+        let offset = self
+            .openings
+            .as_deref()
+            .and_then(|openings| openings.offset);
+        let session = self.node.sessions.of(self.connection.id);
+        if let (Some(session), Some(offset)) = (session, offset) {
+            session.state.lock().elsewhere = Some(Box::new(offset));
+        }
     }
 
     fn rest_for(&mut self, looked_at: usize) {

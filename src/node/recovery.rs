@@ -97,7 +97,10 @@ impl Client {
         let id = session.connection_id;
         let mut client = Self::connect(node, new(id));
         client.begin_behind(session.state.lock().start.seq);
-        let start = session.state.lock().start;
+        let (start, elsewhere) = {
+            let state = session.state.lock();
+            (state.start, state.elsewhere.clone())
+        };
         node.sessions.begin(
             comeback.key,
             client.connection(),
@@ -105,6 +108,9 @@ impl Client {
             start,
             missed.openings,
         );
+        if let Some(offset) = elsewhere {
+            client.go_on_behind(*offset);
+        }
         // Behind it, so that there is a session of this key at each moment.
         node.sessions.end(&session);
         if client

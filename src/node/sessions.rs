@@ -79,6 +79,8 @@ pub(super) struct RecoverableState {
     pub start: Position,
     /// Of which its client may not have everything.
     pub openings: Vec<Opening>,
+    /// Up to where its client was served elsewhere; its subscriptions go on from there. Boxed: most were not.
+    pub elsewhere: Option<Box<Position>>,
     pub place: Place,
 }
 
@@ -157,6 +159,7 @@ impl Sessions {
                 principal,
                 start,
                 openings,
+                elsewhere: None,
                 place: Place::Connected(Arc::clone(connection)),
             }),
         });

@@ -221,7 +221,6 @@ impl Page {
         // The old one goes only now, as its transport's task would.
         self.client = Some(client);
         self.wire = wire;
-        self.moved_at = None;
     }
 }
 
@@ -334,6 +333,8 @@ impl World {
                 if self.pages[page].offset().is_none() {
                     return;
                 }
+                // What a later subscription still had to bring, only its session knows.
+                self.settle().await;
                 let has_replays = self.pages[page].has_replays();
                 self.pages[page].lose(if has_replays { 0 } else { lost }, true);
                 if self.pages[page].offset().is_none() {

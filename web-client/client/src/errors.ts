@@ -8,7 +8,6 @@ export type ErrorCode =
   | 'SUBSCRIPTION_FAILED'
   | 'ROOM_NOT_FOUND'
   | 'ROOM_FULL'
-  | 'CONFLICT'
   | 'CONNECTION_LIMIT'
   | 'INTERNAL_ERROR'
   /** The server did not answer in time. */
