@@ -46,9 +46,9 @@ pub struct JwksOptions {
 #[derive(Debug, Error)]
 pub enum JwksError {
     #[error("failed to read the file: {0}")]
-    File(io::Error),
+    File(#[source] io::Error),
     #[error("failed to reach it: {0}")]
-    Http(hyper_util::client::legacy::Error),
+    Http(#[source] hyper_util::client::legacy::Error),
     #[error("it answered {0}")]
     Status(StatusCode),
     #[error("its answer broke off or is longer than 1 MiB")]
@@ -56,7 +56,7 @@ pub enum JwksError {
     #[error("it did not answer within five seconds")]
     Timeout,
     #[error("failed to load the system's certificates: {0}")]
-    Certificates(io::Error),
+    Certificates(#[source] io::Error),
     #[error("it is not a JWK set: {0}")]
     Set(#[from] KeyError),
 }

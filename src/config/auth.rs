@@ -76,7 +76,7 @@ pub enum AuthConfigError {
         cause: FileError,
     },
     #[error("`{0}`: {1}")]
-    Key(&'static str, KeyError),
+    Key(&'static str, #[source] KeyError),
     #[error("`auth.jwks`: {0}")]
     Jwks(#[from] JwksError),
 }

@@ -31,7 +31,7 @@ pub enum FileError {
     #[error("{0}")]
     Key(#[from] KeyError),
     #[error("line {0}: {1}")]
-    Line(usize, KeyError),
+    Line(usize, #[source] KeyError),
     #[error("there is no secret in it")]
     NoSecret,
     #[error("there is no key in it that tokens can be checked with")]

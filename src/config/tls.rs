@@ -36,9 +36,9 @@ pub enum TlsError {
 #[derive(Debug, Error)]
 pub enum PartError {
     #[error("it can't be read: {0}")]
-    Unreadable(io::Error),
+    Unreadable(#[source] io::Error),
     #[error("it is no PEM: {0}")]
-    Pem(pem::Error),
+    Pem(#[source] pem::Error),
     #[error("there is no certificate in it")]
     NoCertificate,
     #[error("its certificate {0} is not one of X.509")]

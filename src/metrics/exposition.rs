@@ -52,6 +52,7 @@ pub struct Gauges {
     pub acks_collected: usize,
     pub revocations: usize,
     pub sessions: usize,
+    pub connections_behind: usize,
     pub history_bytes: usize,
     pub is_draining: bool,
     pub process: Process,
@@ -149,6 +150,13 @@ impl Scrape {
         writer.gauge(
             ("sessions", "Sessions that clients can come back to"),
             self.gauges.sessions,
+        )?;
+        writer.gauge(
+            (
+                "connections_behind",
+                "Connections that still get what they missed out of their stream",
+            ),
+            self.gauges.connections_behind,
         )?;
         writer.gauge(
             (

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -27,11 +27,11 @@ use crate::hub::Hub;
 #[derive(Debug, Error)]
 pub enum ServerError {
     #[error("failed to listen on {0}: {1}")]
-    Listen(SocketAddr, io::Error),
+    Listen(SocketAddr, #[source] io::Error),
     #[error("failed to install signal handlers: {0}")]
-    Signals(io::Error),
+    Signals(#[source] io::Error),
     #[error("no connection was accepted any more, so the server was shut down")]
-    Accepting,
+    Accepting(#[source] Option<JoinError>),
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error(transparent)]
@@ -116,9 +116,11 @@ pub async fn run(options: Options, source: &str, log: Log) -> Result<(), ServerE
     let outcome = tokio::select! {
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
-        _ = &mut running.accepting => {
-            tracing::error!("no connection is accepted any more: shutting down");
-            Err(ServerError::Accepting)
+        ended = &mut running.accepting => {
+            let cause = ended.err();
+            let error = cause.as_ref().map(tracing::field::display);
+            tracing::error!(error, "no connection is accepted any more: shutting down");
+            Err(ServerError::Accepting(cause))
         }
     };
     tokio::spawn(async move {

@@ -23,7 +23,7 @@ where
             running.spawn(task());
             match running.join_next().await {
                 Some(Err(error)) if error.is_panic() => {
-                    tracing::error!(task = name, "the task panicked and is started again");
+                    tracing::error!(task = name, error = %error, "the task panicked and is started again");
                 }
                 _ => return,
             }

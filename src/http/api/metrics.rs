@@ -60,6 +60,7 @@ pub(in crate::http) async fn metrics(
         acks_collected: app.node.collected_acks(),
         revocations: app.node.revocation_count(None),
         sessions: app.node.sessions.count(),
+        connections_behind: app.node.catch_ups.behind(),
         history_bytes: app.node.streams.bytes(),
         is_draining,
         process: Process::now(),
