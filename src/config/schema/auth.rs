@@ -4,15 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use http::Uri;
-use toml::Value;
 
-use super::key::{Found, Rule, Section, read_table, schema_of_table, section, write_table};
+use super::key::{Found, Rule, Table, section};
 use super::names::{at_most_a_day, day};
 use crate::auth::api_key::{Caller, KeyHash, Reach, Scope};
 use crate::auth::jwks::Location;
 use crate::auth::jwt::TokenRules;
 use crate::auth::key::{Algorithm, VerifyKey, secret_bytes};
-use crate::config::kind::{Kind, Parse, Parsed, Secret, TableEntry};
+use crate::config::kind::{Parse, Parsed, Secret, TableEntry};
 use crate::domain::identity::OrganizationId;
 
 section! {
@@ -77,28 +76,9 @@ section! {
     }
 }
 
-impl Kind for ApiKeyConfig {
+impl Table for ApiKeyConfig {
+    const WHAT: &'static str = "a table of a key";
     const IS_SECRET: bool = true;
-
-    fn expected() -> String {
-        "a table of a key".to_owned()
-    }
-
-    fn read(value: &Value) -> Option<Self> {
-        read_table(value)
-    }
-
-    fn write(&self) -> Option<Value> {
-        Some(write_table(self))
-    }
-
-    fn schema() -> serde_json::Value {
-        schema_of_table::<Self>()
-    }
-
-    fn members() -> Vec<&'static str> {
-        Self::KEYS.iter().map(|key| key.name).collect()
-    }
 }
 
 impl TableEntry for ApiKeyConfig {

@@ -139,28 +139,48 @@ macro_rules! section {
 }
 pub(super) use section;
 
-/// A table of this section inside a value: `None` if something in it is unknown or of another type.
-pub fn read_table<S: Section>(value: &Value) -> Option<S> {
-    let mut section = S::default();
-    let is_read = |(name, value): (&String, &Value)| {
-        let key = S::KEYS.iter().find(|key| key.name == name);
-        key.is_some_and(|key| (key.read)(&mut section, value))
-    };
-    value.as_table()?.iter().all(is_read).then_some(section)
+/// A section that stands as a table under a name of the operator's.
+pub trait Table: Section {
+    /// What it is, in an operator's words.
+    const WHAT: &'static str;
+    /// Whether something in it is never shown.
+    const IS_SECRET: bool = false;
 }
 
-/// What such a table has that is not left out.
-pub fn write_table<S: Section>(section: &S) -> Value {
-    let entry = |key: &Key<S>| Some((key.name.to_owned(), (key.write)(section)?));
-    Value::Table(S::KEYS.iter().filter_map(entry).collect())
-}
+impl<T: Table> Kind for T {
+    const IS_SECRET: bool = <T as Table>::IS_SECRET;
 
-pub fn schema_of_table<S: Section>() -> serde_json::Value {
-    let properties: serde_json::Map<_, _> = S::KEYS
-        .iter()
-        .map(|key| (key.name.to_owned(), described(key)))
-        .collect();
-    serde_json::json!({ "type": "object", "properties": properties, "additionalProperties": false })
+    fn expected() -> String {
+        T::WHAT.to_owned()
+    }
+
+    /// `None` if it is no table, has a key that is none, or a value of another type.
+    fn read(value: &Value) -> Option<Self> {
+        let mut section = T::default();
+        let is_read = |(name, value): (&String, &Value)| {
+            let key = T::KEYS.iter().find(|key| key.name == name);
+            key.is_some_and(|key| (key.read)(&mut section, value))
+        };
+        value.as_table()?.iter().all(is_read).then_some(section)
+    }
+
+    /// What it has that is not left out.
+    fn write(&self) -> Option<Value> {
+        let entry = |key: &Key<T>| Some((key.name.to_owned(), (key.write)(self)?));
+        Some(Value::Table(T::KEYS.iter().filter_map(entry).collect()))
+    }
+
+    fn schema() -> serde_json::Value {
+        let properties: serde_json::Map<_, _> = T::KEYS
+            .iter()
+            .map(|key| (key.name.to_owned(), described(key)))
+            .collect();
+        serde_json::json!({ "type": "object", "properties": properties, "additionalProperties": false })
+    }
+
+    fn members() -> Vec<&'static str> {
+        T::KEYS.iter().map(|key| key.name).collect()
+    }
 }
 
 /// The schema of a key with what it means.

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use toml::Value;
-
-use super::key::{Found, Section, read_table, schema_of_table, section, write_table};
-use crate::config::kind::{Kind, Parsed, TableEntry};
+use super::key::{Found, Table, section};
+use crate::config::kind::{Parsed, TableEntry};
 use crate::domain::identity::OrganizationId;
 
 section! {
@@ -25,26 +23,8 @@ section! {
 
 pub type ByOrganization = BTreeMap<Parsed<OrganizationId>, OrgLimits>;
 
-impl Kind for OrgLimits {
-    fn expected() -> String {
-        "a table of limits".to_owned()
-    }
-
-    fn read(value: &Value) -> Option<Self> {
-        read_table(value)
-    }
-
-    fn write(&self) -> Option<Value> {
-        Some(write_table(self))
-    }
-
-    fn schema() -> serde_json::Value {
-        schema_of_table::<Self>()
-    }
-
-    fn members() -> Vec<&'static str> {
-        Self::KEYS.iter().map(|key| key.name).collect()
-    }
+impl Table for OrgLimits {
+    const WHAT: &'static str = "a table of limits";
 }
 
 impl TableEntry for OrgLimits {

@@ -8,6 +8,7 @@ use crate::domain::identity::OrganizationId;
 use crate::domain::room::Channel;
 use crate::http::client_ip::Network;
 use crate::http::origin_pattern::{HostPattern, OriginPattern};
+use crate::protocol::socket_io;
 
 pub(super) const DAY_MS: u64 = 86_400_000;
 pub(super) const MIB: usize = 1024 * 1024;
@@ -24,20 +25,15 @@ const HTTP_PATHS: [&str; 7] = [
     "/readyz",
 ];
 
-/// Event names that the protocol itself uses.
-const RESERVED_EVENTS: [&str; 12] = [
-    "connect",
-    "connect_error",
-    "disconnect",
-    "disconnecting",
-    "newListener",
-    "removeListener",
+/// Event names of the protocol's own, beside those that Socket.IO reserves.
+const OWN_EVENTS: [&str; 7] = [
     "error",
     "authenticate",
     "authenticated",
     "subscribe",
     "unsubscribe",
     "publish",
+    "history",
 ];
 const RESERVED_EVENT_PREFIXES: [&str; 3] = ["client:", "orgcast:", "auth:"];
 
@@ -157,7 +153,8 @@ fn check_event(event: &str) -> Result<(), &'static str> {
     if !(1..=128).contains(&event.len()) || event.chars().any(char::is_control) {
         return Err("an event name is 1 to 128 bytes without control characters");
     }
-    if RESERVED_EVENTS.contains(&event)
+    if socket_io::RESERVED_EVENTS.contains(&event)
+        || OWN_EVENTS.contains(&event)
         || RESERVED_EVENT_PREFIXES
             .iter()
             .any(|prefix| event.starts_with(prefix))

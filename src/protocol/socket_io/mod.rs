@@ -25,6 +25,7 @@ pub use fuzz::fuzz_packets;
 
 use client::{Client, answer, error_packet};
 use decoder::{Incoming, IncomingKind, Malformed};
+pub use packet::RESERVED_EVENTS;
 use packet::read_event;
 pub(in crate::protocol) use packet::{Beside, event as event_frames};
 

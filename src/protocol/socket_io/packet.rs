@@ -16,7 +16,7 @@ use crate::protocol::envelope::StreamPlace;
 use crate::wire::websocket::frame::{Opcode, server_frame};
 
 /// The events of clients that the reference implementation takes for a broken packet.
-const RESERVED: [&str; 6] = [
+pub const RESERVED_EVENTS: [&str; 6] = [
     "connect",
     "connect_error",
     "disconnect",
@@ -185,7 +185,7 @@ pub(super) fn read_event(text: &str) -> Option<(Cow<'_, str>, Option<&RawValue>)
         name.parse::<f64>().ok()?;
         Cow::Borrowed(name)
     };
-    (!RESERVED.contains(&&*name)).then(|| (name, arguments.next()))
+    (!RESERVED_EVENTS.contains(&&*name)).then(|| (name, arguments.next()))
 }
 
 /// A string, borrowed where it has no escape in it.
