@@ -73,6 +73,13 @@ impl CatchUps {
             tokio::time::sleep(PAUSE).await;
         }
     }
+
+    /// Waits until the connection is not behind any more, or is gone.
+    pub(super) async fn end_of(&self, connection: &Connection) {
+        while connection.caught_up_to().is_some() && !connection.is_closed() {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
 }
 
 /// What a client missed in the order of the stream.

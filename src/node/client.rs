@@ -22,6 +22,7 @@ use crate::domain::position::Position;
 use crate::domain::room::{Channel, Place, Room, RoomName};
 use crate::domain::target::Target;
 use crate::hub::connection::{Connection, NewConnection};
+use crate::hub::ports::HeardRoom;
 use crate::hub::rates::Attempts;
 use crate::hub::{AuthenticatedConnection, ConnectionGuard};
 use crate::metrics::rejections::Rejection;
@@ -221,6 +222,22 @@ impl Client {
         }
     }
 
+    /// Waits until a subscription may open with what is wanted; answers the offset from which it goes on.
+    async fn wait_to_open(&self, wanted: Wanted) -> Option<Position> {
+        let openings = self.openings.as_deref();
+        let offset = wanted
+            .since
+            .or(openings.and_then(|openings| openings.offset));
+        if offset.is_some() || wanted.latest || wanted.history.is_some() {
+            self.rest().await;
+        }
+        if offset.is_some() {
+            // What it has got by then, and what comes in which order, is clear only when it is not behind.
+            self.node.catch_ups.end_of(&self.connection).await;
+        }
+        offset
+    }
+
     /// Waits until another subscription may open with something: what one looks at, all others of its organization
     /// wait for, and what it is owed is kept for it.
     async fn rest(&self) {
@@ -242,39 +259,30 @@ impl Client {
         let channels = self.known(channels)?;
         let principal = Arc::clone(self.member()?.shared_principal());
         principal.subscriptions(&channels, place)?;
-        let offset = self
-            .openings
-            .as_deref()
-            .and_then(|openings| openings.offset);
-        let offset = wanted.since.or(offset);
-        if offset.is_some() || wanted.latest || wanted.history.is_some() {
-            self.rest().await;
-        }
+        let offset = self.wait_to_open(wanted).await;
         let identity = &principal.identity;
         let turn = self.node.streams.turn(&identity.organization).await;
         let position = turn.position();
         let before = self.connection.rooms();
-        let mut new: Vec<Room> = channels
-            .iter()
-            .map(|channel| Room::Subscription(channel.clone(), place.clone()))
-            .collect();
-        new.retain(|room| before.iter().all(|heard| heard.room != *room));
+        let new = new_rooms(&channels, place, &before);
         let newcomer = Newcomer {
             connection: self.connection.id,
             user: &identity.user,
             new: &new,
             before: &before,
+            all: &before,
             own_behind: self.own_behind,
             looked_at: Cell::new(0),
         };
         let log = &*turn.stream().log;
         // Of a client that was elsewhere, other subscriptions are still to come, which go on from the same offset.
-        let is_unbroken = wanted.since.is_some() && self.connection.caught_up_to().is_none();
+        let goes_on = wanted.since.is_some();
+        let own_up_to = self.own_behind;
         let since = offset.map(|offset| {
             let most = self.node.sessions.options().max_events;
             let kept = newcomer.since(log, offset, most)?;
             // What came already came behind it, or nothing did.
-            let is_in_order = is_unbroken && self.connection.last_given() <= offset.seq;
+            let is_in_order = goes_on && self.connection.last_given() <= offset.seq;
             Ok((kept, offset, is_in_order))
         });
         let behind = match &since {
@@ -297,8 +305,7 @@ impl Client {
                 self.own_behind = self.own_behind.min(offset.seq);
                 if is_in_order {
                     if let Some(session) = &session {
-                        let start = &mut session.state.lock().start.seq;
-                        *start = (*start).min(offset.seq);
+                        session.begin_earlier(offset.seq);
                     }
                     in_order = Some(Missed {
                         from: offset,
@@ -331,6 +338,11 @@ impl Client {
                 rooms: subscribed.new,
                 kind,
                 at: position.seq,
+                own_up_to: if subscription.replayed.is_none() {
+                    own_up_to
+                } else {
+                    0
+                },
             });
         }
         self.rest_for(newcomer.looked_at.get());
@@ -354,7 +366,7 @@ impl Client {
             for opening in &mut *openings {
                 opening.rooms.retain(|room| !names.contains(&room.name()));
             }
-            openings.retain(|opening| !opening.rooms.is_empty());
+            openings.retain(Opening::is_of_use);
         }
         Ok(names)
     }
@@ -416,4 +428,12 @@ impl Client {
         };
         self.node.publish(publication).await
     }
+}
+
+/// The rooms of a subscription that a client is not in yet.
+fn new_rooms(channels: &[Channel], place: &Place, before: &[HeardRoom]) -> Vec<Room> {
+    let room = |channel: &Channel| Room::Subscription(channel.clone(), place.clone());
+    let mut rooms: Vec<Room> = channels.iter().map(room).collect();
+    rooms.retain(|room| before.iter().all(|heard| heard.room != *room));
+    rooms
 }

@@ -50,6 +50,15 @@ pub(super) struct Opening {
     pub kind: Kind,
     /// Where the stream was. Whoever has a later event has what came with this.
     pub at: u64,
+    /// Up to this number it also brought what is for the client itself, or its whole organization.
+    pub own_up_to: u64,
+}
+
+impl Opening {
+    /// Whether its client still has a use for it, now that it has left some rooms.
+    pub fn is_of_use(&self) -> bool {
+        !self.rooms.is_empty() || self.own_up_to > 0
+    }
 }
 
 /// Who new subscriptions are for, and what that client has already.
@@ -57,8 +66,10 @@ pub(super) struct Newcomer<'a> {
     pub connection: ConnectionId,
     pub user: &'a UserId,
     pub new: &'a [Room],
-    /// The rooms that it was in before.
+    /// The rooms that it was in before, which have brought what they hear.
     pub before: &'a [HeardRoom],
+    /// All rooms that it is in, its own among them.
+    pub all: &'a [HeardRoom],
     /// Behind this number it has what is for itself, or its whole organization.
     pub own_behind: u64,
     /// How many events were looked at for it.
@@ -100,8 +111,8 @@ impl Newcomer<'_> {
 
     /// Whether it is for itself, or its whole organization, and it has not got it.
     fn has_missed_own(&self, kept: &Kept) -> bool {
-        let before = self.before.iter().map(|heard| &heard.room);
-        kept.position.seq <= self.own_behind && Self::is_own(kept) && self.hears(kept, before)
+        let rooms = self.all.iter().map(|heard| &heard.room);
+        kept.position.seq <= self.own_behind && Self::is_own(kept) && self.hears(kept, rooms)
     }
 
     /// What it missed behind an offset, at most so many.
@@ -152,7 +163,7 @@ impl Newcomer<'_> {
             Kind::Since(seq) => {
                 let all = log.since(Position { seq, ..epoch }, usize::MAX);
                 let mut kept = all.unwrap_or_default();
-                kept.retain(|kept| self.opens_with(kept));
+                kept.retain(|kept| self.opens_with(kept) || self.has_missed_own(kept));
                 kept
             }
             Kind::Latest => self.latest(log),
@@ -190,7 +201,8 @@ pub(super) fn again(
             user: client.1,
             new: &new,
             before: &[],
-            own_behind: 0,
+            all: rooms,
+            own_behind: opening.own_up_to,
             looked_at: Cell::new(0),
         };
         let kept = newcomer.again(log, opening.kind, log.top());

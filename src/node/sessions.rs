@@ -73,6 +73,14 @@ pub struct Recoverable {
     pub(super) state: Mutex<RecoverableState>,
 }
 
+impl Recoverable {
+    /// Its client has what came behind this number, too.
+    pub(super) fn begin_earlier(&self, number: u64) {
+        let start = &mut self.state.lock().start.seq;
+        *start = (*start).min(number);
+    }
+}
+
 pub(super) struct RecoverableState {
     pub principal: Arc<Principal>,
     /// Events up to here came before the session.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use orgcast::domain::error::{ClientError, CloseReason, NotRecovered};
 use orgcast::domain::grants::{Grants, Principal};
@@ -15,6 +16,7 @@ use orgcast::hub::connection::NewConnection;
 use orgcast::node::Node;
 use orgcast::node::client::Client;
 use orgcast::node::opening::Wanted;
+use orgcast::node::publish::Publication;
 use orgcast::node::recovery::{Comeback, Recovered};
 use orgcast::node::sessions::SessionKey;
 
@@ -211,4 +213,51 @@ async fn of_those_who_come_back_at_once_one_has_the_session_at_each_moment() {
         assert_eq!(hub.connection_count(), 0);
         assert!(back(&node, &page, None).await.is_ok());
     }
+}
+
+/// The session brings what its subscription hears, and a new one opens with the rest while that is still coming.
+#[tokio::test(start_paused = true)]
+async fn a_subscription_beside_a_recovery_brings_nothing_twice() {
+    const COUNT: u64 = 300;
+    let hub = hub(options());
+    let node = node(&hub);
+    let mut page = Page::open(&node, 1).await;
+    let here = place("a", None, None);
+    let client = page.client.as_mut().unwrap();
+    let kpi = ["kpi".to_owned()];
+    let subscribed = client.subscribe(&kpi, &here, Wanted::default()).await;
+    subscribed.unwrap();
+    page.subscriptions.push(("kpi", ("a", None, None)));
+    publish(&node, 1).await;
+    page.lose(0, true);
+    let since = page.arrived.last().map(|event| event.position);
+    for number in 2..=COUNT {
+        let target = Target::Place(here.clone());
+        let channel = if number % 2 == 0 { "kpi" } else { "alerts" };
+        let published = node.publish(Publication {
+            channel: Some(channel.to_owned()),
+            ..publication("kpi:update", &number.to_string(), target)
+        });
+        published.await.unwrap();
+    }
+    page.come_back(&node).await;
+    let connection = Arc::clone(page.client.as_ref().unwrap().connection());
+    while connection.last_given() == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(node.catch_ups.behind(), 1, "it is not all given at once");
+    let wanted = Wanted {
+        since,
+        ..Wanted::default()
+    };
+    let client = page.client.as_mut().unwrap();
+    let all = client.subscribe(&["all".to_owned()], &here, wanted).await;
+    all.unwrap().catch_up.unwrap().deliver();
+    while node.catch_ups.behind() > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    page.lose(0, false);
+    let mut arrived: Vec<u64> = page.arrived.iter().map(|event| event.number).collect();
+    arrived.sort_unstable();
+    assert_eq!(arrived, (1..=COUNT).collect::<Vec<u64>>());
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use orgcast::auth::credentials::Credentials;
 use orgcast::domain::error::{CloseReason, NotRecovered};
-use orgcast::domain::identity::ConnectionId;
+use orgcast::domain::identity::{ConnectionId, OrganizationId, UserId};
 use orgcast::domain::position::Position;
 use orgcast::domain::target::Target;
 use orgcast::hub::connection::NewConnection;
@@ -227,6 +227,8 @@ impl Page {
 #[derive(Debug, Clone)]
 enum Step {
     Publish(&'static str, Spot, bool),
+    /// Something for one user.
+    Tell(usize),
     Subscribe(usize, &'static str, Spot),
     Unsubscribe(usize, prop::sample::Index),
     /// Loses so many events; whether the server notices before it is back; what is published meanwhile.
@@ -254,6 +256,7 @@ fn step() -> impl Strategy<Value = Step> {
     });
     prop_oneof![
         5 => (event, in_a(), any::<bool>()).prop_map(|(channel, at, cascade)| Step::Publish(channel, at, cascade)),
+        1 => (0..PAGES).prop_map(Step::Tell),
         2 => (0..PAGES, channel(), in_a()).prop_map(|(page, channel, at)| Step::Subscribe(page, channel, at)),
         1 => (0..PAGES, any::<prop::sample::Index>()).prop_map(|(page, which)| Step::Unsubscribe(page, which)),
         1 => (0..PAGES, 0_usize..5, missed.clone()).prop_map(|(page, lost, missed)| Step::Move(page, lost, missed)),
@@ -300,6 +303,18 @@ impl World {
     async fn step(&mut self, step: Step) {
         match step {
             Step::Publish(channel, at, cascade) => self.publish(channel, at, cascade).await,
+            Step::Tell(page) => {
+                self.number += 1;
+                // No subscription hears it.
+                self.published.push(("kpi", ("b", None, None), false));
+                let page = &mut self.pages[page];
+                let organization = OrganizationId::new("a").unwrap();
+                let user = UserId::new(&format!("u{}", page.user)).unwrap();
+                let target = Target::Users(organization, vec![user]);
+                let told = publication("kpi:update", &self.number.to_string(), target);
+                self.node.publish(told).await.unwrap();
+                page.expected.push(self.number);
+            }
             Step::Subscribe(page, channel, at) => {
                 let page = &mut self.pages[page];
                 let (org, dept, queue) = at;
@@ -329,8 +344,9 @@ impl World {
                 left.unwrap();
             }
             Step::Move(page, lost, missed) => {
-                // Without an offset there is nothing to go on from.
-                if self.pages[page].offset().is_none() {
+                // Without an offset there is nothing to go on from, and without a subscription nothing opens.
+                if self.pages[page].offset().is_none() || self.pages[page].subscriptions.is_empty()
+                {
                     return;
                 }
                 // What a later subscription still had to bring, only its session knows.
