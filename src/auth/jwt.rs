@@ -196,7 +196,8 @@ fn read_claims(
     rules: &TokenRules,
     now: UnixMillis,
 ) -> Result<Principal, ClientError> {
-    let expires_at = match time(claims, "exp")? {
+    // To whole milliseconds: a token neither ends too early nor begins, or was issued, too late.
+    let expires_at = match time(claims, "exp", f64::ceil)? {
         None if rules.require_exp => return Err(invalid("the token has no `exp`")),
         // A client's clock may be ahead; whoever is admitted late is so until the leeway is over.
         Some(end) if end <= now => Some(UnixMillis(end.0.saturating_add(rules.leeway_ms))),
@@ -205,10 +206,10 @@ fn read_claims(
     if expires_at.is_some_and(|end| end <= now) {
         return Err(refused(reason::TOKEN_EXPIRED, "the token has expired"));
     }
-    let issued_at = time(claims, "iat")?;
+    let issued_at = time(claims, "iat", f64::floor)?;
     let soonest = now.0.saturating_add(rules.leeway_ms);
     // Before it was issued a token is not valid either: it would outlive a revocation in between.
-    let starts = time(claims, "nbf")?.max(issued_at);
+    let starts = time(claims, "nbf", f64::floor)?.max(issued_at);
     if starts.is_some_and(|start| start.0 > soonest) {
         return Err(refused(
             reason::TOKEN_NOT_YET_VALID,
@@ -249,7 +250,11 @@ fn invalid(message: impl Into<std::borrow::Cow<'static, str>>) -> ClientError {
 }
 
 /// Seconds since the epoch, with or without a fraction (RFC 7519, section 2, `NumericDate`).
-fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<UnixMillis>, ClientError> {
+fn time(
+    claims: &Map<String, Value>,
+    name: &str,
+    round: fn(f64) -> f64,
+) -> Result<Option<UnixMillis>, ClientError> {
     let bad = || invalid(format!("the token's `{name}` is not a time"));
     match claims.get(name) {
         None | Some(Value::Null) => Ok(None),
@@ -263,7 +268,9 @@ fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<UnixMillis>, C
                 reason = "such a cast saturates, and what is beyond is far in the future"
             )]
             match number.as_f64() {
-                Some(seconds) if seconds >= 0.0 => Ok(Some(UnixMillis((seconds * 1000.0) as u64))),
+                Some(seconds) if seconds >= 0.0 => {
+                    Ok(Some(UnixMillis(round(seconds * 1000.0) as u64)))
+                }
                 _ => Err(bad()),
             }
         }

@@ -212,3 +212,14 @@ fn an_algorithm_that_is_not_allowed_is_refused_although_a_key_suits_it() {
     let outcome = check(&token(with(json!({}))), &rules);
     assert_eq!(reason_of(outcome), reason::ALGORITHM_REFUSED);
 }
+
+#[test]
+fn parts_of_a_millisecond_neither_end_a_token_early_nor_make_it_later() {
+    let part = 0.0004;
+    #[expect(clippy::cast_precision_loss, reason = "it has fewer bits")]
+    let now = NOW_S as f64;
+    let value = with(json!({ "exp": now + 60.0 + part, "iat": now - 5.0 + part }));
+    let principal = check(&token(value), &TokenRules::default()).unwrap();
+    assert_eq!(principal.expires_at, Some(UnixMillis(NOW.0 + 60_001)));
+    assert_eq!(principal.issued_at, Some(UnixMillis(NOW.0 - 5000)));
+}
